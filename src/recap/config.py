@@ -1,0 +1,123 @@
+"""Reads params.yaml into the groups' frozen dataclasses and reports every mistake in it at once."""
+
+import importlib
+import json
+import re
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from recap.errors import InputError
+
+STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+"""How every group's dataclass is checked: no unknown key, no conversion between types, finite numbers."""
+
+GROUPS = {
+    "runtime": "recap.runtime:RuntimeConfig",
+    "data": "recap.data.config:DataConfig",
+    "tokenize": "recap.data.tokenize_config:TokenizeConfig",
+    "backbone": "recap.vision.backbone_config:BackboneConfig",
+    "features": "recap.vision.features_config:FeaturesConfig",
+    "reduce": "recap.vision.reduce_config:ReduceConfig",
+    "train": "recap.training.config:TrainConfig",
+    "evaluate": "recap.evaluation.config:EvaluateConfig",
+    "visualize": "recap.vision.visualize_config:VisualizeConfig",
+    "report": "recap.reporting.config:ReportConfig",
+}
+"""Where the dataclass of each group of params.yaml lives: beside the code that it configures."""
+
+Group = TypeVar("Group")
+
+
+def load(path: Path, group_class: type[Group]) -> Group:
+    """Read one group of a params file; the whole file is checked.
+
+    Args:
+        path: a YAML 1.2 file with the groups of ``GROUPS``.
+        group_class: the dataclass of the group to return.
+
+    Raises:
+        InputError: the file cannot be read, or holds mistakes; the message has one line a mistake.
+    """
+    reference = f"{group_class.__module__}:{group_class.__qualname__}"
+    name = next(name for name, target in GROUPS.items() if target == reference)
+    group = load_all(path)[name]
+    assert isinstance(group, group_class)
+    return group
+
+
+def load_all(path: Path) -> dict[str, Any]:
+    """Read every group of a params file: group name -> frozen dataclass.
+
+    Raises:
+        InputError: as in ``load``.
+    """
+    values = _read(path)
+    groups: dict[str, Any] = {}
+    mistakes = [
+        f"{name}: expected one of the groups {', '.join(GROUPS)}; received an unknown key"
+        for name in values
+        if name not in GROUPS
+    ]
+    for name, reference in GROUPS.items():
+        if name not in values:
+            mistakes.append(f"{name}: expected a group of settings, received nothing")
+            continue
+        module, _, class_name = reference.partition(":")
+        adapter = TypeAdapter(getattr(importlib.import_module(module), class_name))
+        try:
+            groups[name] = adapter.validate_json(json.dumps(values[name]))
+        except ValidationError as error:
+            mistakes += [_describe(name, dict(mistake)) for mistake in error.errors()]
+    if mistakes:
+        raise InputError("\n".join(f"{path.name}: {mistake}" for mistake in mistakes))
+    return groups
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        values = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: expected a readable params file, received: {error}") from None
+    except YAMLError as error:
+        reason = " ".join(str(error).split())
+        raise InputError(f"{path}: expected YAML, received: {reason}") from None
+    if not isinstance(values, dict):
+        raise InputError(f"{path}: expected groups of settings, received {values!r}")
+    return values
+
+
+_EXPECTED = {
+    "missing": "a value",
+    "int_type": "an integer",
+    "float_type": "a number",
+    "bool_type": "true or false",
+    "string_type": "text",
+    "tuple_type": "a list",
+    "finite_number": "a finite number",
+    "dataclass_type": "a group of settings",
+}
+
+
+def _describe(group: str, mistake: dict[str, Any]) -> str:
+    """One line: path, expected, received."""
+    keys = [str(key) for key in mistake["loc"] if not str(key).startswith("function-")]
+    path = ".".join([group, *keys])
+    kind = mistake["type"]
+    if kind in ("unexpected_keyword_argument", "extra_forbidden"):
+        return f"{path}: expected no such key, received {mistake['input']!r}"
+    bounds = mistake.get("ctx", {})
+    if kind in _EXPECTED:
+        expected = _EXPECTED[kind]
+    elif kind == "greater_than" and bounds.get("gt") == 0:
+        expected = "a positive number"
+    elif kind in ("value_error", "assertion_error"):
+        expected = str(bounds["error"])
+    else:
+        expected = re.sub(r"^.*?should (be|have) ", "a value ", mistake["msg"])
+        expected = expected.replace("a value '", "'")
+    received = "nothing" if kind == "missing" else json.dumps(mistake["input"], default=str)
+    return f"{path}: expected {expected}, received {received}"

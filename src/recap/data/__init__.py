@@ -1,0 +1,1 @@
+"""Sources, captions and features."""

@@ -1,0 +1,17 @@
+"""Settings of the stage `evaluate`."""
+
+from typing import Annotated
+
+from annotated_types import Ge, Le
+from pydantic.dataclasses import dataclass
+
+from recap.config import STRICT
+
+
+@dataclass(config=STRICT, frozen=True)
+class EvaluateConfig:
+    """Group `evaluate` of params.yaml."""
+
+    max_length: Annotated[int, Ge(1), Le(1000)]
+    allow_unknown: bool
+    batch_size: Annotated[int, Ge(1)]

@@ -1,0 +1,1 @@
+"""Captions from a decoder."""

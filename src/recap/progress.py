@@ -1,0 +1,34 @@
+"""Progress of long work: a bar on a terminal, plain lines in a log."""
+
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
+
+Item = TypeVar("Item")
+SECONDS_BETWEEN_LINES = 10.0
+
+
+def track(items: Iterable[Item], description: str, total: int | None = None) -> Iterator[Item]:
+    """Yield the items and tell on stderr how far the work is.
+
+    Args:
+        items: what to go through.
+        description: what the work is, a few words.
+        total: how many items there are; ``len(items)`` when None and known.
+    """
+    if total is None and hasattr(items, "__len__"):
+        total = len(items)
+    if sys.stderr.isatty():
+        from tqdm import tqdm
+
+        yield from tqdm(items, desc=description, total=total, leave=False)
+        return
+    start = last = time.monotonic()
+    for done, item in enumerate(items, start=1):
+        yield item
+        moment = time.monotonic()
+        if moment - last >= SECONDS_BETWEEN_LINES:
+            last = moment
+            of_total = f" of {total}" if total else ""
+            print(f"{description}: {done}{of_total}, {moment - start:.0f} s", file=sys.stderr, flush=True)

@@ -1,0 +1,16 @@
+"""Settings of the stage `report`."""
+
+from typing import Annotated
+
+from annotated_types import Ge, Le
+from pydantic.dataclasses import dataclass
+
+from recap.config import STRICT
+
+
+@dataclass(config=STRICT, frozen=True)
+class ReportConfig:
+    """Group `report` of params.yaml."""
+
+    gallery_images: Annotated[int, Ge(1), Le(1000)]
+    seed: Annotated[int, Ge(0)]

@@ -1,0 +1,1 @@
+"""MLflow: the mirror of what the pipeline did."""

@@ -1,0 +1,52 @@
+"""Settings of the stage `train`: the decoders and the recipe that fits them."""
+
+from typing import Annotated, Literal
+
+from annotated_types import Ge, Gt, Le, Len, Lt
+from pydantic.dataclasses import dataclass
+
+from recap.config import STRICT
+
+Probability = Annotated[float, Ge(0), Lt(1)]
+Size = Annotated[int, Ge(1), Le(65_536)]
+
+
+@dataclass(config=STRICT, frozen=True)
+class RecurrentConfig:
+    """An RNN or an LSTM: the image feature is projected to the first hidden state."""
+
+    wordvec_dim: Size
+    hidden_dim: Size
+    dropout: Probability
+    learning_rate: Annotated[float, Gt(0), Le(1)]
+    epochs: Annotated[int, Ge(1)]
+
+
+@dataclass(config=STRICT, frozen=True)
+class TransformerConfig:
+    """A Transformer decoder: the image feature is projected to ``memory_tokens`` tokens."""
+
+    wordvec_dim: Size
+    heads: Annotated[int, Ge(1)]
+    layers: Annotated[int, Ge(1)]
+    feedforward_dim: Size
+    memory_tokens: Annotated[int, Ge(1)]
+    dropout: Probability
+    learning_rate: Annotated[float, Gt(0), Le(1)]
+    epochs: Annotated[int, Ge(1)]
+
+
+@dataclass(config=STRICT, frozen=True)
+class TrainConfig:
+    """Group `train` of params.yaml."""
+
+    decoders: Annotated[tuple[Literal["rnn", "lstm", "transformer"], ...], Len(min_length=1)]
+    batch_size: Annotated[int, Ge(1)]
+    weight_decay: Annotated[float, Ge(0)]
+    gradient_clip: Annotated[float, Gt(0)]
+    warmup_steps: Annotated[int, Ge(0)]
+    patience: Annotated[int, Ge(1)]
+    seed: Annotated[int, Ge(0)]
+    rnn: RecurrentConfig
+    lstm: RecurrentConfig
+    transformer: TransformerConfig

@@ -1,0 +1,1 @@
+"""Backbones, features, PCA, and what the networks see."""

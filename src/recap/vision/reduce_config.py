@@ -1,0 +1,16 @@
+"""Settings of the stage `reduce`."""
+
+from typing import Annotated
+
+from annotated_types import Ge
+from pydantic.dataclasses import dataclass
+
+from recap.config import STRICT
+
+
+@dataclass(config=STRICT, frozen=True)
+class ReduceConfig:
+    """Group `reduce` of params.yaml."""
+
+    enabled: bool
+    components: Annotated[int, Ge(1)]
