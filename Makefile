@@ -1,0 +1,60 @@
+# `make` prints the targets. Every target sets up what it needs.
+PYTHON ?= python3
+ENVIRONMENT := .venv
+BIN := $(ENVIRONMENT)/bin
+READY := $(ENVIRONMENT)/.ready
+
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+export DVC_NO_ANALYTICS := true
+export MLFLOW_DISABLE_TELEMETRY := true
+
+.DEFAULT_GOAL := help
+.PHONY: help setup repro test lint bench ui report verify clean
+
+help: ## print the targets
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r target text; do \
+		printf '  make %-8s %s\n' "$$target" "$$text"; done
+
+setup: $(READY) ## make the environment in .venv from requirements.lock
+
+$(READY): requirements.lock pyproject.toml
+	@command -v git >/dev/null || { echo "make setup: expected git on PATH, found none"; exit 2; }
+	@command -v $(PYTHON) >/dev/null || { echo "make setup: expected Python 3.11 or newer, found no $(PYTHON); set PYTHON=..."; exit 2; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "make setup: expected Python 3.11 or newer, received $$($(PYTHON) --version); set PYTHON=..."; exit 2; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
+		{ echo "make setup: expected Python's venv module, found none; on Debian: apt install python3-venv"; exit 2; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(ENVIRONMENT)
+	$(BIN)/python -m pip install --quiet --requirement requirements.lock
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	$(BIN)/recap plots-page
+	@touch $@
+
+repro: $(READY) ## run the pipeline: data, features, decoders, captions, report
+	@$(BIN)/recap config --check
+	$(BIN)/dvc repro
+	@echo "report: reports/index.html   runs: make ui"
+
+test: $(READY) ## run the tests
+	$(BIN)/python -m pytest -n 2
+
+lint: $(READY) ## check style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(READY) ## measure speed and memory against named baselines
+	@for benchmark in benchmarks/[a-z]*.py; do echo "== $$benchmark"; $(BIN)/python $$benchmark || exit 1; done
+
+ui: $(READY) ## open MLflow's pages on http://127.0.0.1:5000
+	$(BIN)/recap ui
+
+report: $(READY) ## make the report page again
+	$(BIN)/dvc repro report
+
+verify: $(READY) ## hash every output again and compare with dvc.lock
+	$(BIN)/recap verify
+
+clean: ## remove outputs, caches and the environment; keeps mlflow.db
+	rm -rf $(ENVIRONMENT) data models reports/index.html reports/vision .dvc/cache .dvc/tmp .recap \
+		.mypy_cache .pytest_cache .ruff_cache .hypothesis dvc_plots

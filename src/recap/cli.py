@@ -1,0 +1,107 @@
+"""The command line: `recap COMMAND`; bad input ends in one line a mistake and exit code 2."""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from recap.errors import InputError
+
+ROOT = Path()
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; returns the exit code: 0 done, 1 a check failed, 2 bad input, 130 interrupted."""
+    parser = argparse.ArgumentParser(prog="recap", description="Reproducible image captioning.")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+
+    config = commands.add_parser("config", help="check params.yaml and print it, resolved")
+    config.add_argument("--check", action="store_true", help="print nothing when it is right")
+    config.set_defaults(run=_config)
+
+    verify = commands.add_parser("verify", help="hash every output again and compare with dvc.lock")
+    verify.set_defaults(run=_verify)
+
+    dependencies = commands.add_parser("deps", help="compare the deps in dvc.yaml with the import graph")
+    dependencies.set_defaults(run=_dependencies)
+
+    page = commands.add_parser("plots-page", help="make the page that `dvc plots show` fills, offline")
+    page.set_defaults(run=_plots_page)
+
+    interface = commands.add_parser("ui", help="open MLflow's pages on the loopback address")
+    interface.add_argument("--port", type=int, default=5000)
+    interface.set_defaults(run=_ui)
+
+    options = parser.parse_args(arguments)
+    try:
+        return int(options.run(options) or 0)
+    except InputError as error:
+        print(error, file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+
+
+def _config(options: argparse.Namespace) -> None:
+    import dataclasses
+    import json
+
+    from recap.config import load_all
+
+    groups = load_all(ROOT / "params.yaml")
+    if not options.check:
+        resolved = {name: dataclasses.asdict(group) for name, group in groups.items()}
+        print(json.dumps(resolved, indent=2))
+
+
+def _verify(options: argparse.Namespace) -> int:
+    from recap.verify import verify
+
+    problems = 0
+    count = 0
+    for output, verdict in verify(ROOT):
+        count += 1
+        if verdict != "identical":
+            problems += 1
+            print(f"{verdict}: {output.path} (stage {output.stage}, expected md5 {output.md5})")
+    print(f"{count - problems} of {count} outputs identical to dvc.lock")
+    return 1 if problems else 0
+
+
+def _dependencies(options: argparse.Namespace) -> None:
+    from recap.stage_dependencies import update
+
+    changed = update(ROOT / "dvc.yaml")
+    print(f"dvc.yaml: changed {', '.join(changed)}" if changed else "dvc.yaml: up to date")
+
+
+def _plots_page(options: argparse.Namespace) -> None:
+    from recap.reporting.plots_page import write_plots_page
+
+    write_plots_page(ROOT / ".dvc" / "tmp" / "plots.html")
+
+
+def _ui(options: argparse.Namespace) -> None:
+    from recap.tracking.store import repository_root, tracking_uri
+
+    address = ["--host", "127.0.0.1", "--port", str(options.port)]
+    root = repository_root(os.environ)
+    command = [
+        sys.executable,
+        "-m",
+        "mlflow",
+        "ui",
+        "--backend-store-uri",
+        tracking_uri(os.environ),
+        *address,
+    ]
+    command += ["--default-artifact-root", (root / "mlartifacts").as_uri()]
+    print(f"MLflow: http://127.0.0.1:{options.port}  (Ctrl-C ends it)", flush=True)
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.execv(sys.executable, command)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
