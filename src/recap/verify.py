@@ -51,7 +51,7 @@ def hash_file(path: Path) -> str:
 
 
 def hash_output(path: Path) -> str:
-    """MD5 of a file, or of a folder as DVC forms it: the sorted list of its files' hashes, ending in ``.dir``."""
+    """MD5 of a file, or of a folder as DVC forms it: of the sorted list of its files' hashes."""
     if path.is_file():
         return hash_file(path)
     files = sorted((file.relative_to(path).as_posix(), file) for file in path.rglob("*") if file.is_file())

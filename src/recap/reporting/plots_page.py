@@ -21,8 +21,8 @@ PAGE = """<!DOCTYPE html>
 
 
 def write_plots_page(path: Path) -> None:
-    """Write DVC's page template (``plots.html_template`` in .dvc/config) with Vega from vl-convert inlined."""
+    """Write DVC's page template (``plots.html_template`` in .dvc/config) with vl-convert's Vega inside."""
     import vl_convert
 
-    script = vl_convert.javascript_bundle().replace("</script", "<\\/script")
+    script = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed").replace("</script", "<\\/script")
     write_text(path, PAGE.replace("{{", "{").replace("}}", "}") % script)

@@ -25,7 +25,7 @@ class Run:
     """Logs nothing: the run of a stage whose tracking is off."""
 
     def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
-        """Log numbers, at a step of a curve or once; nested groups become ``group.name``, others are left out."""
+        """Log numbers, at a step of a curve or once; nested groups become ``group.name``."""
 
     def log_artifact(self, path: Path) -> None:
         """Keep a copy of a file or a folder."""

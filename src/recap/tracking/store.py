@@ -1,4 +1,4 @@
-"""Where runs are kept: the store's address, its schema made once, the experiment, the pipeline's parent run."""
+"""Where runs are kept: the store, its schema made once, the experiment, the pipeline's parent run."""
 
 import hashlib
 import os
@@ -28,7 +28,7 @@ def tracking_uri(environment: Mapping[str, str]) -> str:
 
 
 def pipeline_fingerprint(workspace: Path) -> str:
-    """SHA-256 of what determines the pipeline's outputs: params, stages, the library's code, the lock file."""
+    """SHA-256 of what determines the pipeline's outputs: params, stages, code, the lock file."""
     files = [workspace / name for name in ("params.yaml", "dvc.yaml", "requirements.lock")]
     files += sorted((workspace / "stages").glob("*.py"))
     library = workspace / "src" / "recap"
