@@ -1,0 +1,94 @@
+"""Captions as text to captions as numbers, and the vocabulary between them.
+
+Shapes: M captions of a split, L steps of a caption.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recap.artifacts import write_json
+from recap.data.captions import Captions, check_captions, load_captions, save_captions
+from recap.data.raw import SPLITS, RawData, load_raw
+from recap.data.tokenize_config import TokenizeConfig
+from recap.data.vocabulary import END, NULL, START, UNK, build_vocabulary, split_words
+from recap.errors import InputError
+
+
+def tokenize(raw_directory: Path, directory: Path, config: TokenizeConfig) -> dict[str, Any]:
+    """Write data/captions: captions.h5, vocabulary.json, references_{train,val}.json.
+
+    The vocabulary is that of the training captions. A caption without any word is left out of captions.h5
+    and stays in the references. A source that comes encoded keeps its vocabulary and encoding, checked.
+
+    Args:
+        raw_directory: data/raw, as `fetch` wrote it.
+        directory: data/captions.
+        config: group `tokenize`.
+
+    Returns:
+        ``vocabulary`` (words, special ones included) and for each split ``captions``, ``mean_length``
+        (words), ``unknown_share`` (of the words) and ``empty_captions`` (left out).
+
+    Raises:
+        InputError: the captions or the vocabulary are not usable.
+    """
+    raw = load_raw(raw_directory)
+    original = {split: raw.captions(split) for split in SPLITS}
+    if raw.source.encoded:
+        captions = load_captions(raw.encoded_directory)
+        images = {split: len(original[split]["images"]) for split in SPLITS}
+        check_captions(captions, images, str(raw.encoded_directory))
+        empty = dict.fromkeys(SPLITS, 0)
+    else:
+        captions, empty = _encode(raw, original, config)
+    save_captions(directory, captions)
+    for split in SPLITS:
+        write_json(directory / f"references_{split}.json", original[split], compact=True)
+    summary: dict[str, Any] = {"vocabulary": len(captions.vocabulary)}
+    for split in SPLITS:
+        summary[split] = {**_describe(captions.of(split)[0]), "empty_captions": empty[split]}
+    return summary
+
+
+def _encode(
+    raw: RawData, original: dict[str, dict[str, Any]], config: TokenizeConfig
+) -> tuple[Captions, dict[str, int]]:
+    words: dict[str, list[list[str]]] = {}
+    rows: dict[str, NDArray[np.int32]] = {}
+    empty: dict[str, int] = {}
+    for split in SPLITS:
+        row_of = {image["id"]: row for row, image in enumerate(original[split]["images"])}
+        annotations = original[split]["annotations"]
+        # image by image, as the course's archive has them; a sort keeps the order within an image
+        pairs = sorted(
+            ((row_of[item["image_id"]], split_words(item["caption"])) for item in annotations),
+            key=lambda pair: pair[0],
+        )
+        kept = [(row, caption) for row, caption in pairs if caption]
+        if not kept:
+            raise InputError(f"{raw.directory}: expected {split} captions with words, received none")
+        rows[split] = np.array([row for row, _ in kept], dtype=np.int32)  # (M,)
+        words[split] = [caption for _, caption in kept]
+        empty[split] = len(pairs) - len(kept)
+    vocabulary = build_vocabulary(words["train"], config.min_count, config.max_words)
+    captions = Captions(
+        vocabulary,
+        train_captions=vocabulary.encode(words["train"], config.max_length),
+        train_image_idxs=rows["train"],
+        val_captions=vocabulary.encode(words["val"], config.max_length),
+        val_image_idxs=rows["val"],
+    )
+    return captions, empty
+
+
+def _describe(encoded: NDArray[np.int32]) -> dict[str, Any]:
+    """Counts of encoded captions (M, L)."""
+    words = ~np.isin(encoded, (NULL, START, END))
+    return {
+        "captions": len(encoded),
+        "mean_length": float(words.sum() / max(len(encoded), 1)),
+        "unknown_share": float((encoded == UNK).sum() / max(int(words.sum()), 1)),
+    }
