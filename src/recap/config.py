@@ -114,6 +114,8 @@ def _describe(group: str, mistake: dict[str, Any]) -> str:
         expected = _EXPECTED[kind]
     elif kind == "greater_than" and bounds.get("gt") == 0:
         expected = "a positive number"
+    elif kind == "greater_than_equal" and bounds.get("ge") == 1:
+        expected = "a positive integer"
     elif kind in ("value_error", "assertion_error"):
         expected = str(bounds["error"])
     else:

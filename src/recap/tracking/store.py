@@ -15,6 +15,13 @@ FINGERPRINT_TAG = "recap.pipeline"
 EXPERIMENT_NAME_TAG = "recap.dvc_experiment"
 STAGE_TAG = "recap.stage"
 PARENT_TAG = "mlflow.parentRunId"
+MLFLOW_SETTINGS = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_LOGGING_LEVEL": "WARNING",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",  # a server that is down must not hold up a stage
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",  # seconds
+}
+"""Defaults of MLflow's environment variables; what the user sets goes first."""
 
 
 def repository_root(environment: Mapping[str, str]) -> Path:
@@ -48,8 +55,8 @@ def connect(environment: Mapping[str, str]) -> tuple["MlflowClient", str]:
     """
     from filelock import FileLock
 
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
+    for name, value in MLFLOW_SETTINGS.items():
+        os.environ.setdefault(name, value)
     from mlflow.tracking import MlflowClient
 
     root = repository_root(environment)

@@ -1,0 +1,40 @@
+"""dvc.yaml's code dependencies equal what the stage scripts really import."""
+
+import ast
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+from recap.stage_dependencies import code_dependencies, imported_modules, is_code
+
+ROOT = Path(__file__).resolve().parents[1]
+STAGES: dict[str, Any] = YAML(typ="safe", pure=True).load(ROOT / "dvc.yaml")["stages"]
+
+
+@pytest.mark.parametrize("name", sorted(STAGES))
+def test_deps_equal_the_import_graph(name: str) -> None:
+    named = [entry for entry in STAGES[name]["deps"] if is_code(entry)]
+    assert named == code_dependencies(STAGES[name], ROOT), "run: recap deps"
+
+
+def test_a_package_holds_nothing_but_its_docstring() -> None:
+    for path in (ROOT / "src").rglob("__init__.py"):
+        body = ast.parse(path.read_text(encoding="utf-8")).body
+        assert len(body) == 1, path
+        assert isinstance(body[0], ast.Expr), path
+
+
+def test_imports_are_followed_through_modules_and_functions(tmp_path: Path) -> None:
+    package = tmp_path / "src" / "recap"
+    (package / "tracking").mkdir(parents=True)
+    (package / "a.py").write_text("def f():\n    from recap.b import g\n")
+    (package / "b.py").write_text("import recap.c\n")
+    (package / "c.py").write_text("import json\n")
+    (package / "unused.py").write_text("")
+    (package / "tracking" / "run.py").write_text("")
+    script = tmp_path / "stage.py"
+    script.write_text("from recap import a\nimport recap.tracking.run\n")
+    found = [path.name for path in imported_modules(script, tmp_path / "src")]
+    assert found == ["a.py", "b.py", "c.py"]
