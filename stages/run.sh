@@ -1,12 +1,12 @@
 #!/bin/sh
 # Run a stage on this checkout's code with the environment's own Python, whatever `python` is on PATH:
-# sh stages/run.sh STAGE [DECODER]
+# sh stages/run.sh STAGE [DECODER]. -P: a stage is named tokenize, like a module of Python itself.
 stage=$1
 shift
 for python in ".venv/bin/python" "${DVC_ROOT:-.}/.venv/bin/python" python python3; do
     if command -v "$python" >/dev/null 2>&1 &&
         "$python" -c 'from importlib.metadata import version; version("recap")' 2>/dev/null; then
-        PYTHONPATH="src${PYTHONPATH:+:$PYTHONPATH}" exec "$python" "stages/$stage.py" "$@"
+        PYTHONPATH="src${PYTHONPATH:+:$PYTHONPATH}" exec "$python" -P "stages/$stage.py" "$@"
     fi
 done
 echo "stages/run.sh: expected an environment with recap in .venv or on PATH; run: make setup" >&2
