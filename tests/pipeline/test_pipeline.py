@@ -1,0 +1,166 @@
+"""The real pipeline in small: every stage, run by DVC in a copy of the checkout, with MLflow beside it."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+from recap.verify import locked_outputs, verify
+
+ROOT = Path(__file__).resolve().parents[2]
+SMALL = {
+    "data": {"scenes": {"train_images": 120, "validation_images": 24}},
+    "backbone": {"crop_steps": 2, "steps": 4, "batch_size": 16},
+    "reduce": {"components": 32},
+    "train": {name: {"epochs": 1} for name in ("rnn", "lstm", "transformer")},
+}
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+
+
+def git(folder: Path, *arguments: str) -> None:
+    identity = ["-c", "user.name=test", "-c", "user.email=test@example.org"]
+    subprocess.run(["git", *identity, *arguments], cwd=folder, check=True, capture_output=True)
+
+
+def merge(values: dict, changes: dict) -> None:
+    for key, change in changes.items():
+        if isinstance(change, dict):
+            merge(values[key], change)
+        else:
+            values[key] = change
+
+
+def change_params(folder: Path, changes: dict) -> None:
+    yaml = YAML()
+    values = yaml.load(folder / "params.yaml")
+    merge(values, changes)
+    yaml.dump(values, folder / "params.yaml")
+
+
+def copy_checkout(target: Path) -> Path:
+    """The tracked files as they are in the working tree, in a new repository, with small params."""
+    listing = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True)
+    for name in listing.stdout.split("\0"):
+        if name and name != "dvc.lock" and not name.startswith("tests/") and (ROOT / name).is_file():
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, target / name)
+    change_params(target, SMALL)
+    git(target, "init", "--quiet")
+    git(target, "add", "--all")
+    git(target, "commit", "--quiet", "-m", "Small run")
+    return target
+
+
+def dvc(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    variables = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"} | environment
+    variables.pop("DVC_ROOT", None)
+    command = [sys.executable, "-m", "dvc", *arguments]
+    return subprocess.run(command, cwd=folder, env=variables, capture_output=True, text=True)
+
+
+def stages_run(result: subprocess.CompletedProcess[str]) -> list[str]:
+    assert result.returncode == 0, result.stdout + result.stderr
+    return re.findall(r"Running stage '(.+?)'", result.stdout)
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkout whose pipeline has run once, logged to its own MLflow store."""
+    folder = copy_checkout(tmp_path_factory.mktemp("pipeline") / "with space")
+    assert len(stages_run(dvc(folder, "repro"))) == 13
+    return folder
+
+
+def test_every_output_is_there_and_verified(checkout: Path) -> None:
+    verdicts = [verdict for _, verdict in verify(checkout)]
+    assert len(verdicts) > 20
+    assert set(verdicts) == {"identical"}
+
+
+def test_a_second_run_runs_nothing(checkout: Path) -> None:
+    assert stages_run(dvc(checkout, "repro")) == []
+
+
+def test_no_output_names_the_place_or_the_machine(checkout: Path) -> None:
+    import platform
+
+    secrets = [str(checkout).encode(), platform.node().encode()]
+    for output in locked_outputs(checkout / "dvc.lock"):
+        path = checkout / output.path
+        for file in [path] if path.is_file() else sorted(path.rglob("*")):
+            content = file.read_bytes() if file.is_file() else b""
+            assert not any(secret in content for secret in secrets), file
+
+
+def test_every_stage_is_in_mlflow(checkout: Path) -> None:
+    from mlflow.tracking import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{checkout}/mlflow.db")
+    experiment = client.get_experiment_by_name("recap")
+    assert experiment is not None
+    runs = client.search_runs([experiment.experiment_id])
+    children = {run.data.tags["recap.stage"]: run for run in runs if "mlflow.parentRunId" in run.data.tags}
+    decoders = ("rnn", "lstm", "transformer")
+    assert set(children) == {
+        "fetch", "tokenize", "backbone", "extract", "reduce", "visualize", "report",
+        *(f"{stage}/{decoder}" for stage in ("train", "evaluate") for decoder in decoders),
+    }  # fmt: skip
+    assert {run.info.status for run in runs} == {"FINISHED"}
+    (parent,) = [run for run in runs if "mlflow.parentRunId" not in run.data.tags]
+    assert {f"{decoder}.seen.cider_d" for decoder in decoders} <= set(parent.data.metrics)
+    for run in children.values():
+        assert run.data.metrics
+        assert run.data.params
+
+
+def test_another_place_without_tracking_gives_the_same_lock(checkout: Path, tmp_path: Path) -> None:
+    other = copy_checkout(tmp_path / "elsewhere")
+    stages_run(dvc(other, "repro", RECAP_TRACKING="off"))
+    assert not (other / "mlflow.db").exists()
+    assert (other / "dvc.lock").read_bytes() == (checkout / "dvc.lock").read_bytes()
+
+
+def test_an_edit_reruns_what_depends_on_it_and_nothing_else(checkout: Path) -> None:
+    change_params(checkout, {"train": {"lstm": {"hidden_dim": 64}}})
+    ran = stages_run(dvc(checkout, "repro"))
+    assert {"train@lstm", "evaluate@lstm", "report"} <= set(ran)
+    assert {
+        "fetch",
+        "tokenize",
+        "backbone",
+        "extract",
+        "reduce",
+        "train@rnn",
+        "evaluate@transformer",
+    }.isdisjoint(ran)
+
+    module = checkout / "src" / "recap" / "reporting" / "page.py"
+    module.write_text(module.read_text() + "\n# an edit\n")
+    assert stages_run(dvc(checkout, "repro")) == ["report"]
+
+    module = checkout / "src" / "recap" / "tracking" / "run.py"
+    module.write_text(module.read_text() + "\n# an edit\n")
+    assert stages_run(dvc(checkout, "repro")) == []
+
+
+def test_a_mistake_in_params_ends_in_its_line_and_changes_nothing(checkout: Path) -> None:
+    before = (checkout / "dvc.lock").read_bytes()
+    params = (checkout / "params.yaml").read_text()
+    try:
+        change_params(checkout, {"tokenize": {"min_count": 0}, "report": {"gallery_images": "many"}})
+        result = dvc(checkout, "repro")
+        assert result.returncode != 0
+        lines = [line for line in result.stderr.splitlines() if line.startswith("params.yaml:")]
+        assert lines == [
+            "params.yaml: tokenize.min_count: expected a positive integer, received 0",
+            'params.yaml: report.gallery_images: expected an integer, received "many"',
+        ]
+        assert "Traceback" not in result.stderr
+        assert (checkout / "dvc.lock").read_bytes() == before
+    finally:
+        (checkout / "params.yaml").write_text(params)
