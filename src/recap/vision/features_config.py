@@ -15,4 +15,5 @@ class FeaturesConfig:
     backbone: Literal["small_vgg", "squeezenet1_1"]
     weights: str | None
     weights_sha256: str | None
+    class_names: str | None
     batch_size: Annotated[int, Ge(1)]
