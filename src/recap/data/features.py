@@ -4,7 +4,7 @@ Reading a batch through h5py costs milliseconds, through the map microseconds, a
 is not used. Shapes: N images, D feature width.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -94,3 +94,25 @@ def open_features(path: Path) -> NDArray[np.float32]:
     if offset + 4 * shape[0] * shape[1] > path.stat().st_size:
         raise InputError(f"{path}: expected all of {shape} float32, received a shorter file")
     return np.memmap(path, dtype="<f4", mode="r", offset=offset, shape=shape)
+
+
+def read_blocks(path: Path, rows: int) -> Iterator[NDArray[np.float32]]:
+    """Blocks of at most ``rows`` rows (rows, D) float32, in order, read and not mapped.
+
+    Pages of a map stay in the process's memory after use; a block is given back.
+
+    Raises:
+        InputError: as in ``open_features``.
+    """
+    features = open_features(path)
+    offset = features.offset if isinstance(features, np.memmap) else 0
+    count, width = features.shape
+    del features
+    with open(path, "rb") as file:
+        file.seek(offset)
+        for start in range(0, count, rows):
+            wanted = min(rows, count - start)
+            block = np.fromfile(file, dtype="<f4", count=wanted * width)
+            if block.size != wanted * width:
+                raise InputError(f"{path}: expected {count} rows of {width} float32, received fewer")
+            yield block.reshape(wanted, width)  # (rows, D)

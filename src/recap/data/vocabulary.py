@@ -77,9 +77,7 @@ class Vocabulary:
         return {"idx_to_word": list(self.idx_to_word), "word_to_idx": self.word_to_idx}
 
 
-def build_vocabulary(
-    captions: Iterable[Sequence[str]], min_count: int, max_words: int | None
-) -> Vocabulary:
+def build_vocabulary(captions: Iterable[Sequence[str]], min_count: int, max_words: int | None) -> Vocabulary:
     """The special words, then the others, most frequent first, equally frequent ones by alphabet.
 
     Args:

@@ -1,0 +1,120 @@
+"""HDF5 files from outside: only plain data sets of the declared shape and dtype are read.
+
+An HDF5 file can point at other files (external and soft links, external storage, virtual data sets) and
+can declare terabytes in a kilobyte. So a data set is opened only behind a hard link at the root, and read
+only when its storage, shape and dtype are the expected ones.
+"""
+
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from recap.errors import InputError
+
+RATIO_LIMIT = 200  # declared bytes to stored bytes, for packed data sets
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What a data set must be; None in ``shape`` stands for any length."""
+
+    shape: tuple[int | None, ...]
+    dtype: str
+
+
+@contextmanager
+def open_checked(
+    path: Path, expected: Mapping[str, Expected], where: str
+) -> Iterator[dict[str, h5py.Dataset]]:
+    """Open an HDF5 file and give the expected data sets, checked before a value is read.
+
+    Args:
+        path: the file.
+        expected: by name, without "/"; what else the file holds is never touched.
+        where: named in the error.
+
+    Raises:
+        InputError: the file is not HDF5, or a data set is absent or not as expected.
+    """
+    try:
+        hdf5 = h5py.File(path, "r")
+    except OSError as error:
+        raise _broken(where, error) from None
+    with hdf5:
+        try:
+            data_sets = {name: _data_set(hdf5, name, want, where) for name, want in expected.items()}
+            for data_set in data_sets.values():
+                _check_storage(data_set, path.stat().st_size, where)
+        except (OSError, RuntimeError) as error:
+            raise _broken(where, error) from None
+        yield data_sets
+
+
+def read_rows(data_set: h5py.Dataset, start: int, stop: int, where: str) -> NDArray[Any]:
+    """Rows ``start`` to ``stop`` of a checked data set.
+
+    Raises:
+        InputError: they cannot be read.
+    """
+    try:
+        rows: NDArray[Any] = data_set[start:stop]
+    except (OSError, RuntimeError) as error:
+        raise _broken(where, error) from None
+    return rows
+
+
+def _broken(where: str, error: Exception) -> InputError:
+    return InputError(f"{where}: expected a whole HDF5 file, received: {' '.join(str(error).split())}")
+
+
+def _data_set(hdf5: h5py.File, name: str, expected: Expected, where: str) -> h5py.Dataset:
+    place = f"{where}: {name}"
+    try:
+        link = hdf5.get(name, getlink=True)
+    except (KeyError, TypeError, ValueError):
+        link = None
+    if link is None:
+        raise InputError(f"{place}: expected a data set, received none")
+    if not isinstance(link, h5py.HardLink):
+        raise InputError(f"{place}: expected a data set, received a link to elsewhere")
+    data_set = hdf5[name]
+    if not isinstance(data_set, h5py.Dataset):
+        raise InputError(f"{place}: expected a data set, received a {type(data_set).__name__.lower()}")
+    properties = data_set.id.get_create_plist()
+    if properties.get_layout() == h5py.h5d.VIRTUAL:
+        raise InputError(f"{place}: expected its values in the file, received a virtual data set")
+    if properties.get_external_count():
+        raise InputError(f"{place}: expected its values in the file, received external storage")
+    if data_set.dtype != np.dtype(expected.dtype):
+        raise InputError(f"{place}: expected {np.dtype(expected.dtype).name}, received {data_set.dtype}")
+    shape = data_set.shape
+    if (
+        shape is None
+        or len(shape) != len(expected.shape)
+        or any(want not in (None, length) for want, length in zip(expected.shape, shape, strict=True))
+    ):
+        wanted = ", ".join("any" if want is None else str(want) for want in expected.shape)
+        raise InputError(f"{place}: expected the shape ({wanted}), received {shape}")
+    return data_set
+
+
+def _check_storage(data_set: h5py.Dataset, file_bytes: int, where: str) -> None:
+    """Refuse a data set that declares more than the file holds."""
+    declared = math.prod(data_set.shape) * data_set.dtype.itemsize
+    stored = min(data_set.id.get_storage_size(), file_bytes)
+    if data_set.chunks:
+        stored *= RATIO_LIMIT
+    elif (offset := data_set.id.get_offset()) is not None:
+        stored = min(stored, file_bytes - offset)
+    if declared > stored:
+        raise InputError(
+            f"{where}: {data_set.name[1:]}: expected the values of {data_set.shape} in the file, "
+            f"received {file_bytes} bytes"
+        )

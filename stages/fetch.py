@@ -1,0 +1,21 @@
+"""Stage `fetch`: images and captions, or features and captions, verified."""
+
+from pathlib import Path
+
+from recap.artifacts import write_json
+from recap.config import load
+from recap.data.config import DataConfig
+from recap.data.fetch import fetch
+from recap.tracking.stage import execute, start
+
+
+def main() -> None:
+    config = load(Path("params.yaml"), DataConfig)
+    with start("fetch", config) as run:
+        summary = fetch(config, Path("data/raw"))
+        write_json(Path("reports/fetch/metrics.json"), summary)
+        run.log_metrics(summary)
+
+
+if __name__ == "__main__":
+    execute(main)
