@@ -1,0 +1,73 @@
+"""Makes decoders from their description, and keeps them: weights.safetensors and model.json."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load
+
+from recap.artifacts import write_json, write_safetensors
+from recap.decoders.decoder import Decoder
+from recap.decoders.recurrent import RecurrentDecoder
+from recap.decoders.transformer import TransformerDecoder
+from recap.errors import InputError
+
+NAMES = ("rnn", "lstm", "transformer")
+
+
+def build_decoder(model: dict[str, Any], generator: torch.Generator | None = None) -> Decoder:
+    """Make a decoder.
+
+    Args:
+        model: "name", one of ``NAMES``, and the arguments of ``RecurrentDecoder`` or ``TransformerDecoder``.
+        generator: draws the weights; without one they hold nothing and must be loaded.
+
+    Raises:
+        InputError: the description names no decoder, or lacks a size or has one too many.
+    """
+    name = model.get("name")
+    sizes = {key: value for key, value in model.items() if key != "name"}
+    if name not in NAMES:
+        raise InputError(f"decoder: expected one of {', '.join(NAMES)}, received {name!r}")
+    try:
+        with torch.device("meta"):
+            decoder = (
+                TransformerDecoder(**sizes) if name == "transformer" else RecurrentDecoder(name, **sizes)
+            )
+    except TypeError as error:
+        raise InputError(f"decoder {name}: expected its sizes, received {sorted(sizes)}: {error}") from None
+    decoder = decoder.to_empty(device="cpu")
+    if generator is not None:
+        decoder.initialise(generator)
+    return decoder
+
+
+def save_decoder(directory: Path, decoder: Decoder, model: dict[str, Any]) -> None:
+    """Write weights.safetensors and model.json, the description that ``build_decoder`` takes."""
+    write_safetensors(directory / "weights.safetensors", decoder.state_dict())
+    write_json(directory / "model.json", model)
+
+
+def load_decoder(directory: Path, device: torch.device | str = "cpu") -> Decoder:
+    """Read what ``save_decoder`` wrote; the decoder is in eval mode.
+
+    Raises:
+        InputError: a file is absent or unreadable, or the weights belong to another decoder.
+    """
+    path = directory / "model.json"
+    try:
+        model = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(model, dict):
+            raise ValueError("no object")
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: expected the description of a decoder, received: {error}") from None
+    decoder = build_decoder(model)
+    path = directory / "weights.safetensors"
+    try:
+        decoder.load_state_dict(load(path.read_bytes()))
+    except (OSError, SafetensorError, RuntimeError) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(f"{path}: expected the weights of {model['name']}, received: {reason}") from None
+    return decoder.eval().to(device)

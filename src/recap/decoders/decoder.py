@@ -1,0 +1,96 @@
+"""What every decoder is: hidden states from a feature and words, scores from hidden states.
+
+Shapes: N batch, T time, D feature, H hidden, V vocabulary, L steps of an encoded caption, M real targets.
+"""
+
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from recap.data.vocabulary import NULL
+
+State = tuple[Tensor, ...]
+"""What a decoder remembers of the words so far; the first axis of every tensor is the batch."""
+
+
+class Decoder(nn.Module, ABC):
+    """Scores the next word of a caption, given the image's feature and the words so far."""
+
+    def __init__(self, hidden_dim: int, vocabulary_size: int) -> None:
+        super().__init__()
+        self.scores = nn.Linear(hidden_dim, vocabulary_size)
+
+    @abstractmethod
+    def hidden(self, features: Tensor, captions: Tensor) -> Tensor:
+        """Hidden states (N, T, H) after each word of captions (N, T) int64, for features (N, D)."""
+
+    @abstractmethod
+    def start(self, features: Tensor) -> State:
+        """The state before the first word, for features (N, D)."""
+
+    @abstractmethod
+    def step(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
+        """Read one word a caption.
+
+        Args:
+            tokens: (N,) int64.
+            state: what ``start`` or the step before returned; it stays as it is.
+
+        Returns:
+            Scores (N, V) of the next word, and the state after this one.
+        """
+
+    def forward(self, features: Tensor, captions: Tensor) -> Tensor:
+        """Scores (N, T, V) of the word that follows each word of captions (N, T), for features (N, D)."""
+        scores: Tensor = self.scores(self.hidden(features, captions))
+        return scores
+
+    def loss(self, features: Tensor, captions: Tensor) -> Tensor:
+        """Cross-entropy, mean over the targets that are not <NULL>; 0 when all are.
+
+        The course sums over time and divides by N instead: times M / N, this is its number.
+
+        Args:
+            features: (N, D).
+            captions: (N, L) int64; the words but the last are read, the words but the first are targets.
+        """
+        hidden = self.hidden(features, captions[:, :-1])  # (N, T, H), T = L - 1
+        targets = captions[:, 1:].flatten()  # (N * T,)
+        real = (targets != NULL).nonzero().squeeze(1)  # (M,)
+        hidden = hidden.flatten(0, 1)  # (N * T, H)
+        if len(real) < len(targets):
+            # a lookup, because its backward is faster than that of indexing, and deterministic
+            hidden, targets = functional.embedding(real, hidden), targets[real]  # (M, H), (M,)
+        total = functional.cross_entropy(self.scores(hidden), targets, reduction="sum")
+        return total / max(len(real), 1)
+
+    def initialise(self, generator: torch.Generator) -> None:
+        """Draw every weight: Glorot's uniform, orthogonal recurrence, small word vectors, zero biases."""
+        for module in self.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.xavier_uniform_(module.weight, generator=generator)
+                nn.init.zeros_(module.bias)
+            elif isinstance(module, nn.Embedding):
+                nn.init.normal_(module.weight, std=module.embedding_dim**-0.5, generator=generator)
+            elif isinstance(module, nn.LayerNorm):
+                module.reset_parameters()
+            elif isinstance(module, nn.RNNBase):
+                _initialise_recurrence(module, generator)
+
+
+def _initialise_recurrence(module: nn.RNNBase, generator: torch.Generator) -> None:
+    hidden_dim = module.hidden_size
+    for name, parameter in module.named_parameters():
+        if "bias" in name:
+            nn.init.zeros_(parameter)
+        for gate in parameter.data.split(hidden_dim):
+            if "weight_ih" in name:
+                nn.init.xavier_uniform_(gate, generator=generator)
+            elif "weight_hh" in name:
+                nn.init.orthogonal_(gate, generator=generator)
+    if isinstance(module, nn.LSTM):
+        # an open forget gate at the start (Jozefowicz et al. 2015); the order is input, forget, block, output
+        bias = module.get_parameter("bias_ih_l0")
+        nn.init.ones_(bias.data[hidden_dim : 2 * hidden_dim])
