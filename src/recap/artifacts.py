@@ -14,12 +14,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-def write_atomically(path: Path, write: Callable[[BinaryIO], None]) -> None:
+def write_atomically(path: Path, write: Callable[[BinaryIO], None], *, durable: bool = True) -> None:
     """Call ``write`` with a binary file; ``path`` appears, whole and flushed to disk, only when it returns.
 
     Args:
         path: the file to publish; its folder is made when absent.
         write: receives a file open for reading and writing.
+        durable: False leaves the flush to the system, for many small files that are made again when lost.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
@@ -27,7 +28,8 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], None]) -> None:
         with open(temporary, "w+b") as file:
             write(file)
             file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                os.fsync(file.fileno())
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -83,11 +85,14 @@ def write_safetensors(path: Path, tensors: Mapping[str, "torch.Tensor"]) -> None
     write_bytes(path, content)
 
 
-def write_png(path: Path, pixels: "NDArray[np.uint8]") -> None:
-    """Write an image: (height, width, 3) RGB or (height, width) grey, uint8."""
+def write_png(path: Path, pixels: "NDArray[np.uint8]", *, durable: bool = True) -> None:
+    """Write an image: (height, width, 3) RGB or (height, width) grey, uint8.
+
+    ``durable`` as in ``write_atomically``.
+    """
     from PIL import Image
 
     def write(file: BinaryIO) -> None:
         Image.fromarray(pixels).save(file, format="PNG", compress_level=6)
 
-    write_atomically(path, write)
+    write_atomically(path, write, durable=durable)
