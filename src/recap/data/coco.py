@@ -6,7 +6,7 @@ Shapes: M captions of a split, N images of a split, D feature width.
 import re
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, Literal
 
 import h5py
 import numpy as np
@@ -89,7 +89,7 @@ def fetch_coco(
     for path in unpacked.iterdir():
         path.unlink()
     unpacked.rmdir()
-    references = "decoded" if originals is None else "original"
+    references: Literal["decoded", "original"] = "decoded" if originals is None else "original"
     source = Source("coco", images=False, features=True, encoded=True, scenes=False, references=references)
     counts = {
         split: {"images": len(images[split]), "captions": len(captions.of(split)[0])} for split in SPLITS

@@ -52,7 +52,7 @@ def fetch_folder(
         target = directory / "images" / split
         # decoding leaves Python's lock, so threads share the work; the order of results is that of the names
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            copies = pool.map(lambda name, target=target: _copy(images / name, target / name), names)  # type: ignore[misc]
+            copies = pool.map(lambda name, target=target: _copy(images / name, target / name), names)
             for _ in track(copies, f"checking {split} images", len(names)):
                 pass
         kept = [{"id": entry["id"], "file_name": entry["file_name"], **_url(entry)} for entry in entries]

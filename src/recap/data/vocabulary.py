@@ -113,7 +113,7 @@ def parse_vocabulary(content: Any, where: str) -> Vocabulary:
         raise InputError(f"{where}: expected the words {', '.join(SPECIAL_WORDS)} first, received {first}")
     vocabulary = Vocabulary(tuple(words))
     if len(vocabulary.word_to_idx) != len(words):
-        twice = next(word for word, count in Counter(words).items() if count > 1)
+        twice = next(word for word in words if words.count(word) > 1)
         raise InputError(f"{where}: expected every word once, received {twice!r} more than once")
     if content.get("word_to_idx") != vocabulary.word_to_idx:
         raise InputError(f"{where}: expected word_to_idx to invert idx_to_word, received other numbers")

@@ -1,0 +1,119 @@
+"""Principal component analysis of a feature file of any size, as scikit-learn's PCA has it.
+
+Two solvers, one result (components up to rounding, signs alike):
+
+* No more rows than columns, or a matrix that is small: scikit-learn's own "full", a singular value
+  decomposition in float64. It is the reference, and here it is as fast.
+* Else the covariance, streamed: pass one accumulates the mean, pass two X'X of centred blocks of rows
+  (products in float32, sums over blocks in float64), then the leading eigenvectors of the (D, D) matrix.
+  Memory is that of the matrix and a few blocks, however many rows there are. scikit-learn's
+  "covariance_eigh" forms the same matrix, but from all rows in memory, in float32 when they are float32 and
+  uncentred, and computes all D eigenvectors.
+
+Source: scikit-learn's definition of PCA; Golub & Van Loan, Matrix Computations, chapter 8, for the
+symmetric eigenproblem. Shapes: N rows, D feature width, K components.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import eigh
+from scipy.linalg.blas import ssyrk
+from sklearn.decomposition import PCA
+from sklearn.utils.extmath import svd_flip
+
+from recap.data.features import open_features, read_blocks
+from recap.errors import InputError
+from recap.progress import track
+
+IN_MEMORY_BYTES = 64 << 20  # of the matrix in float64, up to which the decomposition takes about a second
+BLOCK_ROWS = 2048
+
+
+def fit_pca(path: Path, components: int) -> PCA:
+    """Fit PCA on a feature file; the same bits on every run with the same number of threads.
+
+    Args:
+        path: features (N, D) float32, as ``recap.data.features`` writes them.
+        components: K.
+
+    Returns:
+        A fitted ``sklearn.decomposition.PCA``: ``components_`` (K, D), ``mean_`` (D,),
+        ``explained_variance_ratio_`` (K,), float64; each component's largest entry in magnitude is positive.
+
+    Raises:
+        InputError: K exceeds what N rows of D can have, or a feature is not finite.
+    """
+    count, width = open_features(path).shape
+    if count < 2 or components > min(count, width):
+        raise InputError(
+            f"reduce.components: expected at most {min(count, width)}, as {path.name} has {count} rows of "
+            f"{width}, received {components}"
+        )
+    if count <= width or 8 * count * width <= IN_MEMORY_BYTES:
+        (features,) = read_blocks(path, count)
+        _check_finite(features, path)
+        return PCA(components, svd_solver="full", copy=False).fit(features.astype(np.float64))
+    mean = np.zeros(width)  # (D,)
+    for block in track(read_blocks(path, BLOCK_ROWS), "mean of the features", -(-count // BLOCK_ROWS)):
+        mean += block.sum(axis=0, dtype=np.float64)
+    mean /= count
+    _check_finite(mean, path)
+    covariance = _covariance(path, mean, count)
+    return _from_covariance(covariance, mean, count, components)
+
+
+def project(path: Path, pca: PCA) -> Iterator[NDArray[np.float32]]:
+    """Features of a file in the space of a fitted PCA, block by block: (rows, K) float32 each."""
+    components = np.ascontiguousarray(pca.components_.T, dtype=np.float32)  # (D, K)
+    mean = pca.mean_.astype(np.float32)  # (D,)
+    for block in read_blocks(path, BLOCK_ROWS):
+        yield (block - mean) @ components
+
+
+def _check_finite(values: NDArray[np.floating], path: Path) -> None:
+    if not np.isfinite(values).all():
+        raise InputError(f"{path}: expected finite features, received NaN or infinity")
+
+
+def _covariance(path: Path, mean: NDArray[np.float64], count: int) -> NDArray[np.float64]:
+    """The lower triangle of the covariance (D, D), in Fortran's order for LAPACK."""
+    total = np.zeros((len(mean), len(mean)), order="F")  # (D, D)
+    product = np.zeros_like(total, dtype=np.float32, order="F")
+    for block in track(read_blocks(path, BLOCK_ROWS), "covariance", -(-count // BLOCK_ROWS)):
+        block -= mean  # rounds once to float32; centred, so nothing cancels later
+        ssyrk(1.0, block.T, c=product, beta=0.0, lower=1, overwrite_c=1)
+        total += product
+    total /= count - 1
+    return total
+
+
+def _from_covariance(
+    covariance: NDArray[np.float64], mean: NDArray[np.float64], count: int, components: int
+) -> PCA:
+    """The PCA of the leading eigenvectors; overwrites ``covariance``."""
+    width = len(mean)
+    total_variance = float(np.trace(covariance))
+    variance, vectors = eigh(
+        covariance,
+        lower=True,
+        overwrite_a=True,
+        check_finite=False,
+        subset_by_index=(width - components, width - 1),
+        driver="evr",
+    )  # ascending (K,), (D, K)
+    variance = np.clip(variance[::-1], 0.0, None)  # rounding can leave a zero slightly negative
+    _, directions = svd_flip(None, np.ascontiguousarray(vectors[:, ::-1].T), u_based_decision=False)
+    pca = PCA(components, svd_solver="covariance_eigh")
+    pca.mean_ = mean
+    pca.components_ = directions  # (K, D)
+    pca.explained_variance_ = variance
+    pca.explained_variance_ratio_ = variance / total_variance if total_variance else np.zeros(components)
+    pca.singular_values_ = np.sqrt(variance * (count - 1))
+    pca.noise_variance_ = max(total_variance - variance.sum(), 0.0) / max(width - components, 1)
+    pca.n_samples_ = count
+    pca.n_features_in_ = width
+    pca.n_components_ = components
+    return pca

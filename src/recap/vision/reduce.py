@@ -1,0 +1,57 @@
+"""The stage `reduce`: PCA fitted on training features, or features passed through as they are."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors.numpy import save
+from threadpoolctl import threadpool_limits
+
+from recap.artifacts import write_bytes, write_csv
+from recap.data.directories import make_empty
+from recap.data.features import open_features, read_blocks, write_feature_blocks
+from recap.data.raw import SPLITS
+from recap.errors import InputError
+from recap.progress import track
+from recap.vision.pca import BLOCK_ROWS, fit_pca, project
+from recap.vision.reduce_config import ReduceConfig
+
+
+def reduce(features: Path, directory: Path, config: ReduceConfig, threads: int) -> dict[str, Any]:
+    """Write data/reduced: {train,val}.h5, and where PCA is on, pca.safetensors and spectrum.csv.
+
+    Args:
+        features: the folder with {train,val}.h5, (N, D) float32 each.
+        directory: data/reduced; what was in it goes first.
+        config: group `reduce`.
+        threads: of the linear algebra; it changes the last bits.
+
+    Returns:
+        ``components`` (the width written) and, where PCA is on, ``explained_variance_ratio`` (their sum).
+
+    Raises:
+        InputError: more components than the features have, splits of different width, or NaN.
+    """
+    make_empty(directory)
+    paths = {split: features / f"{split}.h5" for split in SPLITS}
+    shapes = {split: open_features(path).shape for split, path in paths.items()}
+    if shapes["train"][1] != shapes["val"][1]:
+        raise InputError(
+            f"{paths['val']}: expected the width of the training features, {shapes['train'][1]}, "
+            f"received {shapes['val'][1]}"
+        )
+    if not config.enabled:
+        for split, path in paths.items():
+            write_feature_blocks(directory / f"{split}.h5", shapes[split], read_blocks(path, BLOCK_ROWS))
+        return {"components": shapes["train"][1]}
+    with threadpool_limits(threads):
+        pca = fit_pca(paths["train"], config.components)
+        for split, path in paths.items():
+            count = shapes[split][0]
+            blocks = track(project(path, pca), f"projecting {split}", -(-count // BLOCK_ROWS))
+            write_feature_blocks(directory / f"{split}.h5", (count, config.components), blocks)
+    ratios = pca.explained_variance_ratio_
+    rows = zip(range(1, len(ratios) + 1), ratios.tolist(), np.cumsum(ratios).tolist(), strict=True)
+    write_csv(directory / "spectrum.csv", ("component", "explained_variance_ratio", "cumulative"), rows)
+    write_bytes(directory / "pca.safetensors", save({"components": pca.components_, "mean": pca.mean_}))
+    return {"components": config.components, "explained_variance_ratio": float(ratios.sum())}

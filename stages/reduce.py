@@ -1,0 +1,23 @@
+"""Stage `reduce`: PCA fitted on training features only, or pass-through."""
+
+from pathlib import Path
+
+from recap.artifacts import write_json
+from recap.config import load
+from recap.runtime import RuntimeConfig
+from recap.tracking.stage import execute, start
+from recap.vision.reduce import reduce
+from recap.vision.reduce_config import ReduceConfig
+
+
+def main() -> None:
+    runtime = load(Path("params.yaml"), RuntimeConfig)
+    config = load(Path("params.yaml"), ReduceConfig)
+    with start("reduce", runtime, config) as run:
+        summary = reduce(Path("data/features"), Path("data/reduced"), config, runtime.threads)
+        write_json(Path("reports/reduce/metrics.json"), summary)
+        run.log_metrics(summary)
+
+
+if __name__ == "__main__":
+    execute(main)
