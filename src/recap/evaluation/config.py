@@ -15,3 +15,5 @@ class EvaluateConfig:
     max_length: Annotated[int, Ge(1), Le(1000)]
     allow_unknown: bool
     batch_size: Annotated[int, Ge(1)]
+    bootstrap_resamples: Annotated[int, Ge(100), Le(1_000_000)]
+    seed: Annotated[int, Ge(0)]

@@ -1,0 +1,105 @@
+"""Scores the captions of all validation images, each part of the set apart."""
+
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from recap.evaluation.coco import References
+from recap.evaluation.config import EvaluateConfig
+from recap.evaluation.scores import score_captions
+from recap.evaluation.summary import summarize
+from recap.evaluation.tokenizer import tokenize
+from recap.evaluation.truth import Claim, check_caption
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What the stage `evaluate` writes; rows in the order of the images.
+
+    Attributes:
+        results: captions in COCO's results format.
+        per_image: a caption's scores, and for scenes the kinds of its false claims.
+        metrics: one group of metrics for each part of the set.
+    """
+
+    results: list[dict[str, Any]]
+    per_image: list[dict[str, Any]]
+    metrics: dict[str, Any]
+
+
+def evaluate(
+    captions: Sequence[str],
+    references: References,
+    training_captions: Collection[str],
+    scenes: Sequence[Mapping[str, Any]] | None,
+    config: EvaluateConfig,
+) -> Evaluation:
+    """Score one caption an image against the captions that people wrote, and against the scene graphs.
+
+    Args:
+        captions: one a validation image, in the order of ``references``.
+        references: the original captions.
+        training_captions: the original captions of the training set, which a novel caption is not among.
+        scenes: scene graphs in the same order, or None.
+        config: bootstrap resamples and their seed.
+    """
+    tokenized = tokenize(captions)
+    originals = [tokenize(own) for own in references.captions]
+    known = frozenset(tokenize(training_captions))
+    per_image: list[dict[str, Any]] = [
+        {"image_id": image_id, "part": part, "caption": caption}
+        for image_id, part, caption in zip(references.image_ids, references.parts, captions, strict=True)
+    ]
+    claims = None
+    if scenes is not None:
+        claims = [check_caption(caption, scene) for caption, scene in zip(captions, scenes, strict=True)]
+    metrics: dict[str, Any] = {}
+    for part in sorted(set(references.parts)):
+        rows = [index for index, own in enumerate(references.parts) if own == part]
+        part_captions = [tokenized[row] for row in rows]
+        part_references = [originals[row] for row in rows]
+        scores = score_captions(part_captions, part_references)
+        truth = {}
+        if claims is not None:
+            truth["truth"] = np.array([is_true(claims[row]) for row in rows], dtype=np.float64)
+        columns = {"rouge_l": scores.rouge_l, "cider_d": scores.cider_d, **truth}
+        for position, row in enumerate(rows):
+            per_image[row] |= {name: float(values[position]) for name, values in columns.items()}
+        metrics[part] = summarize(
+            part_captions,
+            part_references,
+            scores,
+            further=truth,
+            training_captions=known,
+            resamples=config.bootstrap_resamples,
+            generator=np.random.default_rng(config.seed),
+        )
+        if claims is not None:
+            metrics[part] |= claim_metrics([claims[row] for row in rows])
+    if claims is not None:
+        for row, own in zip(per_image, claims, strict=True):
+            row["failed_claims"] = sorted(claim.kind for claim in own if not claim.holds)
+    results = [
+        {"image_id": image_id, "caption": caption}
+        for image_id, caption in zip(references.image_ids, captions, strict=True)
+    ]
+    return Evaluation(results, per_image, metrics)
+
+
+def is_true(claims: Sequence[Claim]) -> bool:
+    """Whether a caption claims something and all of it holds."""
+    return bool(claims) and all(claim.holds for claim in claims)
+
+
+def claim_metrics(claims: Sequence[Sequence[Claim]]) -> dict[str, Any]:
+    """Claims a caption, and for each kind of claim the share of them that fail."""
+    flat = [claim for own in claims for claim in own]
+    counts = Counter(claim.kind for claim in flat)
+    failed = Counter(claim.kind for claim in flat if not claim.holds)
+    return {
+        "claims_per_caption": len(flat) / len(claims),
+        "failed_claims": {kind: failed[kind] / count for kind, count in sorted(counts.items())},
+    }
