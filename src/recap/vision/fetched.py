@@ -57,9 +57,8 @@ def _fetch(source: str, folder: Path) -> Path:
                 for block in response.iter_bytes():
                     file.write(block)
     except (httpx.HTTPError, httpx.InvalidURL) as error:
-        raise InputError(
-            f"features.weights: expected a file at {source}, received: {type(error).__name__} {error}"
-        ) from None
+        reason = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
+        raise InputError(f"features.weights: expected a file at {source}, received: {reason}") from None
     return path
 
 

@@ -1,0 +1,25 @@
+"""Stage `visualize`: what the networks see."""
+
+from pathlib import Path
+
+from recap.artifacts import write_json
+from recap.config import load
+from recap.runtime import RuntimeConfig, configure
+from recap.tracking.stage import execute, start
+from recap.vision.visualize import visualize
+from recap.vision.visualize_config import VisualizeConfig
+
+
+def main() -> None:
+    runtime = load(Path("params.yaml"), RuntimeConfig)
+    config = load(Path("params.yaml"), VisualizeConfig)
+    with start("visualize", runtime, config) as run:
+        device = configure(runtime)
+        summary = visualize(Path("data/raw"), Path("models/backbone"), Path("reports/vision"), config, device)
+        write_json(Path("reports/visualize/metrics.json"), summary)
+        run.log_metrics(summary)
+        run.log_artifact(Path("reports/vision"))
+
+
+if __name__ == "__main__":
+    execute(main)

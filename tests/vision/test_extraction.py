@@ -1,0 +1,95 @@
+"""Features: one row an image in row order, the same bytes on every run, and sources that bring their own."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from recap.data.features import open_features, write_features
+from recap.data.raw import Source, write_captions, write_source
+from recap.errors import InputError
+from recap.vision.backbone import Backbone
+from recap.vision.backbones import save_backbone
+from recap.vision.extraction import extract, feature_blocks
+from recap.vision.features_config import FeaturesConfig
+
+CPU = torch.device("cpu")
+CONFIG = FeaturesConfig("squeezenet1_1", None, None, None, 2)
+SIZES = {"train": [(300, 260), (256, 256), (400, 256)], "val": [(256, 500), (270, 270)]}
+
+
+@pytest.fixture
+def raw(tmp_path: Path) -> Path:
+    """A source with images of different sizes, 3 and 2."""
+    directory = tmp_path / "raw"
+    generator = np.random.default_rng(5)
+    for split, sizes in SIZES.items():
+        folder = directory / "images" / split
+        folder.mkdir(parents=True)
+        images = []
+        for row, (width, height) in enumerate(sizes):
+            name = f"{9 - row}.png"
+            colour = generator.integers(0, 256, (1, 1, 3), dtype=np.uint8)
+            pixels = np.tile(colour, (height, width, 1))
+            Image.fromarray(pixels).save(folder / name)
+            images.append({"id": row, "file_name": name})
+        write_captions(directory, split, images, [])
+    write_source(directory, Source("folder", True, False, False, False, "original"))
+    return directory
+
+
+@pytest.fixture
+def backbone_directory(random_squeezenet: Backbone, tmp_path: Path) -> Path:
+    names = [f"class {index}" for index in range(1000)]
+    description = {"name": "squeezenet1_1", "heads": {"class": names}}
+    save_backbone(tmp_path / "backbone", description, random_squeezenet.state_dict())
+    return tmp_path / "backbone"
+
+
+def test_row_i_is_image_i(raw: Path, backbone_directory: Path, random_squeezenet: Backbone) -> None:
+    out = raw.parent / "features"
+    summary = extract(raw, backbone_directory, out, CONFIG, CPU)
+    assert summary == {"feature_dim": 512, "train_images": 3, "val_images": 2}
+    features = open_features(out / "train.h5")
+    alone = raw / "images" / "train" / "7.png"
+    (expected,) = feature_blocks([alone], random_squeezenet, 1, "features")
+    assert np.allclose(features[2], expected[0], atol=1e-5)
+    assert not np.allclose(features[1], expected[0], atol=1e-3)
+
+
+def test_two_runs_write_the_same_bytes(raw: Path, backbone_directory: Path) -> None:
+    for name in ("a", "b"):
+        extract(raw, backbone_directory, raw.parent / name, CONFIG, CPU)
+    for split in SIZES:
+        a, b = (raw.parent / name / f"{split}.h5" for name in ("a", "b"))
+        assert a.read_bytes() == b.read_bytes()
+
+
+def test_an_image_that_does_not_decode_is_named_and_nothing_is_written(
+    raw: Path, backbone_directory: Path
+) -> None:
+    (raw / "images" / "val" / "8.png").write_bytes(b"no image")
+    with pytest.raises(InputError, match=r"val/8\.png: expected an image that decodes"):
+        extract(raw, backbone_directory, raw.parent / "features", CONFIG, CPU)
+    assert not (raw.parent / "features" / "val.h5").exists()
+
+
+def test_features_of_the_source_pass_through(tmp_path: Path) -> None:
+    raw = tmp_path / "raw"
+    generator = np.random.default_rng(0)
+    for split, count in (("train", 5), ("val", 2)):
+        features = generator.standard_normal((count, 7), dtype=np.float32)
+        write_features(raw / "features" / f"{split}.h5", features)
+        write_captions(raw, split, [{"id": row, "file_name": ""} for row in range(count)], [])
+    write_source(raw, Source("coco", False, True, True, False, "decoded"))
+    summary = extract(raw, tmp_path / "absent", tmp_path / "features", CONFIG, CPU)
+    assert summary == {"feature_dim": 7, "train_images": 5, "val_images": 2}
+    for split in ("train", "val"):
+        copy, original = tmp_path / "features" / f"{split}.h5", raw / "features" / f"{split}.h5"
+        assert np.array_equal(open_features(copy), open_features(original))
+        assert copy.stat().st_ino != original.stat().st_ino
+    write_captions(raw, "val", [{"id": 0, "file_name": ""}], [])
+    with pytest.raises(InputError, match="expected a row for each of 1 images, received 2 rows"):
+        extract(raw, tmp_path / "absent", tmp_path / "features", CONFIG, CPU)
