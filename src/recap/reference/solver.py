@@ -1,0 +1,235 @@
+"""Solvers that fit a captioning model on minibatches; ``loss_history`` has the loss of every step.
+
+Minibatches are drawn from NumPy's global generator, as ``sample_coco_minibatch`` does.
+
+Shapes: N batch, T time, D feature, V vocabulary, L steps of a caption.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recap.errors import InputError
+from recap.reference.coco_utils import sample_coco_minibatch
+from recap.reference.optim import RULES
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Array = NDArray[Any]
+
+
+class _Solver(ABC):
+    """Goes through ``num_epochs`` times (captions // batch_size) minibatches, at least one an epoch."""
+
+    def __init__(
+        self,
+        model: Any,
+        data: Mapping[str, Any],
+        num_epochs: int,
+        batch_size: int,
+        print_every: int,
+        verbose: bool,
+    ) -> None:
+        self.model = model
+        self.data = data
+        self.num_epochs = num_epochs
+        self.batch_size = batch_size
+        self.print_every = print_every
+        self.verbose = verbose
+        self.epoch = 0
+        self.loss_history: list[float] = []
+
+    @abstractmethod
+    def _step(self, features: Array, captions: Array) -> float:
+        """Update the model on features (N, D) and captions (N, L); returns the loss before."""
+
+    def _end_epoch(self) -> None:
+        self.epoch += 1
+
+    def train(self) -> None:
+        """Fit the model; prints the loss at every ``print_every``-th step when ``verbose``."""
+        steps_an_epoch = max(len(self.data["train_captions"]) // self.batch_size, 1)
+        steps = self.num_epochs * steps_an_epoch
+        for step in range(1, steps + 1):
+            captions, features, _ = sample_coco_minibatch(self.data, self.batch_size, split="train")
+            self.loss_history.append(self._step(features, captions))
+            if self.verbose and (step - 1) % self.print_every == 0:
+                print(f"(Iteration {step} / {steps}) loss: {self.loss_history[-1]:f}")
+            if step % steps_an_epoch == 0:
+                self._end_epoch()
+
+
+class CaptioningSolver(_Solver):
+    """Fits the NumPy model, or any with ``params`` and ``loss(features, captions) -> loss, grads``.
+
+    Args:
+        model: its ``params`` are replaced step by step.
+        data: from ``load_coco_data``.
+        update_rule: "sgd", "sgd_momentum", "rmsprop" or "adam", from ``recap.reference.optim``.
+        optim_config: settings of the rule, above all learning_rate; every parameter has a copy.
+        lr_decay: the learning rate is multiplied by it after every epoch.
+        num_epochs: how often to go through the training captions.
+        batch_size: N.
+        print_every: steps between printed losses.
+        verbose: whether to print.
+
+    Raises:
+        InputError: no such update rule.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        data: Mapping[str, Any],
+        *,
+        update_rule: str = "adam",
+        optim_config: Mapping[str, Any] | None = None,
+        lr_decay: float = 1.0,
+        num_epochs: int = 10,
+        batch_size: int = 100,
+        print_every: int = 10,
+        verbose: bool = True,
+    ) -> None:
+        super().__init__(model, data, num_epochs, batch_size, print_every, verbose)
+        if update_rule not in RULES:
+            raise InputError(f"update_rule: expected one of {', '.join(RULES)}, received {update_rule!r}")
+        self.update_rule = RULES[update_rule]
+        self.lr_decay = lr_decay
+        self.optim_configs = {name: dict(optim_config or {}) for name in model.params}
+
+    def _gradients(self, features: Array, captions: Array) -> tuple[float, Mapping[str, Any]]:
+        loss, grads = self.model.loss(features, captions)
+        return loss, grads
+
+    def _step(self, features: Array, captions: Array) -> float:
+        loss, grads = self._gradients(features, captions)
+        params = self.model.params
+        for name in params:
+            params[name], _ = self.update_rule(params[name], grads[name], self.optim_configs[name])
+        return loss
+
+    def _end_epoch(self) -> None:
+        super()._end_epoch()
+        for config in self.optim_configs.values():
+            config["learning_rate"] *= self.lr_decay
+
+
+class CaptioningSolverPytorch(CaptioningSolver):
+    """Fits the torch model: the same rules, autograd's gradients.
+
+    Args:
+        model: with a dict of tensors ``params`` and ``loss(features, captions) -> loss``.
+        data: from ``load_coco_data``.
+        learning_rate: of the update rule, unless ``optim_config`` has one.
+        optim_config: as in ``CaptioningSolver``.
+        settings: the other keywords of ``CaptioningSolver``.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        data: Mapping[str, Any],
+        *,
+        learning_rate: float = 0.001,
+        optim_config: Mapping[str, Any] | None = None,
+        **settings: Any,
+    ) -> None:
+        config = {"learning_rate": learning_rate, **(optim_config or {})}
+        super().__init__(model, data, optim_config=config, **settings)
+
+    def _gradients(self, features: Array, captions: Array) -> tuple[float, Mapping[str, Any]]:
+        import torch
+
+        params = self.model.params
+        for name in params:
+            params[name] = params[name].detach().requires_grad_()
+        loss = self.model.loss(features, captions)
+        grads = torch.autograd.grad(loss, list(params.values()))
+        return loss.item(), dict(zip(params, grads, strict=True))
+
+    def _step(self, features: Array, captions: Array) -> float:
+        import torch
+
+        with torch.enable_grad():
+            loss, grads = self._gradients(features, captions)
+        params = self.model.params
+        with torch.no_grad():
+            for name in params:
+                after, _ = self.update_rule(params[name], grads[name], self.optim_configs[name])
+                params[name] = after.requires_grad_()
+        return loss
+
+
+class CaptioningSolverTransformer(_Solver):
+    """Fits the Transformer with Adam.
+
+    Args:
+        model: a ``CaptioningTransformer``; its mode, training or not, stays as it is.
+        data: from ``load_coco_data``.
+        idx_to_word: words by number, kept for whoever prints captions.
+        learning_rate: of Adam.
+        num_epochs: how often to go through the training captions.
+        batch_size: N.
+        print_every: steps between printed losses.
+        verbose: whether to print.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        data: Mapping[str, Any],
+        idx_to_word: Sequence[str],
+        *,
+        learning_rate: float = 0.001,
+        num_epochs: int = 10,
+        batch_size: int = 100,
+        print_every: int = 10,
+        verbose: bool = True,
+    ) -> None:
+        import torch
+
+        super().__init__(model, data, num_epochs, batch_size, print_every, verbose)
+        self.idx_to_word = idx_to_word
+        self.learning_rate = learning_rate
+        self.optim = torch.optim.Adam(model.parameters(), learning_rate)
+
+    def _step(self, features: Array, captions: Array) -> float:
+        import torch
+
+        read = torch.as_tensor(captions[:, :-1], dtype=torch.int64)  # (N, T), T = L - 1
+        predicted = torch.as_tensor(captions[:, 1:], dtype=torch.int64)  # (N, T)
+        # features of the parameters' dtype: notebooks set those to float64
+        weight = next(self.model.parameters())
+        scores = self.model(torch.as_tensor(features, dtype=weight.dtype), read)  # (N, T, V)
+        loss = self.transformer_temporal_softmax_loss(scores, predicted, predicted != self.model._null)
+        self.optim.zero_grad()
+        loss.backward()
+        self.optim.step()
+        return loss.item()
+
+    def transformer_temporal_softmax_loss(self, x: "Tensor", y: "Tensor", mask: "Tensor") -> "Tensor":
+        """Cross-entropy, masked steps 0, averaged over all N T steps, masked ones included.
+
+        Args:
+            x: scores (N, T, V).
+            y: (N, T) int64, the right words.
+            mask: (N, T) boolean or 0 and 1.
+
+        Returns:
+            A tensor of no axes: that of ``temporal_softmax_loss`` divided by T.
+        """
+        from recap.reference.torch_layers import temporal_softmax_loss
+
+        return temporal_softmax_loss(x, y, mask) / x.shape[1]
+
+
+def seed_everything(seed: int) -> None:
+    """Seed the global generators that the reference draws from: NumPy's and torch's."""
+    import torch
+
+    np.random.seed(seed)  # noqa: NPY002, the generator that notebooks seed
+    torch.manual_seed(seed)
