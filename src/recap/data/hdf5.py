@@ -37,7 +37,7 @@ def open_checked(
 
     Args:
         path: the file.
-        expected: by name, without "/"; what else the file holds is never touched.
+        expected: by name; what else the file holds is never touched.
         where: named in the error.
 
     Raises:
@@ -76,15 +76,17 @@ def _broken(where: str, error: Exception) -> InputError:
 
 def _data_set(hdf5: h5py.File, name: str, expected: Expected, where: str) -> h5py.Dataset:
     place = f"{where}: {name}"
-    try:
-        link = hdf5.get(name, getlink=True)
-    except (KeyError, TypeError, ValueError):
-        link = None
-    if link is None:
-        raise InputError(f"{place}: expected a data set, received none")
-    if not isinstance(link, h5py.HardLink):
-        raise InputError(f"{place}: expected a data set, received a link to elsewhere")
-    data_set = hdf5[name]
+    data_set: h5py.Group | h5py.Dataset = hdf5
+    for part in name.split("/"):
+        try:
+            link = data_set.get(part, getlink=True) if isinstance(data_set, h5py.Group) else None
+        except (KeyError, TypeError, ValueError):  # a kind of link that only plug-ins know
+            link = None
+        if link is None:
+            raise InputError(f"{place}: expected a data set, received none")
+        if not isinstance(link, h5py.HardLink):
+            raise InputError(f"{place}: expected a data set, received a link to elsewhere")
+        data_set = data_set[part]
     if not isinstance(data_set, h5py.Dataset):
         raise InputError(f"{place}: expected a data set, received a {type(data_set).__name__.lower()}")
     properties = data_set.id.get_create_plist()

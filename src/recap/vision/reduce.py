@@ -53,5 +53,7 @@ def reduce(features: Path, directory: Path, config: ReduceConfig, threads: int) 
     ratios = pca.explained_variance_ratio_
     rows = zip(range(1, len(ratios) + 1), ratios.tolist(), np.cumsum(ratios).tolist(), strict=True)
     write_csv(directory / "spectrum.csv", ("component", "explained_variance_ratio", "cumulative"), rows)
-    write_bytes(directory / "pca.safetensors", save({"components": pca.components_, "mean": pca.mean_}))
+    # safetensors writes memory as it lies, and scikit-learn's components lie in Fortran's order
+    arrays = {"components": np.ascontiguousarray(pca.components_), "mean": pca.mean_}
+    write_bytes(directory / "pca.safetensors", save(arrays))
     return {"components": config.components, "explained_variance_ratio": float(ratios.sum())}

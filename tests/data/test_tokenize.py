@@ -1,0 +1,114 @@
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from recap.data.captions import check_captions, load_captions, load_references, save_captions
+from recap.data.coco import fetch_coco
+from recap.data.config import CocoConfig
+from recap.data.raw import Source, write_captions, write_source
+from recap.data.tokenize import tokenize
+from recap.data.tokenize_config import TokenizeConfig
+from recap.errors import InputError
+
+CONFIG = TokenizeConfig(min_count=2, max_words=None, max_length=7)
+
+
+def write_raw(directory: Path, train: list[tuple[int, str]], val: list[tuple[int, str]]) -> None:
+    for split, captions in (("train", train), ("val", val)):
+        ids = sorted({image for image, _ in captions}, reverse=True)
+        images = [{"id": number, "file_name": f"{number}.png", "part": "seen"} for number in ids]
+        annotations = [
+            {"id": number, "image_id": image, "caption": caption}
+            for number, (image, caption) in enumerate(captions, start=1)
+        ]
+        write_captions(directory, split, images, annotations)
+    write_source(directory, Source("folder", True, False, False, False, "original"))
+
+
+def test_text_becomes_the_course_layout(tmp_path: Path) -> None:
+    train = [(1, "A cat, a cat!"), (2, "A dog on a cat on a dog on it"), (1, "..."), (2, "The dog")]
+    write_raw(tmp_path / "raw", train, [(5, "A bird")])
+    summary = tokenize(tmp_path / "raw", tmp_path / "captions", CONFIG)
+    captions = load_captions(tmp_path / "captions")
+    assert captions.vocabulary.idx_to_word[4:] == ("a", "cat", "dog", "on")
+    # image 2 is row 0; the caption without words is left out
+    assert captions.train_image_idxs.tolist() == [0, 0, 1]
+    assert captions.train_captions.tolist() == [
+        [1, 4, 6, 7, 4, 5, 2],
+        [1, 3, 6, 2, 0, 0, 0],
+        [1, 4, 5, 4, 5, 2, 0],
+    ]
+    assert captions.val_captions.tolist() == [[1, 4, 3, 2, 0, 0, 0]]
+    check_captions(captions, {"train": 2, "val": 1}, "captions.h5")
+    assert summary == {
+        "vocabulary": 8,
+        "train": {"captions": 3, "mean_length": 11 / 3, "unknown_share": 1 / 11, "empty_captions": 1},
+        "val": {"captions": 1, "mean_length": 2.0, "unknown_share": 0.5, "empty_captions": 0},
+    }
+    references = load_references(tmp_path / "captions", "train")
+    assert [item["caption"] for item in references["annotations"]] == [caption for _, caption in train]
+    assert references["images"][0]["part"] == "seen"
+
+
+def test_the_same_bytes_on_every_run(tmp_path: Path) -> None:
+    write_raw(tmp_path / "raw", [(1, "A cat and a dog"), (2, "a dog and a cat")], [(5, "A bird")])
+    for run in ("first", "second"):
+        tokenize(tmp_path / "raw", tmp_path / run, CONFIG)
+    for path in (tmp_path / "first").iterdir():
+        assert path.read_bytes() == (tmp_path / "second" / path.name).read_bytes()
+
+
+def test_captions_without_any_word_are_refused(tmp_path: Path) -> None:
+    write_raw(tmp_path / "raw", [(1, "A cat")], [(5, "?!")])
+    with pytest.raises(InputError, match="expected val captions with words"):
+        tokenize(tmp_path / "raw", tmp_path / "captions", CONFIG)
+
+
+def test_an_encoded_source_keeps_its_encoding(
+    tmp_path: Path, members: dict[str, bytes], make_archive: Callable[[dict[str, Any]], Path]
+) -> None:
+    config = CocoConfig(archive=None, check="any", train_captions=None, validation_captions=None)
+    raw = tmp_path / "raw"
+    source, _ = fetch_coco(make_archive(members), None, config, raw)
+    write_source(raw, source)
+    summary = tokenize(raw, tmp_path / "captions", CONFIG)
+    assert summary["vocabulary"] == 8
+    assert summary["train"] == {
+        "captions": 12,
+        "mean_length": 3.0,
+        "unknown_share": 1 / 6,
+        "empty_captions": 0,
+    }
+    for name in ("captions.h5", "vocabulary.json"):
+        assert (raw / "encoded" / name).read_bytes() == (tmp_path / "captions" / name).read_bytes()
+    captions = load_captions(raw / "encoded")
+    captions.val_image_idxs[0] = 3
+    save_captions(raw / "encoded", captions)
+    with pytest.raises(InputError, match="val_image_idxs: expected rows of 3 images"):
+        tokenize(raw, tmp_path / "captions", CONFIG)
+
+
+@pytest.mark.shared
+def test_our_words_are_those_of_the_official_encoding(tmp_path: Path, shared: Path) -> None:
+    """The archive's captions, encoded again from their originals with its vocabulary, mostly agree."""
+    from recap.data.vocabulary import split_words
+
+    real = shared / "real"
+    files = {split: real / f"captions_{split}.json" for split in ("train", "val")}
+    config = CocoConfig(archive=None, check="any", train_captions=None, validation_captions=None)
+    fetch_coco(real / "coco_captioning_mini.zip", files, config, tmp_path)
+    captions = load_captions(tmp_path / "encoded")
+    original = json.loads((tmp_path / "captions_val.json").read_text())
+    rows = {image["id"]: row for row, image in enumerate(original["images"])}
+    ours = captions.vocabulary.encode([split_words(item["caption"]) for item in original["annotations"]], 17)
+    mine = {
+        (rows[item["image_id"]], *row)
+        for item, row in zip(original["annotations"], ours.tolist(), strict=True)
+    }
+    theirs = np.column_stack([captions.val_image_idxs, captions.val_captions]).tolist()
+    share = np.mean([tuple(row) in mine for row in theirs])
+    assert share > 0.9

@@ -1,0 +1,64 @@
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from recap.data.features import open_features, write_features
+from recap.errors import InputError
+from recap.vision.reduce import reduce
+from recap.vision.reduce_config import ReduceConfig
+
+
+@pytest.fixture
+def features(tmp_path: Path) -> Path:
+    generator = np.random.default_rng(0)
+    mixing = generator.normal(size=(12, 12)) * 0.5 ** np.arange(12)[:, None]
+    for split, rows in (("train", 200), ("val", 30)):
+        values = generator.normal(size=(rows, 12)) @ mixing + 3
+        write_features(tmp_path / "features" / f"{split}.h5", values.astype(np.float32))
+    return tmp_path / "features"
+
+
+def test_only_training_features_shape_the_space(tmp_path: Path, features: Path) -> None:
+    summary = reduce(features, tmp_path / "a", ReduceConfig(enabled=True, components=4), threads=1)
+    write_features(features / "val.h5", np.zeros((30, 12), np.float32))
+    again = reduce(features, tmp_path / "b", ReduceConfig(enabled=True, components=4), threads=1)
+    assert summary == again
+    for name in ("train.h5", "pca.safetensors", "spectrum.csv"):
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+    pca = load_file(tmp_path / "a" / "pca.safetensors")
+    assert pca["components"].shape == (4, 12)
+    assert pca["mean"].dtype == np.float64
+    expected = -pca["mean"] @ pca["components"].T
+    np.testing.assert_allclose(open_features(tmp_path / "b" / "val.h5")[0], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_the_spectrum_sums_up(tmp_path: Path, features: Path) -> None:
+    summary = reduce(features, tmp_path / "reduced", ReduceConfig(enabled=True, components=12), threads=1)
+    assert summary["explained_variance_ratio"] == pytest.approx(1)
+    rows = list(csv.DictReader((tmp_path / "reduced" / "spectrum.csv").read_text().splitlines()))
+    assert [int(row["component"]) for row in rows] == list(range(1, 13))
+    ratios = [float(row["explained_variance_ratio"]) for row in rows]
+    assert ratios == sorted(ratios, reverse=True)
+    np.testing.assert_allclose([float(row["cumulative"]) for row in rows], np.cumsum(ratios))
+
+
+def test_features_pass_through(tmp_path: Path, features: Path) -> None:
+    (tmp_path / "reduced").mkdir()
+    (tmp_path / "reduced" / "pca.safetensors").write_bytes(b"of an earlier run")
+    summary = reduce(features, tmp_path / "reduced", ReduceConfig(enabled=False, components=500), threads=1)
+    assert summary == {"components": 12}
+    assert sorted(path.name for path in (tmp_path / "reduced").iterdir()) == ["train.h5", "val.h5"]
+    for split in ("train", "val"):
+        original = (features / f"{split}.h5").read_bytes()
+        assert (tmp_path / "reduced" / f"{split}.h5").read_bytes() == original
+
+
+def test_splits_of_different_width(tmp_path: Path, features: Path) -> None:
+    write_features(features / "val.h5", np.ones((3, 11), np.float32))
+    with pytest.raises(
+        InputError, match=r"val\.h5: expected the width of the training features, 12, received 11"
+    ):
+        reduce(features, tmp_path / "reduced", ReduceConfig(enabled=True, components=2), threads=1)
