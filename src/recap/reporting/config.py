@@ -13,4 +13,5 @@ class ReportConfig:
     """Group `report` of params.yaml."""
 
     gallery_images: Annotated[int, Ge(1), Le(1000)]
+    extreme_images: Annotated[int, Ge(0), Le(1000)]
     seed: Annotated[int, Ge(0)]

@@ -1,0 +1,62 @@
+"""Images as data URIs, small enough for a page: the same bytes for the same pixels."""
+
+import base64
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from recap.errors import InputError
+
+PIXEL_ART_SIDE = 128
+"""Images up to this wide and high stay as they are, without loss, and are shown with square pixels."""
+THUMBNAIL_SIDE = 400
+PICTURE_SIDE = 1400
+JPEG_QUALITY = 80
+
+
+@dataclass(frozen=True)
+class InlineImage:
+    """An image inside the page; ``pixelated`` when it is to be magnified with square pixels."""
+
+    uri: str
+    width: int
+    height: int
+    pixelated: bool
+
+
+def inline_image(path: Path) -> InlineImage:
+    """Read an image of a source; a larger one becomes a thumbnail. Nothing but pixels is kept of the file.
+
+    Raises:
+        InputError: the file does not decode.
+    """
+    return _inline(path, THUMBNAIL_SIDE)
+
+
+def inline_picture(path: Path) -> InlineImage:
+    """Read a picture that a stage drew, at its size.
+
+    Raises:
+        InputError: the file does not decode.
+    """
+    return _inline(path, PICTURE_SIDE)
+
+
+def _inline(path: Path, side: int) -> InlineImage:
+    try:
+        with Image.open(path) as file:
+            image = ImageOps.exif_transpose(file).convert("RGB")
+    except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
+        raise InputError(f"{path}: expected an image, received: {error}") from None
+    pixelated = max(image.size) <= PIXEL_ART_SIDE
+    buffer = io.BytesIO()
+    if pixelated:
+        image.save(buffer, format="PNG", optimize=True)
+    else:
+        image.thumbnail((side, side), Image.Resampling.LANCZOS)
+        image.save(buffer, format="JPEG", quality=JPEG_QUALITY, optimize=True, progressive=True)
+    kind = "png" if pixelated else "jpeg"
+    content = base64.b64encode(buffer.getvalue()).decode("ascii")
+    return InlineImage(f"data:image/{kind};base64,{content}", *image.size, pixelated)

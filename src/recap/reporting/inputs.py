@@ -1,0 +1,162 @@
+"""Reads what the stages wrote, as far as the page shows it. N validation images."""
+
+import csv
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from recap.data.captions import Captions, load_captions
+from recap.data.raw import RawData, load_raw, read_json
+from recap.errors import InputError
+
+Table = dict[str, list[float]]
+"""Columns of numbers; an empty cell is NaN."""
+
+
+@dataclass(frozen=True)
+class Folders:
+    """Where the stages' outputs are."""
+
+    raw: Path
+    captions: Path
+    reduced: Path
+    models: Path
+    decoders: Path
+    vision: Path
+
+
+@dataclass(frozen=True)
+class Decoder:
+    """A trained decoder and what `evaluate` found.
+
+    Attributes:
+        name: "rnn", "lstm", "transformer".
+        summary: of its training: parameters, epochs, best_epoch and that epoch's losses.
+        history: a row an epoch.
+        captions: N, one a validation image, in row order.
+        per_image: N, scores of each caption, in row order.
+        metrics: metrics.json; groups in it are parts of the validation set.
+    """
+
+    name: str
+    summary: dict[str, float]
+    history: Table
+    captions: list[str]
+    per_image: list[dict[str, Any]]
+    metrics: dict[str, Any]
+
+    @property
+    def parts(self) -> list[str]:
+        """The parts of the validation set that are scored apart, as in the file."""
+        return [name for name, value in self.metrics.items() if isinstance(value, dict)]
+
+
+@dataclass(frozen=True)
+class Split:
+    """The images of "train" or "val" in row order, and the original captions of each."""
+
+    images: list[dict[str, Any]]
+    references: list[list[str]]
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Everything that the page tells."""
+
+    raw: RawData
+    splits: dict[str, Split]
+    captions: Captions
+    spectrum: Table
+    decoders: list[Decoder]
+    pictures: list[dict[str, Any]]
+    vision: Path
+    params: dict[str, Any]
+
+    def image_path(self, split: str, row: int) -> Path | None:
+        """The image file of a row; None where the source has no images."""
+        if not self.raw.source.images:
+            return None
+        name: str = self.splits[split].images[row]["file_name"]
+        return self.raw.directory / "images" / split / name
+
+    @property
+    def best(self) -> Decoder:
+        """The decoder with the highest CIDEr-D on the first part of the validation set."""
+        return max(self.decoders, key=lambda decoder: float(decoder.metrics[self.parts[0]]["cider_d"]))
+
+    @property
+    def parts(self) -> list[str]:
+        """The parts of the validation set that are scored apart."""
+        return self.decoders[0].parts
+
+
+def load_inputs(folders: Folders, decoders: Sequence[str], params: dict[str, Any]) -> Inputs:
+    """Read the outputs of all stages before `report`.
+
+    Args:
+        folders: where they are.
+        decoders: which decoders the page shows, in this order.
+        params: the settings that made all of it, to be listed.
+
+    Raises:
+        InputError: a file is absent, unreadable, or its rows are not the validation images.
+    """
+    raw = load_raw(folders.raw)
+    splits = {split: _split(raw, split) for split in ("train", "val")}
+    ids = [image["id"] for image in splits["val"].images]
+    return Inputs(
+        raw=raw,
+        splits=splits,
+        captions=load_captions(folders.captions),
+        spectrum=read_table(folders.reduced / "spectrum.csv"),
+        decoders=[_decoder(folders, name, ids) for name in decoders],
+        pictures=read_json(folders.vision / "index.json"),
+        vision=folders.vision,
+        params=params,
+    )
+
+
+def _split(raw: RawData, split: str) -> Split:
+    content = raw.captions(split)
+    references: dict[Any, list[str]] = {image["id"]: [] for image in content["images"]}
+    for annotation in content["annotations"]:
+        references[annotation["image_id"]].append(annotation["caption"])
+    return Split(content["images"], list(references.values()))
+
+
+def _decoder(folders: Folders, name: str, ids: Sequence[Any]) -> Decoder:
+    reports, model = folders.decoders / name, folders.models / name
+    results, per_image = read_json(reports / "captions.json"), read_json(reports / "per_image.json")
+    for path, rows in ((reports / "captions.json", results), (reports / "per_image.json", per_image)):
+        if [row["image_id"] for row in rows] != list(ids):
+            raise InputError(f"{path}: expected a row for each of the {len(ids)} validation images in order")
+    return Decoder(
+        name=name,
+        summary=read_json(model / "summary.json"),
+        history=read_table(model / "history.csv"),
+        captions=[row["caption"] for row in results],
+        per_image=per_image,
+        metrics=read_json(reports / "metrics.json"),
+    )
+
+
+def read_table(path: Path) -> Table:
+    """Read a CSV file of numbers; without rows, its columns are empty.
+
+    Raises:
+        InputError: it cannot be read, or a cell holds something else.
+    """
+    try:
+        with open(path, encoding="utf-8", newline="") as file:
+            header, *rows = csv.reader(file)
+        columns = zip(*rows, strict=True) if rows else [()] * len(header)
+        return {
+            column: [float(cell) if cell else math.nan for cell in cells]
+            for column, cells in zip(header, columns, strict=True)
+        }
+    except OSError as error:
+        raise InputError(f"{path}: expected a readable table, received: {error.strerror}") from None
+    except ValueError as error:
+        raise InputError(f"{path}: expected a table of numbers, received: {error}") from None

@@ -1,0 +1,146 @@
+"""The scores: a table a part of the validation set, beside floor and ceiling; which claims fail."""
+
+from typing import Any
+
+from recap.reporting.config import ReportConfig
+from recap.reporting.inputs import Decoder, Inputs
+from recap.reporting.labels import METRICS, PARTS, metric, name, number
+from recap.reporting.selection import Selection
+
+BARS = ("truth", "cider_d")
+BASELINES = {"constant_": "Best constant caption", "human_": "People, one against the others"}
+BESIDE = ("images", "references")
+"""Counts of what was scored: said above the table."""
+
+
+def build(inputs: Inputs, selection: Selection, config: ReportConfig) -> dict[str, Any]:
+    """For every part: bars of the headline metrics, the table of all metrics, failing claims by kind."""
+    return {
+        "parts": [
+            {
+                "title": name(part),
+                "text": PARTS.get(part, ""),
+                "images": number(inputs.decoders[0].metrics[part].get("images"), "count"),
+                "bars": [bars for key in BARS if (bars := _bars(inputs.decoders, part, key))],
+                "table": table(inputs.decoders, part),
+                "claims": _failed_claims(inputs.decoders, part),
+                "constant": inputs.decoders[0].metrics[part].get("constant_caption"),
+                "intervals": any("interval" in decoder.metrics[part] for decoder in inputs.decoders),
+            }
+            for part in inputs.parts
+        ]
+    }
+
+
+def columns(decoders: list[Decoder], part: str) -> list[str]:
+    """The metrics of a part that are numbers, known ones first in their order, baselines left out."""
+    present = {
+        key
+        for decoder in decoders
+        for key, value in decoder.metrics[part].items()
+        if isinstance(value, int | float) and not key.startswith(tuple(BASELINES)) and key not in BESIDE
+    }
+    known = [key for key in METRICS if key in present]
+    return known + sorted(present - set(known))
+
+
+def table(decoders: list[Decoder], part: str) -> dict[str, Any]:
+    """Rows of written numbers; the best of a column is marked where one way is better."""
+    keys = columns(decoders, part)
+    best = {key: _best(decoders, part, key) for key in keys}
+    rows = [
+        {
+            "name": name(decoder.name),
+            "css": decoder.name,
+            "cells": [_cell(decoder.metrics[part], key, best[key]) for key in keys],
+        }
+        for decoder in decoders
+    ]
+    for prefix, label in BASELINES.items():
+        values = [decoders[0].metrics[part].get(prefix + key) for key in keys]
+        if any(value is not None for value in values):
+            cells = [
+                {"text": "" if value is None else number(value, metric(key).form), "best": False, "range": ""}
+                for key, value in zip(keys, values, strict=True)
+            ]
+            rows.append({"name": label, "css": "", "cells": cells})
+    return {"heads": [metric(key) for key in keys], "rows": rows}
+
+
+def _best(decoders: list[Decoder], part: str, key: str) -> float | None:
+    values = [float(decoder.metrics[part][key]) for decoder in decoders if key in decoder.metrics[part]]
+    better = metric(key).better
+    if better is None or len(decoders) < 2:
+        return None
+    return max(values) if better == "higher" else min(values)
+
+
+def _cell(metrics: dict[str, Any], key: str, best: float | None) -> dict[str, Any]:
+    value, form = metrics.get(key), metric(key).form
+    bounds = metrics.get("interval", {}).get(key)
+    span = f"95 % interval {number(bounds['low'], form)} to {number(bounds['high'], form)}" if bounds else ""
+    return {"text": number(value, form), "best": value is not None and value == best, "range": span}
+
+
+def _bars(decoders: list[Decoder], part: str, key: str) -> dict[str, Any] | None:
+    """Bars of one metric with their intervals; floor and ceiling as marks across them."""
+    if not any(key in decoder.metrics[part] for decoder in decoders):
+        return None
+    form = metric(key).form
+    first = decoders[0].metrics[part]
+    marks = [
+        (css, label, float(first[prefix + key]))
+        for css, (prefix, label) in zip(("floor", "ceiling"), BASELINES.items(), strict=True)
+        if prefix + key in first
+    ]
+    spans = [decoder.metrics[part].get("interval", {}).get(key) for decoder in decoders]
+    values = [float(decoder.metrics[part].get(key, 0)) for decoder in decoders]
+    largest = max([*values, *(value for _, _, value in marks), *(span["high"] for span in spans if span)])
+    full = 1.0 if form == "percent" else (largest * 1.04 or 1.0)
+
+    def percent(value: float) -> str:
+        return f"{100 * value / full:.2f}"
+
+    return {
+        "metric": metric(key),
+        "rows": [
+            {
+                "name": name(decoder.name),
+                "css": decoder.name,
+                "text": number(value, form),
+                "width": percent(value),
+                "span": (percent(span["low"]), percent(span["high"] - span["low"])) if span else None,
+            }
+            for decoder, value, span in zip(decoders, values, spans, strict=True)
+        ],
+        "marks": [
+            {"css": css, "label": label, "left": percent(value), "text": number(value, form)}
+            for css, label, value in marks
+        ],
+    }
+
+
+def _failed_claims(decoders: list[Decoder], part: str) -> dict[str, Any] | None:
+    """The share of claims that fails by kind, the worst kind first; bars relative to the largest share."""
+    shares = [decoder.metrics[part].get("failed_claims", {}) for decoder in decoders]
+    kinds = sorted({kind for own in shares for kind in own})
+    if not kinds:
+        return None
+    kinds.sort(key=lambda kind: -max(own.get(kind, 0) for own in shares))
+    largest = max(share for own in shares for share in own.values()) or 1
+    return {
+        "heads": [(name(decoder.name), decoder.name) for decoder in decoders],
+        "rows": [
+            {
+                "kind": name(kind),
+                "cells": [
+                    {
+                        "text": number(own.get(kind), "percent"),
+                        "width": f"{100 * own.get(kind, 0) / largest:.2f}",
+                    }
+                    for own in shares
+                ],
+            }
+            for kind in kinds
+        ],
+    }

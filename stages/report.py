@@ -1,0 +1,34 @@
+"""Stage `report`: one page that shows all of it, and the tables behind `dvc plots`."""
+
+import dataclasses
+from pathlib import Path
+
+from recap.config import load_all
+from recap.reporting.inputs import Folders
+from recap.reporting.report import remove_leftovers, report
+from recap.tracking.stage import execute, start
+
+FOLDERS = Folders(
+    raw=Path("data/raw"),
+    captions=Path("data/captions"),
+    reduced=Path("data/reduced"),
+    models=Path("models"),
+    decoders=Path("reports/decoders"),
+    vision=Path("reports/vision"),
+)
+PAGE, PLOTS = Path("reports/index.html"), Path("reports/plots")
+
+
+def main() -> None:
+    groups = load_all(Path("params.yaml"))
+    decoders = groups["train"].decoders
+    params = {name: dataclasses.asdict(group) for name, group in groups.items()}
+    with start("report", groups["report"]) as run:
+        for name in remove_leftovers(FOLDERS.models, FOLDERS.decoders, decoders):
+            print(f"removed what the decoder {name} left behind: train.decoders does not name it")
+        report(FOLDERS, PAGE, PLOTS, decoders, groups["report"], params)
+        run.log_artifact(PAGE)
+
+
+if __name__ == "__main__":
+    execute(main)

@@ -1,0 +1,256 @@
+"""Outputs of the other stages, small, written in their layout; for scenes, a coco archive and photographs."""
+
+import base64
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from recap.artifacts import write_csv, write_json, write_png
+from recap.data.captions import Captions, save_captions
+from recap.data.raw import Source, write_captions, write_source
+from recap.data.vocabulary import build_vocabulary, split_words
+from recap.reporting.inputs import Folders
+
+WORDS = ("a red seven", "a small blue three left of a pink one", "one large green digit on a striped ground")
+HISTORY = ("epoch", "training_loss", "validation_loss", "learning_rate", "gradient_norm")
+IMAGES = {"train": 12, "val": 30}
+MakeOutputs = Callable[..., Folders]
+
+
+@pytest.fixture
+def outputs(tmp_path: Path) -> MakeOutputs:
+    """Write the outputs; arguments as in ``write_outputs``."""
+
+    def make(**choices: Any) -> Folders:
+        return write_outputs(tmp_path / "outputs", **choices)
+
+    return make
+
+
+def write_outputs(
+    root: Path,
+    *,
+    source: str = "scenes",
+    decoders: Sequence[str] = ("rnn", "lstm", "transformer"),
+    captions: Sequence[str] = WORDS,
+    url: str = "http://images.example.org/1.jpg",
+    side: int = 64,
+) -> Folders:
+    """Write every file that the report reads.
+
+    Args:
+        root: the folder to fill.
+        source: "scenes", "coco" (features without images) or "folder".
+        decoders: which have models and reports.
+        captions: what references and decoders say, in turn.
+        url: of every image of coco.
+        side: width and height of the images.
+    """
+    folders = Folders(
+        raw=root / "data/raw",
+        captions=root / "data/captions",
+        reduced=root / "data/reduced",
+        models=root / "models",
+        decoders=root / "reports/decoders",
+        vision=root / "reports/vision",
+    )
+    generator = np.random.default_rng(5)
+    is_scenes, has_images = source == "scenes", source != "coco"
+    write_source(
+        folders.raw,
+        Source(source, has_images, not has_images, not has_images, is_scenes, "original"),  # type: ignore[arg-type]
+    )
+    images = {split: _images(split, source, url) for split in IMAGES}
+    for split, entries in images.items():
+        annotations = [
+            {"id": 5 * row + turn, "image_id": image["id"], "caption": captions[(row + turn) % len(captions)]}
+            for row, image in enumerate(entries)
+            for turn in range(2)
+        ]
+        write_captions(folders.raw, split, entries, annotations)
+        for image in entries if has_images else []:
+            pixels = generator.integers(0, 255, (4, 4, 3), dtype=np.uint8).repeat(side // 4, 0)
+            write_png(folders.raw / "images" / split / image["file_name"], pixels.repeat(side // 4, 1))
+    _write_captions(folders.captions, images, captions)
+    shares = [0.5, 0.25, 0.125]
+    rows = list(zip((1, 2, 3), shares, np.cumsum(shares).tolist(), strict=True))
+    write_csv(folders.reduced / "spectrum.csv", ("component", "explained_variance_ratio", "cumulative"), rows)
+    for index, name in enumerate(decoders):
+        _write_decoder(folders, name, index, images["val"], captions, generator)
+    entry: dict[str, Any] = {"kind": "none", "file": None, "label": "Nothing to look into.", "image": None}
+    if has_images:
+        entry = {"kind": "saliency", "file": "saliency_0.png", "label": "digit: 7", "image": "000000.png"}
+        write_png(folders.vision / "saliency_0.png", np.full((248, 1000, 3), 200, np.uint8))
+    write_json(folders.vision / "index.json", [entry])
+    return folders
+
+
+def _images(split: str, source: str, url: str) -> list[dict[str, Any]]:
+    images: list[dict[str, Any]] = []
+    for row in range(IMAGES[split]):
+        image: dict[str, Any] = {"id": 100 + row, "file_name": f"{row:06d}.png"}
+        if source == "scenes" and split == "val":
+            image["part"] = "seen" if row % 3 else "unseen"
+        if source == "coco":
+            image["url"] = url
+        images.append(image)
+    return images
+
+
+def _write_captions(folder: Path, images: dict[str, list[dict[str, Any]]], captions: Sequence[str]) -> None:
+    words = [split_words(caption) for caption in captions]
+    vocabulary = build_vocabulary(words, 1, 14)
+    encoded = {
+        split: vocabulary.encode([words[row % len(words)] for row in range(2 * len(entries))], 17)
+        for split, entries in images.items()
+    }
+    rows = {split: np.repeat(np.arange(len(own), dtype=np.int32), 2) for split, own in images.items()}
+    save_captions(folder, Captions(vocabulary, encoded["train"], rows["train"], encoded["val"], rows["val"]))
+
+
+def _write_decoder(
+    folders: Folders,
+    name: str,
+    index: int,
+    images: list[dict[str, Any]],
+    captions: Sequence[str],
+    generator: np.random.Generator,
+) -> None:
+    model, report = folders.models / name, folders.decoders / name
+    epochs = [[epoch, 4 / epoch + 0.1 * index, 4 / epoch + 0.3, 1e-3, 1.5] for epoch in range(1, 9)]
+    write_csv(model / "history.csv", HISTORY, epochs)
+    write_json(model / "model.json", {"name": name, "feature_dim": 3})
+    best = {"training_loss": epochs[-1][1], "validation_loss": epochs[-1][2]}
+    write_json(
+        model / "summary.json", {"parameters": 123456, "epochs": 8, "steps": 80, "best_epoch": 8, **best}
+    )
+    is_scenes = "part" in images[0]
+    results, per_image = [], []
+    for row, image in enumerate(images):
+        caption = captions[(row + index) % len(captions)]
+        scores: dict[str, Any] = {"cider_d": float(generator.uniform(0, 3)), "rouge_l": 0.5}
+        if is_scenes:
+            scores |= {"truth": float(row % 2), "failed_claims": [] if row % 2 else ["digit", "digit"]}
+        results.append({"image_id": image["id"], "caption": caption})
+        per_image.append({**results[-1], "part": image.get("part", "validation"), **scores})
+    write_json(report / "captions.json", results)
+    write_json(report / "per_image.json", per_image)
+    part = {
+        "images": 20,
+        "references": 40,
+        "bleu_1": 0.4 + 0.1 * index,
+        "bleu_4": 0.3,
+        "rouge_l": 0.5,
+        "cider_d": 1.25 + index,
+        "interval": {"cider_d": {"low": 1.0 + index, "high": 1.5 + index}},
+        "constant_caption": captions[0],
+        "constant_cider_d": 0.5,
+        "human_cider_d": 4.5,
+        "length": 8.0,
+        "a_new_score": 0.25,
+    }
+    if is_scenes:
+        part |= {"truth": 0.75, "claims_per_caption": 4.0, "failed_claims": {"colour": 0.1, "digit": 0.2}}
+    parts = ("seen", "unseen") if is_scenes else ("validation",)
+    write_json(report / "metrics.json", {"perplexity": 2.5 + index, **dict.fromkeys(parts, part)})
+
+
+class Browser:
+    """Headless Chromium that a test drives through a pipe, by the Chrome DevTools Protocol."""
+
+    FLAGS = (
+        "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
+        "--disable-component-update --disable-sync --disable-dev-shm-usage --remote-debugging-pipe"
+    )
+
+    def __init__(self, program: str, profile: Path) -> None:
+        command_read, self._commands = os.pipe()
+        self._answers, answer_write = os.pipe()
+        # Chromium reads commands from descriptor 3 and answers on 4.
+        script = f'exec "$0" "$@" 3<&{command_read} 4>&{answer_write}'
+        arguments = [*self.FLAGS.split(), f"--user-data-dir={profile}", "about:blank"]
+        self._process = subprocess.Popen(
+            ["bash", "-c", script, program, *arguments],
+            pass_fds=(command_read, answer_write),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        os.close(command_read)
+        os.close(answer_write)
+        self._waiting = b""
+        self._number = 0
+        self.events: list[dict[str, Any]] = []
+        target = self.call("Target.createTarget", session=False, url="about:blank")["targetId"]
+        attached = self.call("Target.attachToTarget", session=False, targetId=target, flatten=True)
+        self._session = attached["sessionId"]
+        for domain in ("Page", "Runtime", "Log", "Network"):
+            self.call(f"{domain}.enable")
+
+    def call(self, method: str, *, session: bool = True, **parameters: Any) -> dict[str, Any]:
+        """Send a command and wait for its result; events that come meanwhile are kept."""
+        self._number += 1
+        message: dict[str, Any] = {"id": self._number, "method": method, "params": parameters}
+        if session:
+            message["sessionId"] = self._session
+        os.write(self._commands, json.dumps(message).encode() + b"\0")
+        while (answer := self._receive()).get("id") != self._number:
+            self.events.append(answer)
+        assert "error" not in answer, answer
+        return dict(answer["result"])
+
+    def open(self, page: Path, width: int, scheme: str = "light") -> None:
+        """Load a file in a window of this width; ``events`` then holds what happened from the start."""
+        self.events.clear()
+        metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+        self.call("Emulation.setDeviceMetricsOverride", **metrics)
+        features = [{"name": "prefers-color-scheme", "value": scheme}]
+        self.call("Emulation.setEmulatedMedia", features=features)
+        self.call("Page.navigate", url=page.resolve().as_uri())
+        while not any(event.get("method") == "Page.loadEventFired" for event in self.events):
+            self.events.append(self._receive())
+
+    def evaluate(self, expression: str) -> Any:
+        """The value of a JavaScript expression in the page; a promise is waited for."""
+        answer = self.call("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)
+        assert "exceptionDetails" not in answer, answer
+        return answer["result"].get("value")
+
+    def screenshot(self, path: Path, top: int, height: int) -> None:
+        """A PNG of a stripe of the page."""
+        width = self.evaluate("innerWidth")
+        clip = {"x": 0, "y": top, "width": width, "height": height, "scale": 1}
+        answer = self.call("Page.captureScreenshot", clip=clip, captureBeyondViewport=True)
+        path.write_bytes(base64.b64decode(answer["data"]))
+
+    def close(self) -> None:
+        """End the browser."""
+        self.call("Browser.close", session=False)
+        self._process.wait(10)
+        os.close(self._commands)
+        os.close(self._answers)
+
+    def _receive(self) -> dict[str, Any]:
+        while b"\0" not in self._waiting:
+            content = os.read(self._answers, 1 << 20)
+            assert content, "the browser ended"
+            self._waiting += content
+        message, _, self._waiting = self._waiting.partition(b"\0")
+        return dict(json.loads(message))
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """A browser for all tests; they skip, visibly, without Chromium."""
+    program = shutil.which("chromium") or shutil.which("google-chrome")
+    if program is None:
+        pytest.skip("needs chromium, which is absent (apt-get install chromium)")
+    started = Browser(program, tmp_path_factory.mktemp("profile"))
+    yield started
+    started.close()

@@ -1,0 +1,223 @@
+"""The page: whole in one file, the same bytes every time, safe with what people write."""
+
+import json
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from recap.artifacts import write_json, write_png
+from recap.errors import InputError
+from recap.reporting.config import ReportConfig
+from recap.reporting.inputs import load_inputs
+from recap.reporting.page import SECTIONS, render_page
+
+CONFIG = ReportConfig(gallery_images=6, extreme_images=2, seed=3)
+ALL = ("rnn", "lstm", "transformer")
+VOID = {"meta", "link", "img", "input", "br"}
+
+
+class Page(HTMLParser):
+    """Elements, text and loaded addresses of a page; fails on tags that do not nest."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.words: list[str] = []
+        self._open: list[str] = []
+        self.feed(html)
+        assert not self._open
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attributes)))
+        if tag not in VOID:
+            self._open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self._open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.words.append(data)
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.words).split())
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.elements if name == tag]
+
+
+def render(folders, decoders=ALL, config=CONFIG, params=None) -> str:
+    return render_page(load_inputs(folders, decoders, params or {}), config)
+
+
+@pytest.mark.parametrize("source", ["scenes", "coco", "folder"])
+def test_the_page_loads_nothing(outputs, source) -> None:
+    page = Page(render(outputs(source=source, side=300 if source == "folder" else 64)))
+    for tag, attributes in page.elements:
+        for name in ("src", "srcset", "data", "action", "poster", "background", "xlink:href"):
+            address = attributes.get(name)
+            assert address is None or address.startswith("data:image/"), (tag, name)
+        if tag not in ("a", "link"):
+            assert "href" not in attributes
+    assert all(attributes["href"] == "data:," for attributes in page.all("link"))
+    style = next(text for text in page.words if ":root" in text)
+    assert "url(" not in style
+    assert "@import" not in style
+    policy = page.all("meta")[1]["content"]
+    assert policy is not None
+    assert policy.startswith("default-src 'none'")
+
+
+def test_every_section_is_there_and_in_the_navigation(outputs) -> None:
+    page = Page(render(outputs()))
+    keys = [key for key, _, _ in SECTIONS]
+    assert [own["id"] for own in page.all("section")] == keys
+    assert [own["href"] for own in page.all("a") if own["href"] in {f"#{key}" for key in keys}] == [
+        f"#{key}" for key in keys
+    ]
+    ids = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
+    assert len(ids) == len(set(ids))
+
+
+def test_the_same_files_give_the_same_bytes(outputs) -> None:
+    folders = outputs()
+    assert render(folders) == render(folders)
+    other = ReportConfig(gallery_images=6, extreme_images=2, seed=4)
+    assert render(folders) != render(folders, config=other)
+
+
+def test_what_people_write_stays_text(outputs) -> None:
+    hostile = (
+        "<script>alert(1)</script>",
+        '"><img src=x onerror=alert(1)>',
+        "</style><b>&amp;",
+        "{{ 7 * 7 }}",
+    )
+    folders = outputs(captions=hostile, source="coco", url="javascript:alert(1)")
+    page = Page(render(folders))
+    assert len(page.all("script")) == 1
+    assert not page.all("b")
+    assert not page.all("img")
+    for caption in hostile:
+        assert caption in page.text
+    assert not any(own["href"].startswith("javascript") for own in page.all("a") if own["href"])
+    assert not any(name.startswith("on") for _, attributes in page.elements for name in attributes)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_one_decoder_is_enough(outputs, name) -> None:
+    page = Page(render(outputs(decoders=[name]), [name]))
+    others = {"rnn": "LSTM", "lstm": "Transformer", "transformer": "RNN"}
+    assert others[name] not in page.text
+    assert "(best)" not in page.text
+
+
+def test_without_images_there_are_numbers_and_links(outputs) -> None:
+    page = Page(render(outputs(source="coco")))
+    assert not page.all("img")
+    links = [own for own in page.all("a") if own["href"] == "http://images.example.org/1.jpg"]
+    assert links
+    assert all(own["rel"] == "noreferrer noopener" for own in links)
+    assert "Nothing to look into." in page.text
+    assert "Image 107" in page.text
+
+
+def test_truth_is_shown_for_scenes_only(outputs) -> None:
+    assert "✗ false" in Page(render(outputs())).text
+    text = Page(render(outputs(source="folder"))).text
+    assert "✗" not in text
+    assert "✓" not in text
+
+
+def test_every_image_has_a_text_in_its_place(outputs) -> None:
+    page = Page(render(outputs()))
+    assert len(page.all("img")) == 6 + 8 + 6 + 2 + 2 + 1
+    assert all(own["alt"] for own in page.all("img"))
+    assert all(own["aria-label"] for own in page.all("svg"))
+    assert len(page.all("caption")) == len(page.all("table"))
+
+
+def test_the_best_of_a_column_is_marked(outputs) -> None:
+    folders = outputs()
+    html = render(folders)
+    assert "3.250<span" in html
+    assert "2.250<span" not in html
+    assert html.count("0.250</td>") == 6, "a score whose better side is not known is shown, never marked"
+
+
+def test_features_that_pass_through_have_no_spectrum(outputs) -> None:
+    folders = outputs()
+    (folders.reduced / "spectrum.csv").write_text("component,explained_variance_ratio,cumulative\n")
+    assert "features" not in {own["id"] for own in Page(render(folders)).all("section")}
+
+
+def test_settings_are_listed_without_folders_of_the_machine(outputs) -> None:
+    params = {"data": {"coco": {"archive": "/home/someone/data/mini.zip", "check": "any"}}, "seed": 7}
+    page = render(outputs(), params=params)
+    assert "someone" not in page
+    assert "data:\n  coco:\n    archive: …/mini.zip\n    check: any\nseed: 7" in page
+    assert str(outputs().raw.parents[2]) not in page
+
+
+def test_rows_that_are_not_the_validation_images_are_refused(outputs) -> None:
+    folders = outputs()
+    path = folders.decoders / "lstm" / "per_image.json"
+    write_json(path, json.loads(path.read_bytes())[::-1])
+    with pytest.raises(InputError, match=r"per_image\.json: expected a row for each of the 30"):
+        render(folders)
+
+
+def test_an_image_that_does_not_decode_is_named(outputs) -> None:
+    folders = outputs()
+    for path in (folders.raw / "images" / "val").iterdir():
+        path.write_bytes(b"no image")
+    with pytest.raises(InputError, match=r"\d+\.png: expected an image"):
+        render(folders)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("source", ["scenes", "folder", "coco"])
+@pytest.mark.parametrize(("width", "scheme"), [(1400, "light"), (420, "dark")])
+def test_a_browser_shows_it(outputs, browser, tmp_path: Path, source, width, scheme) -> None:
+    folders = outputs(source=source, side=64 if source == "scenes" else 300)
+    write_png(folders.vision / "saliency_0.png", np.full((248, 1600, 3), 90, np.uint8))
+    path = tmp_path / "index.html"
+    path.write_text(render(folders), encoding="utf-8")
+    browser.open(path, width, scheme)
+    assert browser.evaluate(
+        "Promise.all([...document.images].map((image) => image.decode())).then(() => true)"
+    )
+    count = browser.evaluate("[...document.images].filter((image) => image.naturalWidth > 0).length")
+    assert count == browser.evaluate("document.images.length")
+    assert (count > 0) == (source != "coco")
+    assert browser.evaluate("document.documentElement.scrollWidth") <= width
+    requests = [
+        event["params"]["request"]["url"]
+        for event in browser.events
+        if event.get("method") == "Network.requestWillBeSent"
+    ]
+    assert [url for url in requests if not url.startswith("data:")] == [path.as_uri()]
+    noise = ("Log.entryAdded", "Runtime.exceptionThrown", "Runtime.consoleAPICalled")
+    assert [event for event in browser.events if event.get("method") in noise] == []
+
+
+@pytest.mark.slow
+def test_the_filters_hide_cards(outputs, browser, tmp_path: Path) -> None:
+    path = tmp_path / "index.html"
+    path.write_text(render(outputs()), encoding="utf-8")
+    browser.open(path, 1400)
+    shown = "[...document.querySelectorAll('.card[data-part]')].filter((card) => card.offsetParent)"
+    everything = browser.evaluate(f"{shown}.length")
+    assert everything == 10
+    choose = "document.querySelector('[name={0}]').value = '{1}';"
+    change = "document.querySelector('.filters').dispatchEvent(new Event('change'));"
+    browser.evaluate(choose.format("part", "unseen") + change)
+    parts = browser.evaluate(f"{shown}.map((card) => card.dataset.part)")
+    assert 0 < len(parts) < everything
+    assert set(parts) == {"unseen"}
+    browser.evaluate("document.querySelector('[value=rnn]').click()")
+    visible = "[...document.querySelectorAll('[data-decoder]')].filter((caption) => caption.offsetParent)"
+    names = browser.evaluate(f"{visible}.map((caption) => caption.dataset.decoder)")
+    assert set(names) == {"lstm", "transformer"}
