@@ -3,6 +3,7 @@
 from typing import Annotated, Literal
 
 from annotated_types import Ge, Gt, Le, Len, Lt
+from pydantic import ValidationInfo, field_validator
 from pydantic.dataclasses import dataclass
 
 from recap.config import STRICT
@@ -35,6 +36,14 @@ class TransformerConfig:
     learning_rate: Annotated[float, Gt(0), Le(1)]
     epochs: Annotated[int, Ge(1)]
 
+    @field_validator("heads")
+    @classmethod
+    def _heads_share_the_width(cls, heads: int, info: ValidationInfo) -> int:
+        width = info.data.get("wordvec_dim")
+        if width is not None and width % heads:
+            raise ValueError(f"a divisor of wordvec_dim, {width}")
+        return heads
+
 
 @dataclass(config=STRICT, frozen=True)
 class TrainConfig:
@@ -50,3 +59,10 @@ class TrainConfig:
     rnn: RecurrentConfig
     lstm: RecurrentConfig
     transformer: TransformerConfig
+
+    @field_validator("decoders")
+    @classmethod
+    def _each_once(cls, decoders: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(decoders)) < len(decoders):
+            raise ValueError("each decoder once")
+        return decoders

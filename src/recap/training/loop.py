@@ -1,0 +1,151 @@
+"""The loop that fits a decoder: batches, steps, validation, early stopping."""
+
+import math
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn.utils import clip_grad_norm_
+
+from recap.data.batches import CaptionedFeatures, shuffled_batches, sorted_batches
+from recap.decoders.decoder import Decoder
+from recap.errors import InputError
+from recap.progress import track
+from recap.training.optimizer import learning_rate_at
+from recap.training.seeds import derive_seed
+from recap.training.state import TrainingState
+
+STEPS_A_READING = 20  # reading a loss waits for the device, so it is done for many steps at once
+
+Report = Callable[[dict[str, float], int], None]
+"""Receives live metrics and the step or epoch that they belong to."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a decoder is fitted; the fields are those of the params group `train`."""
+
+    batch_size: int
+    epochs: int
+    learning_rate: float
+    warmup_steps: int
+    gradient_clip: float
+    patience: int
+    seed: int
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is learnt, from what, and how; ``name`` is the decoder's, for messages."""
+
+    name: str
+    training: CaptionedFeatures
+    validation: CaptionedFeatures
+    recipe: Recipe
+
+
+def fit(task: Task, state: TrainingState, report: Report, keep: Callable[[TrainingState], None]) -> None:
+    """Train until the last epoch, or until the validation loss has not improved for ``patience`` epochs.
+
+    A state that has done some steps goes on with the next one, to the same bits as one that never stopped.
+
+    Args:
+        task: what to do.
+        state: new or resumed; ``state.best`` holds the weights of the best epoch at the end.
+        report: receives live metrics.
+        keep: called now and then, between two steps, with a state that may be kept and resumed.
+
+    Raises:
+        InputError: a training loss is not finite.
+    """
+    recipe = task.recipe
+    while len(state.epochs) < recipe.epochs and len(state.epochs) - state.best_epoch() < recipe.patience:
+        epoch = len(state.epochs) + 1
+        start, steps_before = time.monotonic(), len(state.steps)
+        _train_epoch(task, state, epoch, report, keep)
+        seconds, steps = time.monotonic() - start, len(state.steps) - steps_before
+        _, _, losses, rates, norms, words = np.array([row for row in state.steps if row[1] == epoch]).T
+        training_loss = float((losses * words).sum() / words.sum())
+        validation_loss = mean_loss(state.decoder, task.validation, recipe.batch_size)
+        state.epochs.append([epoch, training_loss, validation_loss, float(rates[-1]), float(norms.mean())])
+        if state.best_epoch() == epoch:
+            state.best = {name: value.clone() for name, value in state.decoder.state_dict().items()}
+        keep(state)
+        report({"training_loss": training_loss, "validation_loss": validation_loss}, epoch)
+        print(
+            f"{task.name}: epoch {epoch} of {recipe.epochs}: training loss {training_loss:.4f}, "
+            f"validation loss {validation_loss:.4f}, {steps * recipe.batch_size / seconds:,.0f} captions/s",
+            file=sys.stderr,
+            flush=True,
+        )
+
+
+def mean_loss(decoder: Decoder, data: CaptionedFeatures, batch_size: int) -> float:
+    """Cross-entropy in nats, mean over all words of all captions, <END> included, without dropout."""
+    device = next(decoder.parameters()).device
+    lengths = data.lengths()
+    decoder.eval()
+    total = torch.zeros((), dtype=torch.float64, device=device)
+    with torch.inference_mode():
+        for batch in sorted_batches(lengths, batch_size):
+            features, captions = (part.to(device) for part in data.batch(batch))
+            total += decoder.loss(features, captions).double() * int((lengths[batch] - 1).sum())
+    return total.item() / int((lengths - 1).sum())
+
+
+def _train_epoch(
+    task: Task, state: TrainingState, epoch: int, report: Report, keep: Callable[[TrainingState], None]
+) -> None:
+    """Do the steps of an epoch that are not yet done."""
+    recipe = task.recipe
+    lengths = task.training.lengths()
+    generator = np.random.default_rng(derive_seed(recipe.seed, "order", epoch))
+    batches = shuffled_batches(lengths, recipe.batch_size, generator)
+    done = len(state.steps) - len(batches) * (epoch - 1)
+    state.decoder.train()
+    waiting: list[list[float | Tensor]] = []
+    for batch in track(batches[done:], f"{task.name}: epoch {epoch} of {recipe.epochs}"):
+        step = len(state.steps) + len(waiting)
+        rate = learning_rate_at(step, recipe.learning_rate, recipe.warmup_steps, len(batches) * recipe.epochs)
+        loss, norm = _train_step(task, state, batch, step, rate)
+        waiting.append([step + 1, epoch, loss, rate, norm, int((lengths[batch] - 1).sum())])
+        if len(waiting) == STEPS_A_READING:
+            _read(task, state, waiting, report)
+            keep(state)
+    _read(task, state, waiting, report)
+
+
+def _train_step(
+    task: Task, state: TrainingState, batch: NDArray[np.int64], step: int, rate: float
+) -> tuple[Tensor, Tensor]:
+    """One update of the weights; returns the loss and the gradient's norm, on the device."""
+    device = next(state.decoder.parameters()).device
+    features, captions = (part.to(device) for part in task.training.batch(batch))
+    torch.manual_seed(derive_seed(task.recipe.seed, "dropout", step))  # dropout alone draws from it
+    loss = state.decoder.loss(features, captions)
+    state.optimizer.zero_grad()
+    loss.backward()
+    norm = clip_grad_norm_(state.decoder.parameters(), task.recipe.gradient_clip)
+    for group in state.optimizer.param_groups:
+        group["lr"] = rate
+    state.optimizer.step()
+    return loss.detach(), norm
+
+
+def _read(task: Task, state: TrainingState, waiting: list[list[float | Tensor]], report: Report) -> None:
+    """Move the steps that wait into the history and report them; ``waiting`` is empty afterwards."""
+    for row in waiting:
+        step, epoch, loss, rate, norm, words = (float(value) for value in row)
+        if not math.isfinite(loss):
+            raise InputError(
+                f"train.{task.name}.learning_rate: expected a finite training loss, "
+                f"received {loss} at step {step:.0f}"
+            )
+        state.steps.append([int(step), int(epoch), loss, rate, norm, int(words)])
+        report({"loss": loss, "learning_rate": rate, "gradient_norm": norm}, int(step))
+    waiting.clear()

@@ -1,0 +1,291 @@
+"""The stage's work: it learns, it repeats to the bit, it goes on after a kill, it says what is wrong."""
+
+import csv
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from pydantic import TypeAdapter
+
+from recap.data.captions import load_captions
+from recap.data.features import open_features, write_features
+from recap.decoders.build import NAMES, load_decoder
+from recap.errors import InputError
+from recap.training import checkpoints as checkpoints_module
+from recap.training.checkpoints import Checkpoints, fingerprint
+from recap.training.config import TrainConfig
+from recap.training.loop import CaptionedFeatures, mean_loss
+from recap.training.state import TrainingState
+from recap.training.train import train
+
+FILES = ("history.csv", "history_steps.csv", "model.json", "summary.json", "weights.safetensors")
+
+SCRIPT = """
+import json, sys
+from pathlib import Path
+import torch
+from pydantic import TypeAdapter
+from recap.runtime import RuntimeConfig, configure
+from recap.training import checkpoints
+from recap.training.config import TrainConfig
+from recap.training.train import train
+name, task, output, group, threads, seconds = sys.argv[1:]
+device = configure(RuntimeConfig(int(threads), "cpu"))
+keep_checkpoints = checkpoints.Checkpoints.__init__
+checkpoints.Checkpoints.__init__ = lambda self, folder: keep_checkpoints(self, folder, float(seconds))
+config = TypeAdapter(TrainConfig).validate_json(group)
+task, output = Path(task), Path(output)
+train(name, task / "captions", task / "features", output / name, config, device,
+      lambda metrics, step: None, output / "checkpoints")
+"""
+
+
+def run(name: str, task: Path, output: Path, group: dict[str, Any], **changes: Any) -> dict[str, float]:
+    group = group | {name: group[name] | changes}
+    config = TypeAdapter(TrainConfig).validate_json(json.dumps(group))
+    return train(
+        name,
+        task / "captions",
+        task / "features",
+        output / name,
+        config,
+        torch.device("cpu"),
+        lambda metrics, step: None,
+        output / "checkpoints",
+    )
+
+
+def command(
+    name: str, task: Path, output: Path, group: dict[str, Any], seconds: float = 30.0, threads: int = 1
+) -> list[str]:
+    arguments = [name, str(task), str(output), json.dumps(group), str(threads), str(seconds)]
+    return [sys.executable, "-c", SCRIPT, *arguments]
+
+
+def digests(folder: Path) -> dict[str, str]:
+    assert sorted(path.name for path in folder.iterdir()) == sorted(FILES)
+    return {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in FILES}
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    with open(path, newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_decoder_learns_what_it_is_shown(name: str, task: Path, tmp_path: Path, group: dict) -> None:
+    summary = run(name, task, tmp_path, group, epochs=15)
+    epochs = rows(tmp_path / name / "history.csv")
+    steps = rows(tmp_path / name / "history_steps.csv")
+    assert [int(row["epoch"]) for row in epochs] == list(range(1, len(epochs) + 1))
+    assert [int(row["step"]) for row in steps] == list(range(1, len(epochs) * 15 + 1))
+    assert float(epochs[-1]["training_loss"]) < 0.7 * float(epochs[0]["training_loss"])
+    best = min(epochs, key=lambda row: float(row["validation_loss"]))
+    assert summary["validation_loss"] == float(best["validation_loss"])
+    assert summary["best_epoch"] == int(best["epoch"])
+    decoder = load_decoder(tmp_path / name)
+    data = _split(task, "val")
+    assert mean_loss(decoder, data, 7) == pytest.approx(summary["validation_loss"], abs=1e-5)
+    # the words of one image, the feature of another
+    wrong = CaptionedFeatures(data.captions, data.image_rows, np.roll(data.features, 1, axis=0))
+    assert mean_loss(decoder, wrong, 80) > mean_loss(decoder, data, 80) + 0.3
+
+
+def _split(task: Path, split: str) -> CaptionedFeatures:
+    captions = load_captions(task / "captions")
+    return CaptionedFeatures(*captions.of(split), open_features(task / "features" / f"{split}.h5"))
+
+
+def test_training_stops_early_and_keeps_the_best_weights(task: Path, tmp_path: Path, group: dict) -> None:
+    group["patience"] = 2
+    folder = tmp_path / "task"
+    (folder / "features").mkdir(parents=True)
+    (folder / "captions").symlink_to(task / "captions")
+    (folder / "features" / "train.h5").symlink_to(task / "features" / "train.h5")
+    # features that say the contrary of the captions: what is learnt makes the validation loss worse
+    features = open_features(task / "features" / "val.h5")
+    write_features(folder / "features" / "val.h5", np.roll(features, 1, axis=1))
+    summary = run("lstm", folder, tmp_path, group, epochs=20, learning_rate=0.03)
+    assert summary["epochs"] < 20
+    assert summary["epochs"] - summary["best_epoch"] == 2
+    decoder = load_decoder(tmp_path / "lstm")
+    assert mean_loss(decoder, _split(folder, "val"), 16) == summary["validation_loss"]
+
+
+def test_live_metrics_are_those_of_the_history(task: Path, tmp_path: Path, group: dict) -> None:
+    received: list[tuple[dict[str, float], int]] = []
+    config = TypeAdapter(TrainConfig).validate_json(json.dumps(group))
+    train(
+        "rnn",
+        task / "captions",
+        task / "features",
+        tmp_path / "rnn",
+        config,
+        torch.device("cpu"),
+        lambda metrics, step: received.append((metrics, step)),
+        tmp_path / "checkpoints",
+    )
+    losses = {step: metrics["loss"] for metrics, step in received if "loss" in metrics}
+    assert losses == {
+        int(row["step"]): float(row["loss"]) for row in rows(tmp_path / "rnn/history_steps.csv")
+    }
+    epochs = {step: metrics["validation_loss"] for metrics, step in received if "loss" not in metrics}
+    assert epochs == {
+        int(row["epoch"]): float(row["validation_loss"]) for row in rows(tmp_path / "rnn/history.csv")
+    }
+
+
+def test_a_loss_that_is_not_finite_is_told(task: Path, tmp_path: Path, group: dict) -> None:
+    folder = tmp_path / "task"
+    (folder / "features").mkdir(parents=True)
+    (folder / "captions").symlink_to(task / "captions")
+    features = np.array(open_features(task / "features" / "train.h5"))
+    write_features(folder / "features" / "train.h5", np.full_like(features, np.inf))
+    (folder / "features" / "val.h5").symlink_to(task / "features" / "val.h5")
+    with pytest.raises(InputError, match=r"train\.rnn\.learning_rate: expected a finite training loss"):
+        run("rnn", folder, tmp_path, group)
+    assert not (tmp_path / "rnn").exists()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_two_processes_give_the_same_bytes(name: str, task: Path, tmp_path: Path, group: dict) -> None:
+    run(name, task, tmp_path / "first", group)
+    subprocess.run(command(name, task, tmp_path / "second", group), check=True, capture_output=True)
+    assert digests(tmp_path / "first" / name) == digests(tmp_path / "second" / name)
+    assert not list((tmp_path / "first" / "checkpoints").glob("*/*"))
+
+
+class _Killed(Exception):
+    pass
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("kills", [[1], [2, 3], [4]])
+def test_a_resumed_run_gives_the_same_bytes(
+    name: str, kills: list[int], task: Path, tmp_path: Path, group: dict, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    group["batch_size"] = 4  # several checkpoints an epoch
+    run(name, task, tmp_path / "whole", group, epochs=2)
+
+    saved = 0
+
+    def save_and_die(self: Checkpoints, state: TrainingState) -> None:
+        nonlocal saved
+        saved += 1
+        self.save(state)
+        if saved in kills:
+            raise _Killed
+
+    monkeypatch.setattr(Checkpoints, "save_now_and_then", save_and_die)
+    for _ in kills:
+        with pytest.raises(_Killed):
+            run(name, task, tmp_path / "killed", group, epochs=2)
+    run(name, task, tmp_path / "killed", group, epochs=2)
+    assert digests(tmp_path / "killed" / name) == digests(tmp_path / "whole" / name)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["lstm", "transformer"])
+def test_a_run_killed_at_any_moment_gives_the_same_bytes(
+    name: str, task: Path, tmp_path: Path, group: dict
+) -> None:
+    group["batch_size"], group["patience"] = 4, 100
+    group[name]["epochs"] = 20
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    begin = time.monotonic()
+    subprocess.run(command(name, task, whole, group, threads=2), check=True, capture_output=True)
+    duration = time.monotonic() - begin
+    again = command(name, task, killed, group, seconds=0.0, threads=2)
+    resumed = 0
+    for share in (0.6, 0.8, 0.7, 0.9):
+        process = subprocess.Popen(again, stderr=subprocess.PIPE, text=True)
+        time.sleep(duration * share)
+        process.send_signal(signal.SIGKILL)
+        _, messages = process.communicate()
+        resumed += "resumed after step" in messages
+    last = subprocess.run(again, check=True, capture_output=True, text=True)
+    assert digests(killed / name) == digests(whole / name)
+    assert resumed + ("resumed after step" in last.stderr) > 0
+
+
+def test_a_corrupt_checkpoint_is_refused_and_the_one_before_used(
+    task: Path,
+    tmp_path: Path,
+    group: dict,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    group["batch_size"] = 4
+    run("rnn", task, tmp_path / "whole", group, epochs=2)
+    saved: list[int] = []
+
+    def save_and_die(self: Checkpoints, state: TrainingState) -> None:
+        self.save(state)
+        saved.append(len(state.steps))
+        if len(saved) == 3:
+            raise _Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Checkpoints, "save_now_and_then", save_and_die)
+        with pytest.raises(_Killed):
+            run("rnn", task, tmp_path / "killed", group, epochs=2)
+    files = sorted((tmp_path / "killed" / "checkpoints").glob("*/*.checkpoint"))
+    assert [int(path.stem) for path in files] == saved[-checkpoints_module.KEPT :]
+    content = bytearray(files[-1].read_bytes())
+    content[len(content) // 2] ^= 1
+    files[-1].write_bytes(content)
+    capsys.readouterr()
+    run("rnn", task, tmp_path / "killed", group, epochs=2)
+    messages = capsys.readouterr().err
+    assert f"checkpoint of step {saved[2]}: corrupt, not used" in messages
+    assert f"resumed after step {saved[1]}" in messages
+    assert digests(tmp_path / "killed" / "rnn") == digests(tmp_path / "whole" / "rnn")
+
+
+def test_a_second_trainer_is_refused(tmp_path: Path) -> None:
+    script = "import sys; from pathlib import Path; from recap.training.checkpoints import Checkpoints\n"
+    script += "with Checkpoints(Path(sys.argv[1])): print('held', flush=True); sys.stdin.read()"
+    process = subprocess.Popen(
+        [sys.executable, "-c", script, str(tmp_path / "key")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"held\n"
+    with pytest.raises(InputError, match="expected to be the only process"), Checkpoints(tmp_path / "key"):
+        pass
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+    with Checkpoints(tmp_path / "key"):
+        pass  # the lock died with its holder
+
+
+def test_a_fingerprint_tells_settings_data_and_code_apart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = tmp_path / "data"
+    data.write_bytes(b"one")
+    first = fingerprint({"seed": 1}, [data])
+    assert fingerprint({"seed": 1}, [data]) == first
+    assert fingerprint({"seed": 2}, [data]) != first
+    with monkeypatch.context() as patch:
+        patch.setattr(torch, "__version__", "0.1")
+        assert fingerprint({"seed": 1}, [data]) != first
+    package = tmp_path / "recap"
+    package.mkdir()
+    (package / "module.py").write_text("x = 1")
+    monkeypatch.setattr(checkpoints_module.recap, "__path__", [str(package)])
+    second = fingerprint({"seed": 1}, [data])
+    (package / "module.py").write_text("x = 2")
+    assert len({first, second, fingerprint({"seed": 1}, [data])}) == 3
+    data.write_bytes(b"two")
+    assert fingerprint({"seed": 1}, [data]) not in (first, second)
