@@ -38,3 +38,20 @@ def test_imports_are_followed_through_modules_and_functions(tmp_path: Path) -> N
     script.write_text("from recap import a\nimport recap.tracking.run\n")
     found = [path.name for path in imported_modules(script, tmp_path / "src")]
     assert found == ["a.py", "b.py", "c.py"]
+
+
+def test_templates_beside_imported_modules_count(tmp_path: Path) -> None:
+    for name in ("used", "unused"):
+        package = tmp_path / "src" / "recap" / name
+        package.mkdir(parents=True)
+        for file in ("page.py", "page.html.jinja", "style.css", "notes.txt"):
+            (package / file).write_text("")
+    (tmp_path / "stages").mkdir()
+    (tmp_path / "stages" / "draw.py").write_text("import recap.used.page\n")
+    assert code_dependencies({"cmd": "sh stages/run.sh draw"}, tmp_path) == [
+        "requirements.lock",
+        "stages/draw.py",
+        "src/recap/used/page.py",
+        "src/recap/used/page.html.jinja",
+        "src/recap/used/style.css",
+    ]

@@ -6,6 +6,8 @@ from typing import Any
 
 NO_DEPENDENCY = ("recap.tracking", "recap.progress", "recap.cli")
 """What cannot change an output: logging, progress, the command line."""
+TEMPLATES = (".jinja", ".css", ".js")
+"""What modules read from their own folder."""
 
 
 def imported_modules(script: Path, source: Path) -> list[Path]:
@@ -43,14 +45,17 @@ def _imported_names(path: Path) -> list[str]:
 
 
 def code_dependencies(stage: dict[str, Any], root: Path) -> list[str]:
-    """What the `deps` of a stage in dvc.yaml must name beside data: lock file, script, modules.
+    """What the `deps` of a stage in dvc.yaml must name beside data: lock file, script, modules, templates.
 
     Args:
         stage: a stage's entry, whose command is ``sh stages/run.sh NAME ...``.
         root: the repository.
     """
     script = root / "stages" / f"{stage['cmd'].split()[2]}.py"
-    files = [script, *imported_modules(script, root / "src")]
+    modules = imported_modules(script, root / "src")
+    folders = sorted({module.parent for module in modules})
+    templates = [path for folder in folders for path in sorted(folder.iterdir()) if path.suffix in TEMPLATES]
+    files = [script, *modules, *templates]
     return ["requirements.lock", *(path.relative_to(root).as_posix() for path in files)]
 
 
