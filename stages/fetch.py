@@ -5,14 +5,16 @@ from pathlib import Path
 from recap.artifacts import write_json
 from recap.config import load
 from recap.data.config import DataConfig
+from recap.data.download import Files
 from recap.data.fetch import fetch
 from recap.tracking.stage import execute, start
 
 
 def main() -> None:
     config = load(Path("params.yaml"), DataConfig)
+    files = Files(Path(".recap/downloads"), Path("downloads.json"), config.offline)
     with start("fetch", config) as run:
-        summary = fetch(config, Path("data/raw"))
+        summary = fetch(config, Path("data/raw"), files)
         write_json(Path("reports/fetch/metrics.json"), summary)
         run.log_metrics(summary)
 

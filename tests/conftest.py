@@ -3,6 +3,11 @@
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# machines under load are slow; a time limit of its own would make tests fail by chance
+settings.register_profile("recap", deadline=None)
+settings.load_profile("recap")
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 

@@ -32,3 +32,34 @@ def track(items: Iterable[Item], description: str, total: int | None = None) -> 
             last = moment
             of_total = f" of {total}" if total else ""
             print(f"{description}: {done}{of_total}, {moment - start:.0f} s", file=sys.stderr, flush=True)
+
+
+def track_bytes(chunks: Iterable[bytes], description: str, done: int, total: int | None) -> Iterator[bytes]:
+    """Yield chunks of bytes and tell on stderr how far, how fast, and how long still.
+
+    Args:
+        chunks: what arrives.
+        description: what it is, a few words.
+        done: bytes that were there before.
+        total: bytes in all, None when unknown.
+    """
+    if sys.stderr.isatty():
+        from tqdm import tqdm
+
+        with tqdm(desc=description, initial=done, total=total, unit="B", unit_scale=True, leave=False) as bar:
+            for chunk in chunks:
+                yield chunk
+                bar.update(len(chunk))
+        return
+    start = last = time.monotonic()
+    received = 0
+    for chunk in chunks:
+        yield chunk
+        received += len(chunk)
+        moment = time.monotonic()
+        if moment - last >= SECONDS_BETWEEN_LINES:
+            last = moment
+            speed = received / (moment - start)
+            left = f" of {total / 1e6:.0f}, {(total - done - received) / speed:.0f} s left" if total else ""
+            line = f"{description}: {(done + received) / 1e6:.0f} MB{left}, {speed / 1e6:.1f} MB/s"
+            print(line, file=sys.stderr, flush=True)

@@ -1,9 +1,13 @@
-"""A small archive in the CS231n layout, built anew so that a test can spoil any part of it."""
+"""A small archive in the CS231n layout that a test can spoil, and a server that misbehaves on purpose."""
 
+import contextlib
+import http.server
 import io
 import json
+import threading
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -71,3 +75,91 @@ def make_archive(tmp_path: Path) -> Callable[[dict[str, bytes]], Path]:
         return path
 
     return make
+
+
+@dataclass
+class Reply:
+    """How the server answers one request."""
+
+    content: bytes = b""
+    status: int = 200
+    tag: str | None = '"1"'
+    changed: str | None = None
+    ranges: bool = True
+    cut_after: int | None = None
+    """Closes the connection after so many bytes of the body."""
+    length: bool = True
+    headers: dict[str, str] = field(default_factory=dict)
+    ignore_if_range: bool = False
+
+
+@dataclass
+class Server:
+    """A server on the loopback that answers each path with its replies in turn, the last one for ever."""
+
+    url: str
+    replies: dict[str, list[Reply]] = field(default_factory=dict)
+    requests: list[tuple[str, dict[str, str]]] = field(default_factory=list)
+    sent: list[tuple[int, int]] = field(default_factory=list)
+    """First byte and number of bytes of each body that went out."""
+
+
+class _Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *arguments: object) -> None:
+        pass
+
+    def do_GET(self) -> None:
+        server: Server = self.server.state  # type: ignore[attr-defined]
+        server.requests.append((self.path, dict(self.headers)))
+        replies = server.replies.get(self.path) or [Reply(status=404)]
+        reply = replies.pop(0) if len(replies) > 1 else replies[0]
+        first, status, body = 0, reply.status, reply.content
+        wanted = self.headers.get("Range")
+        confirmed = self.headers.get("If-Range") in (None, reply.tag, reply.changed) or reply.ignore_if_range
+        headers = dict(reply.headers)
+        if wanted and reply.ranges and status == 200 and confirmed:
+            first = int(wanted.removeprefix("bytes=").rstrip("-"))
+            status = 206 if first < len(body) else 416
+            tail = f"{first}-{len(body) - 1}" if status == 206 else "*"
+            headers["Content-Range"] = f"bytes {tail}/{len(body)}"
+            body = body[first:] if status == 206 else b""
+        if reply.tag:
+            headers["ETag"] = reply.tag
+        if reply.changed:
+            headers["Last-Modified"] = reply.changed
+        if reply.length:
+            headers["Content-Length"] = str(len(body))
+        else:
+            headers["Connection"] = "close"
+            self.close_connection = True
+        self.send_response_only(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.end_headers()
+        cut = body if reply.cut_after is None else body[: reply.cut_after]
+        if len(cut) < len(body):
+            self.close_connection = True
+        with contextlib.suppress(ConnectionError):
+            self.wfile.write(cut)
+            server.sent.append((first, len(cut)))
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    listener = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
+    listener.daemon_threads = True
+    state = Server(f"http://127.0.0.1:{listener.server_port}")
+    listener.state = state  # type: ignore[attr-defined]
+    thread = threading.Thread(target=listener.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield state
+    listener.shutdown()
+    listener.server_close()
+    thread.join()
+
+
+@pytest.fixture
+def reply() -> type[Reply]:
+    return Reply

@@ -4,6 +4,7 @@ Shapes: M captions of a split, N images of a split, D feature width.
 """
 
 import re
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 
 from recap.data.archives import extract_member, find_member, open_archive
 from recap.data.captions import Captions, check_captions, save_captions
-from recap.data.coco_format import read_coco_captions
+from recap.data.coco_format import check_coco_captions
 from recap.data.config import CocoConfig
 from recap.data.features import write_feature_blocks
 from recap.data.hdf5 import Expected, open_checked, read_rows
@@ -84,7 +85,8 @@ def fetch_coco(
         if originals is None:
             annotations = _decoded(captions, images[split], split)
         else:
-            annotations = _original(originals[split], images[split])
+            path = _unzipped(originals[split], split, unpacked)
+            annotations = _original(path, images[split], originals[split])
         write_captions(directory, split, images[split], annotations)
     for path in unpacked.iterdir():
         path.unlink()
@@ -185,16 +187,27 @@ def _decoded(captions: Captions, images: list[dict[str, Any]], split: str) -> li
     ]
 
 
-def _original(path: Path, images: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _unzipped(path: Path, split: str, unpacked: Path) -> Path:
+    """The caption file itself, out of the archive that COCO publishes."""
+    if not zipfile.is_zipfile(path):
+        return path
+    target = unpacked / f"captions_{split}2014.json"
+    with open_archive(path) as archive:
+        extract_member(archive, find_member(archive, target.name), target)
+    return target
+
+
+def _original(path: Path, images: list[dict[str, Any]], where: Path) -> list[dict[str, Any]]:
     """The original captions of the images, image by image, joined by image id."""
     by_image: dict[int, list[dict[str, Any]]] = {image["id"]: [] for image in images}
-    for number, annotation in enumerate(read_coco_captions(path)[1], start=1):
+    content = check_coco_captions(read_json(path), str(where))
+    for number, annotation in enumerate(content[1], start=1):
         if annotation["image_id"] in by_image:
             kept = {"id": number, "image_id": annotation["image_id"], "caption": annotation["caption"]}
             by_image[annotation["image_id"]].append(kept)
     for image, annotations in by_image.items():
         if not annotations:
             raise InputError(
-                f"{path}: expected captions of every image of the archive, received none of {image}"
+                f"{where}: expected captions of every image of the archive, received none of {image}"
             )
     return [annotation for annotations in by_image.values() for annotation in annotations]

@@ -41,6 +41,7 @@ class DataConfig:
     """Group `data` of params.yaml."""
 
     source: Literal["scenes", "coco", "folder"]
+    offline: bool
     scenes: ScenesConfig
     coco: CocoConfig
     folder: FolderConfig

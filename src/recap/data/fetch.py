@@ -6,17 +6,19 @@ from typing import Any
 from recap.data.coco import fetch_coco
 from recap.data.config import DataConfig
 from recap.data.directories import make_empty
+from recap.data.download import Files, locate
 from recap.data.folder import fetch_folder
 from recap.data.raw import Source, write_source
 from recap.errors import InputError
 
 
-def fetch(config: DataConfig, directory: Path) -> dict[str, Any]:
+def fetch(config: DataConfig, directory: Path, files: Files) -> dict[str, Any]:
     """Write data/raw; what was in it goes first.
 
     Args:
         config: group `data`.
         directory: data/raw.
+        files: keeps what comes from URLs.
 
     Returns:
         Counts of the source.
@@ -33,13 +35,13 @@ def fetch(config: DataConfig, directory: Path) -> dict[str, Any]:
             "scenes", images=True, features=False, encoded=False, scenes=True, references="original"
         )
     elif config.source == "coco":
-        archive = _path("data.coco.archive", config.coco.archive)
+        archive = _locate(files, "data.coco.archive", config.coco.archive)
         given = (config.coco.train_captions, config.coco.validation_captions)
         originals = None
         if given != (None, None):
             originals = {
-                "train": _path("data.coco.train_captions", given[0]),
-                "val": _path("data.coco.validation_captions", given[1]),
+                "train": _locate(files, "data.coco.train_captions", given[0]),
+                "val": _locate(files, "data.coco.validation_captions", given[1]),
             }
         source, summary = fetch_coco(archive, originals, config.coco, directory)
     else:
@@ -51,6 +53,12 @@ def fetch(config: DataConfig, directory: Path) -> dict[str, Any]:
         source, summary = fetch_folder(images, caption_files, directory)
     write_source(directory, source)
     return summary
+
+
+def _locate(files: Files, setting: str, value: str | None) -> Path:
+    if value is None:
+        raise InputError(f"{setting}: expected a path or URL, received nothing")
+    return locate(value, files)
 
 
 def _path(setting: str, value: str | None) -> Path:
