@@ -133,7 +133,7 @@ def test_truth_is_shown_for_scenes_only(outputs) -> None:
 
 def test_every_image_has_a_text_in_its_place(outputs) -> None:
     page = Page(render(outputs()))
-    assert len(page.all("img")) == 6 + 8 + 6 + 2 + 2 + 1
+    assert len(page.all("img")) == 6 + 5 + 6 + 2 + 2 + 1
     assert all(own["alt"] for own in page.all("img"))
     assert all(own["aria-label"] for own in page.all("svg"))
     assert len(page.all("caption")) == len(page.all("table"))

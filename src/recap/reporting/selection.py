@@ -10,7 +10,7 @@ from recap.reporting.images import InlineImage, inline_image
 from recap.reporting.inputs import Inputs
 
 EXAMPLES = 6
-TRAINING_SAMPLES = 8
+TRAINING_SAMPLES = 5
 
 
 @dataclass(frozen=True)
