@@ -5,8 +5,9 @@ Shapes: N batch, S side of the square input in pixels, D feature width, C classe
 
 from collections.abc import Mapping, Sequence
 
-import torch
 from torch import Tensor, nn
+
+from recap.vision.normalisation import normalise
 
 
 class Backbone(nn.Module):
@@ -17,6 +18,7 @@ class Backbone(nn.Module):
         input_size: S, the side of its input.
         shorter_side: to what an image's shorter side is resized before the centre S x S is cut out.
         feature_dim: D, the width of a feature.
+        maps_layer: the submodule whose output are the last maps with places, (N, channels, H, W).
         heads: head name -> class labels, in the order of the logits; the heads' logits are concatenated.
         mean, std: (3,) of RGB in 0..1, what ``preprocess`` normalises with.
     """
@@ -25,14 +27,14 @@ class Backbone(nn.Module):
     input_size: int
     shorter_side: int
     feature_dim: int
+    maps_layer = "convolutions"
     heads: Mapping[str, Sequence[str]]
     mean: Tensor
     std: Tensor
 
     def preprocess(self, images: Tensor) -> Tensor:
         """Normalise RGB images: (N, S, S, 3) uint8 -> (N, 3, S, S) float32."""
-        planes = images.permute(0, 3, 1, 2).to(self.mean.device, torch.float32) / 255  # (N, 3, S, S)
-        return (planes - self.mean.view(1, 3, 1, 1)) / self.std.view(1, 3, 1, 1)
+        return normalise(images, self)
 
     def features(self, x: Tensor) -> Tensor:
         """The features "fc7" of preprocessed images: (N, 3, S, S) float32 -> (N, D) float32."""
@@ -51,3 +53,23 @@ def head_slices(heads: Mapping[str, Sequence[str]]) -> dict[str, slice]:
         slices[name] = slice(start, start + len(labels))
         start += len(labels)
     return slices
+
+
+class OneHead(nn.Module):
+    """A backbone as the classifier of one of its heads; class indices count from that head's first class.
+
+    Args:
+        backbone: in evaluation mode.
+        head: the name of one of its heads.
+    """
+
+    def __init__(self, backbone: Backbone, head: str) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.labels = tuple(backbone.heads[head])
+        self._part = head_slices(backbone.heads)[head]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, 3, S, S) float32 -> logits of the head (N, C of the head)."""
+        logits: Tensor = self.backbone(x)
+        return logits[:, self._part]

@@ -12,6 +12,7 @@ from torch import Tensor
 from recap.artifacts import write_json, write_safetensors
 from recap.errors import InputError
 from recap.vision.backbone import Backbone
+from recap.vision.small_vgg import SmallVgg
 from recap.vision.squeezenet import SqueezeNet
 
 DESCRIPTION_FILE = "backbone.json"
@@ -29,8 +30,6 @@ def build_backbone(description: Mapping[str, Any]) -> Backbone:
     """
     name = description["name"]
     if name == "small_vgg":
-        from recap.vision.small_vgg import SmallVgg
-
         return SmallVgg(description["feature_dim"], description["heads"])
     if name == "squeezenet1_1":
         return SqueezeNet(description["heads"]["class"])

@@ -9,26 +9,38 @@ from torch import Tensor, nn
 from recap.errors import InputError
 
 
-def class_scores(model: nn.Module, images: Tensor, targets: Tensor) -> Tensor:
-    """The logit of each image's target class.
+def score_gradients(model: nn.Module, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """d score / d image of each image's target class; the weights get no gradient.
 
     Args:
-        model: a classifier, (N, 3, H, W) -> (N, C).
+        model: a classifier in evaluation mode, (N, 3, H, W) -> logits (N, C).
         images: (N, 3, H, W) float32, preprocessed for the model.
         targets: (N,) int64, a class index each.
 
     Returns:
-        (N,) float32, differentiable where the images are.
+        The gradients (N, 3, H, W) and the logits (N, C).
 
     Raises:
         InputError: a class index is out of range, the images are too small or not of the model's shape, or
-            the model's output does not depend differentiably on the image.
+            the logits do not depend differentiably on the image.
     """
-    logits = model_logits(model, images)
-    check_targets(targets, len(images), logits.shape[1])
-    if images.requires_grad and not logits.requires_grad:
+    images = images.detach().requires_grad_()
+    with torch.enable_grad():
+        logits = model_logits(model, images)
+        check_targets(targets, len(images), logits.shape[1])
+        if not logits.requires_grad:
+            raise _without_gradients(model)
+        # Images do not meet in the model, so the gradient of the sum holds each image's own.
+        score = logits.gather(1, targets.to(logits.device).view(-1, 1)).sum()
+        (gradients,) = torch.autograd.grad(score, images, allow_unused=True)
+    if gradients is None:
         raise _without_gradients(model)
-    return logits.gather(1, targets.to(logits.device).view(-1, 1)).squeeze(1)  # (N, 1) -> (N,)
+    return gradients, logits.detach()
+
+
+def _without_gradients(model: nn.Module) -> InputError:
+    name = type(model).__name__
+    return InputError(f"{name}: expected a model with gradients from logits to image, received one without")
 
 
 def model_logits(model: nn.Module, images: Tensor) -> Tensor:
@@ -69,23 +81,3 @@ def check_targets(targets: Tensor, count: int, classes: int) -> None:
     outside = targets[(targets < 0) | (targets >= classes)]
     if len(outside):
         raise InputError(f"targets: expected a class index in 0..{classes - 1}, received {outside[0].item()}")
-
-
-def score_gradients(model: nn.Module, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-    """d score / d image for each image: (N, 3, H, W), and the scores (N,); the weights get no gradient.
-
-    Args and errors are those of ``class_scores``.
-    """
-    images = images.detach().requires_grad_()
-    with torch.enable_grad():
-        scores = class_scores(model, images, targets)
-        # Images do not meet in the model, so the gradient of the sum holds each image's own.
-        (gradients,) = torch.autograd.grad(scores.sum(), images, allow_unused=True)
-    if gradients is None:
-        raise _without_gradients(model)
-    return gradients, scores.detach()
-
-
-def _without_gradients(model: nn.Module) -> InputError:
-    name = type(model).__name__
-    return InputError(f"{name}: expected a model with gradients from logits to image, received one without")

@@ -39,6 +39,7 @@ class SqueezeNet(Backbone):
     input_size = 224
     shorter_side = 256
     feature_dim = FEATURE_DIM
+    maps_layer = "features"
 
     def __init__(self, class_names: Sequence[str]) -> None:
         super().__init__()
