@@ -67,8 +67,7 @@ def axis(values: Sequence[float], label: str, *, from_zero: bool) -> Axis:
 def whole_axis(low: int, high: int, label: str) -> Axis:
     """An axis of whole numbers from ``low`` to ``high`` exactly."""
     step = max(1, math.ceil(_round_step((high - low) / 6)))
-    ticks = [low, *(tick for tick in range(step * (low // step + 1), high + 1, step) if tick > low)]
-    return Axis(low, max(high, low + 1), ticks, label)
+    return Axis(low, max(high, low + 1), range(low, high + 1, step), label)
 
 
 def line_chart(

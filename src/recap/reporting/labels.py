@@ -13,39 +13,40 @@ class Metric:
         explanation: one line for who does not know it.
         better: which way is better; None where neither is.
         form: "score" three decimals, "percent", "count" a whole number, "decimal" two decimals.
+        table: "scores", or "manner" for what captions are like, good or bad.
     """
 
     label: str
     explanation: str
     better: Literal["higher", "lower"] | None
     form: Literal["score", "percent", "count", "decimal"]
+    table: Literal["scores", "manner"]
 
 
 METRICS = {
     "truth": Metric(
-        "True captions", "share of captions all of whose claims hold in the scene graph", "higher", "percent"
+        "True captions", "share of captions all of whose claims hold", "higher", "percent", "scores"
     ),
     "claims_per_caption": Metric(
-        "Claims", "claims a caption makes, on average; saying less must not win", None, "decimal"
+        "Claims", "claims a caption makes, on average; saying less must not win", None, "decimal", "scores"
     ),
     "cider_d": Metric(
-        "CIDEr-D", "agreement with the references, rare words count more (0 to 10)", "higher", "score"
+        "CIDEr-D", "agreement with what people say; rare words count more", "higher", "score", "scores"
     ),
-    "bleu_1": Metric("BLEU-1", "precision of single words, with a penalty for brevity", "higher", "score"),
-    "bleu_2": Metric("BLEU-2", "precision of up to two words in a row", "higher", "score"),
-    "bleu_3": Metric("BLEU-3", "precision of up to three words in a row", "higher", "score"),
-    "bleu_4": Metric("BLEU-4", "precision of up to four words in a row", "higher", "score"),
-    "rouge_l": Metric("ROUGE-L", "longest common run of words with a reference", "higher", "score"),
-    "meteor": Metric("METEOR", "words matched up to stems and synonyms", "higher", "score"),
-    "length": Metric("Words", "words a caption has, on average", None, "decimal"),
-    "vocabulary": Metric("Vocabulary", "different words in all captions", None, "count"),
-    "distinct_1": Metric("Distinct-1", "different words over all words", None, "score"),
-    "distinct_2": Metric("Distinct-2", "different pairs of words over all pairs", None, "score"),
-    "novel": Metric("Novel", "share of captions that no training caption equals", None, "percent"),
+    "bleu_1": Metric("BLEU-1", "precision of single words, penalty for brevity", "higher", "score", "scores"),
+    "bleu_2": Metric("BLEU-2", "precision of up to two words in a row", "higher", "score", "scores"),
+    "bleu_3": Metric("BLEU-3", "precision of up to three words in a row", "higher", "score", "scores"),
+    "bleu_4": Metric("BLEU-4", "precision of up to four words in a row", "higher", "score", "scores"),
+    "rouge_l": Metric("ROUGE-L", "longest common run of words with a reference", "higher", "score", "scores"),
+    "meteor": Metric("METEOR", "words matched up to stems and synonyms", "higher", "score", "scores"),
     "perplexity": Metric(
-        "Perplexity", "how many words the decoder hesitates between; 1 is certainty", "lower", "decimal"
+        "Perplexity", "how many words the decoder hesitates between", "lower", "decimal", "scores"
     ),
-    "images": Metric("Images", "validation images scored", None, "count"),
+    "length": Metric("Words", "words a caption has, on average", None, "decimal", "manner"),
+    "vocabulary": Metric("Vocabulary", "different words in all captions", None, "count", "manner"),
+    "distinct_1": Metric("Distinct-1", "different words over all words", None, "score", "manner"),
+    "distinct_2": Metric("Distinct-2", "different pairs of words over all pairs", None, "score", "manner"),
+    "novel": Metric("Novel", "captions that no training caption equals", None, "percent", "manner"),
 }
 """In the order of the columns."""
 
@@ -69,7 +70,7 @@ PARTS = {
 
 def metric(name: str) -> Metric:
     """How to show a metric; one that is not known is shown under its own name and never marked as best."""
-    return METRICS.get(name) or Metric(name.replace("_", " ").capitalize(), "", None, "score")
+    return METRICS.get(name) or Metric(name.replace("_", " ").capitalize(), "", None, "score", "scores")
 
 
 def name(key: str) -> str:

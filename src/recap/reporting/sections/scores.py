@@ -9,6 +9,7 @@ from recap.reporting.selection import Selection
 
 BARS = ("truth", "cider_d")
 BASELINES = {"constant_": "Best constant caption", "human_": "People, one against the others"}
+TABLES = {"scores": "every score", "manner": "what the captions are like"}
 BESIDE = ("images", "references")
 """Counts of what was scored: said above the table."""
 
@@ -22,7 +23,7 @@ def build(inputs: Inputs, selection: Selection, config: ReportConfig) -> dict[st
                 "text": PARTS.get(part, ""),
                 "images": number(inputs.decoders[0].metrics[part].get("images"), "count"),
                 "bars": [bars for key in BARS if (bars := _bars(inputs.decoders, part, key))],
-                "table": table(inputs.decoders, part),
+                "tables": [shown for kind in TABLES if (shown := table(inputs.decoders, part, kind))],
                 "claims": _failed_claims(inputs.decoders, part),
                 "constant": inputs.decoders[0].metrics[part].get("constant_caption"),
                 "intervals": any("interval" in decoder.metrics[part] for decoder in inputs.decoders),
@@ -32,8 +33,8 @@ def build(inputs: Inputs, selection: Selection, config: ReportConfig) -> dict[st
     }
 
 
-def columns(decoders: list[Decoder], part: str) -> list[str]:
-    """The metrics of a part that are numbers, known ones first in their order, baselines left out."""
+def columns(decoders: list[Decoder], part: str, kind: str) -> list[str]:
+    """A table's metrics that are numbers, known ones first in their order, baselines left out."""
     present = {
         key
         for decoder in decoders
@@ -41,12 +42,14 @@ def columns(decoders: list[Decoder], part: str) -> list[str]:
         if isinstance(value, int | float) and not key.startswith(tuple(BASELINES)) and key not in BESIDE
     }
     known = [key for key in METRICS if key in present]
-    return known + sorted(present - set(known))
+    return [key for key in known + sorted(present - set(known)) if metric(key).table == kind]
 
 
-def table(decoders: list[Decoder], part: str) -> dict[str, Any]:
-    """Rows of written numbers; the best of a column is marked where one way is better."""
-    keys = columns(decoders, part)
+def table(decoders: list[Decoder], part: str, kind: str) -> dict[str, Any] | None:
+    """Rows of written numbers; the best of a column is marked where one way is better. None without any."""
+    keys = columns(decoders, part, kind)
+    if not keys:
+        return None
     best = {key: _best(decoders, part, key) for key in keys}
     rows = [
         {
@@ -64,7 +67,7 @@ def table(decoders: list[Decoder], part: str) -> dict[str, Any]:
                 for key, value in zip(keys, values, strict=True)
             ]
             rows.append({"name": label, "css": "", "cells": cells})
-    return {"heads": [metric(key) for key in keys], "rows": rows}
+    return {"title": TABLES[kind], "heads": [metric(key) for key in keys], "rows": rows}
 
 
 def _best(decoders: list[Decoder], part: str, key: str) -> float | None:
