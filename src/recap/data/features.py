@@ -4,6 +4,7 @@ Reading a batch through h5py costs milliseconds, through the map microseconds, a
 is not used. Shapes: N images, D feature width.
 """
 
+import math
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -35,8 +36,8 @@ def write_feature_blocks(path: Path, shape: tuple[int, ...], blocks: Iterable[ND
         raise ValueError(f"features: expected the shape (N, D), received {shape}")
 
     def write(file: BinaryIO) -> None:
-        offset = _write_header(file, shape)
-        file.seek(offset)
+        head, _ = hdf5_frame(file, shape)
+        file.seek(len(head))
         rows = 0
         for block in blocks:
             if block.dtype != np.float32 or block.ndim != 2 or block.shape[1] != shape[1]:
@@ -52,8 +53,12 @@ def write_feature_blocks(path: Path, shape: tuple[int, ...], blocks: Iterable[ND
     write_atomically(path, write)
 
 
-def _write_header(file: BinaryIO, shape: tuple[int, ...]) -> int:
-    """Declare the data set and reserve its place; returns where its bytes begin."""
+def hdf5_frame(file: BinaryIO, shape: tuple[int, ...]) -> tuple[bytes, bytes]:
+    """Declare the data set (N, D) in an empty file and reserve its place.
+
+    Returns:
+        The bytes before and after the place of the values.
+    """
     with h5py.File(file, "w") as hdf5:
         properties = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
         properties.set_layout(h5py.h5d.CONTIGUOUS)
@@ -62,8 +67,11 @@ def _write_header(file: BinaryIO, shape: tuple[int, ...]) -> int:
         properties.set_obj_track_times(False)
         space = h5py.h5s.create_simple(shape)
         data_set = h5py.h5d.create(hdf5.id, DATASET.encode(), h5py.h5t.IEEE_F32LE, space, properties)
-        offset = data_set.get_offset()
-    return 0 if offset is None else int(offset)
+        offset = data_set.get_offset() or 0
+    file.seek(0)
+    head = file.read(offset)
+    file.seek(offset + 4 * math.prod(shape))
+    return head, file.read()
 
 
 def open_features(path: Path) -> NDArray[np.float32]:
