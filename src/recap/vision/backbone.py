@@ -32,6 +32,11 @@ class Backbone(nn.Module):
     mean: Tensor
     std: Tensor
 
+    @property
+    def last_maps(self) -> nn.Module:
+        """The submodule ``maps_layer``."""
+        return dict(self.named_children())[self.maps_layer]
+
     def preprocess(self, images: Tensor) -> Tensor:
         """Normalise RGB images: (N, S, S, 3) uint8 -> (N, 3, S, S) float32."""
         return normalise(images, self)
