@@ -1,4 +1,4 @@
-"""PCA of features at COCO's size, from the HDF5 file to the projected features, against scikit-learn's solvers.
+"""PCA of features at COCO's size, from HDF5 file to projected features, against scikit-learn's solvers.
 
 Each solver runs in a process of its own; printed are seconds, processor seconds, peak memory, and ratios to
 scikit-learn's "covariance_eigh" on the loaded array, in the same run. The exact eigenvalues come from
