@@ -1,0 +1,57 @@
+"""Captions every validation image with a decoder and scores what it wrote."""
+
+import dataclasses
+from pathlib import Path
+
+import torch
+
+from recap.data.captions import load_captions
+from recap.data.features import open_features
+from recap.data.raw import load_raw
+from recap.decoders.build import load_decoder
+from recap.evaluation.coco import read_references
+from recap.evaluation.config import EvaluateConfig
+from recap.evaluation.evaluate import Evaluation, evaluate
+from recap.evaluation.perplexity import perplexity
+from recap.generation.caption import usual_constraints
+from recap.generation.generate import generate
+
+
+def evaluate_decoder(
+    model: Path, raw: Path, captions: Path, reduced: Path, config: EvaluateConfig, device: torch.device
+) -> Evaluation:
+    """Load a decoder, caption the validation images greedily, and score the captions.
+
+    Args:
+        model: folder of the decoder.
+        raw: folder that `fetch` wrote; its scene graphs, when there, decide the truth of captions.
+        captions: folder that `tokenize` wrote.
+        reduced: folder that `reduce` wrote; features (images, D) of the validation images.
+        config: the group `evaluate`.
+        device: where to compute.
+
+    Returns:
+        The evaluation; ``metrics`` has, beside the parts, ``perplexity`` and which ``references`` were used.
+
+    Raises:
+        InputError: a folder does not hold what its stage writes.
+    """
+    data = load_captions(captions)
+    source = load_raw(raw)
+    decoder = load_decoder(model, device)
+    features = open_features(reduced / "val.h5")
+    constraints = usual_constraints(config.max_length, allow_unknown=config.allow_unknown)
+    generated = generate(decoder, features, data.vocabulary, constraints, config.batch_size)
+    evaluation = evaluate(
+        [caption.text for caption in generated],
+        read_references(captions / "references_val.json"),
+        [caption for own in read_references(captions / "references_train.json").captions for caption in own],
+        source.scenes("val") if source.source.scenes else None,
+        config,
+    )
+    encoded, image_rows = data.of("val")
+    metrics = evaluation.metrics | {
+        "perplexity": perplexity(decoder, features, encoded, image_rows, config.batch_size, device),
+        "references": source.source.references,
+    }
+    return dataclasses.replace(evaluation, metrics=metrics)
