@@ -13,6 +13,7 @@ FOLDERS = Folders(
     captions=Path("data/captions"),
     reduced=Path("data/reduced"),
     models=Path("models"),
+    backbone_report=Path("reports/backbone"),
     decoders=Path("reports/decoders"),
     vision=Path("reports/vision"),
 )

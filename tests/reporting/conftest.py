@@ -29,6 +29,7 @@ def outputs(tmp_path: Path) -> MakeOutputs:
     """Write the outputs; arguments as in ``write_outputs``."""
 
     def make(**choices: Any) -> Folders:
+        shutil.rmtree(tmp_path / "outputs", ignore_errors=True)
         return write_outputs(tmp_path / "outputs", **choices)
 
     return make
@@ -58,6 +59,7 @@ def write_outputs(
         captions=root / "data/captions",
         reduced=root / "data/reduced",
         models=root / "models",
+        backbone_report=root / "reports/backbone",
         decoders=root / "reports/decoders",
         vision=root / "reports/vision",
     )
@@ -79,6 +81,15 @@ def write_outputs(
             pixels = generator.integers(0, 255, (4, 4, 3), dtype=np.uint8).repeat(side // 4, 0)
             write_png(folders.raw / "images" / split / image["file_name"], pixels.repeat(side // 4, 1))
     _write_captions(folders.captions, images, captions)
+    backbone: dict[str, Any] = {}
+    if is_scenes:
+        history = [("crops", 10, 4.5, 1e-3), ("crops", 20, 3.5, 1e-3), ("scenes", 30, 6.0, 2e-3)]
+        write_csv(
+            folders.models / "backbone/history.csv", ("phase", "step", "loss", "learning_rate"), history
+        )
+        part = {"all_right": 0.925, "background": 1.0, "first_digit": 0.95}
+        backbone = {"parameters": 654321, "seen": part, "unseen": part}
+    write_json(folders.backbone_report / "metrics.json", backbone)
     shares = [0.5, 0.25, 0.125]
     rows = list(zip((1, 2, 3), shares, np.cumsum(shares).tolist(), strict=True))
     write_csv(folders.reduced / "spectrum.csv", ("component", "explained_variance_ratio", "cumulative"), rows)

@@ -147,6 +147,11 @@ def test_the_best_of_a_column_is_marked(outputs) -> None:
     assert html.count("0.250</td>") == 6, "a score whose better side is not known is shown, never marked"
 
 
+def test_a_backbone_from_elsewhere_has_no_section(outputs) -> None:
+    assert "92.5 %" in Page(render(outputs())).text
+    assert "backbone" not in {own["id"] for own in Page(render(outputs(source="coco"))).all("section")}
+
+
 def test_features_that_pass_through_have_no_spectrum(outputs) -> None:
     folders = outputs()
     (folders.reduced / "spectrum.csv").write_text("component,explained_variance_ratio,cumulative\n")

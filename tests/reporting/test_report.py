@@ -36,7 +36,6 @@ def test_writes_the_page_and_the_tables(outputs, tmp_path: Path) -> None:
 
 def test_leftovers_of_other_decoders_go_and_nothing_else(outputs) -> None:
     folders: Folders = outputs()
-    (folders.models / "backbone").mkdir()
     (folders.models / "backbone" / "backbone.json").write_text("{}")
     (folders.models / "transformer" / "model.json").unlink()
     assert remove_leftovers(folders.models, folders.decoders, ["lstm"]) == ["rnn", "transformer"]

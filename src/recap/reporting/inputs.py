@@ -23,6 +23,7 @@ class Folders:
     captions: Path
     reduced: Path
     models: Path
+    backbone_report: Path
     decoders: Path
     vision: Path
 
@@ -63,11 +64,19 @@ class Split:
 
 @dataclass(frozen=True)
 class Inputs:
-    """Everything that the page tells."""
+    """Everything that the page tells.
+
+    Attributes:
+        backbone_losses: steps and losses by phase of its training; empty when it was not trained here.
+        pictures: entries of the index.json of `visualize`.
+        params: all settings, by group.
+    """
 
     raw: RawData
     splits: dict[str, Split]
     captions: Captions
+    backbone_losses: dict[str, tuple[list[float], list[float]]]
+    backbone_metrics: dict[str, Any]
     spectrum: Table
     decoders: list[Decoder]
     pictures: list[dict[str, Any]]
@@ -110,6 +119,8 @@ def load_inputs(folders: Folders, decoders: Sequence[str], params: dict[str, Any
         raw=raw,
         splits=splits,
         captions=load_captions(folders.captions),
+        backbone_losses=_backbone_losses(folders.models / "backbone" / "history.csv"),
+        backbone_metrics=read_json(folders.backbone_report / "metrics.json"),
         spectrum=read_table(folders.reduced / "spectrum.csv"),
         decoders=[_decoder(folders, name, ids) for name in decoders],
         pictures=read_json(folders.vision / "index.json"),
@@ -124,6 +135,19 @@ def _split(raw: RawData, split: str) -> Split:
     for annotation in content["annotations"]:
         references[annotation["image_id"]].append(annotation["caption"])
     return Split(content["images"], list(references.values()))
+
+
+def _backbone_losses(path: Path) -> dict[str, tuple[list[float], list[float]]]:
+    if not path.exists():
+        return {}
+    header, rows = _read_rows(path)
+    phase, step, loss = (header.index(name) for name in ("phase", "step", "loss"))
+    losses: dict[str, tuple[list[float], list[float]]] = {}
+    for row in rows:
+        steps, values = losses.setdefault(row[phase], ([], []))
+        steps.append(float(row[step]))
+        values.append(float(row[loss]))
+    return losses
 
 
 def _decoder(folders: Folders, name: str, ids: Sequence[Any]) -> Decoder:
@@ -148,15 +172,24 @@ def read_table(path: Path) -> Table:
     Raises:
         InputError: it cannot be read, or a cell holds something else.
     """
+    header, rows = _read_rows(path)
     try:
-        with open(path, encoding="utf-8", newline="") as file:
-            header, *rows = csv.reader(file)
         columns = zip(*rows, strict=True) if rows else [()] * len(header)
         return {
             column: [float(cell) if cell else math.nan for cell in cells]
             for column, cells in zip(header, columns, strict=True)
         }
-    except OSError as error:
-        raise InputError(f"{path}: expected a readable table, received: {error.strerror}") from None
     except ValueError as error:
         raise InputError(f"{path}: expected a table of numbers, received: {error}") from None
+
+
+def _read_rows(path: Path) -> tuple[list[str], list[list[str]]]:
+    """The header and the rows of a CSV file."""
+    try:
+        with open(path, encoding="utf-8", newline="") as file:
+            header, *rows = csv.reader(file)
+    except OSError as error:
+        raise InputError(f"{path}: expected a readable table, received: {error.strerror}") from None
+    except ValueError:
+        raise InputError(f"{path}: expected a table with a header, received none") from None
+    return header, rows

@@ -11,7 +11,17 @@ from markupsafe import Markup
 
 from recap.reporting.config import ReportConfig
 from recap.reporting.inputs import Inputs
-from recap.reporting.sections import data, features, gallery, headline, reproduce, scores, training, vision
+from recap.reporting.sections import (
+    backbone,
+    data,
+    features,
+    gallery,
+    headline,
+    reproduce,
+    scores,
+    training,
+    vision,
+)
 from recap.reporting.selection import Selection, select
 
 TEMPLATES = Path(__file__).parent
@@ -19,6 +29,7 @@ Build = Callable[[Inputs, Selection, ReportConfig], dict[str, Any] | None]
 
 SECTIONS: tuple[tuple[str, str, Build], ...] = (
     ("data", "Data", data.build),
+    ("backbone", "Backbone", backbone.build),
     ("features", "Features", features.build),
     ("training", "Training", training.build),
     ("scores", "Scores", scores.build),
