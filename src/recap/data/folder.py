@@ -1,20 +1,16 @@
 """The source `folder`: the user's own images with captions in COCO format."""
 
 import os
-import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from PIL import Image
-
 from recap.artifacts import write_bytes
 from recap.data.coco_format import read_coco_captions
+from recap.data.image_files import decoding_problem
 from recap.data.raw import SPLITS, Source, write_captions
 from recap.errors import InputError
 from recap.progress import track
-
-FORMATS = ("JPEG", "PNG")
 
 
 def fetch_folder(
@@ -84,12 +80,7 @@ def _check_name(name: str, images: Path, captions: Path) -> None:
 
 def _copy(path: Path, target: Path) -> None:
     """Decode an image to the last pixel, then copy its bytes as they are."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path, formats=FORMATS) as image:
-                image.load()
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError, Warning) as error:
-        reason = " ".join(str(error).split())
-        raise InputError(f"{path}: expected a whole JPEG or PNG image, received: {reason}") from None
+    problem = decoding_problem(path)
+    if problem:
+        raise InputError(f"{path}: expected a whole JPEG or PNG image, received: {problem}")
     write_bytes(target, path.read_bytes())
