@@ -45,7 +45,7 @@ def generate(
     captions: list[Caption] = []
     with torch.inference_mode():
         for first in track(range(0, len(features), batch_size), "captions"):
-            batch = np.ascontiguousarray(features[first : first + batch_size])
+            batch = np.array(features[first : first + batch_size])
             for words in search(decoder, torch.from_numpy(batch).to(device), constraints):
                 tokens = tuple(token for token, _ in words if token != END)
                 captions.append(
