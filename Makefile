@@ -33,6 +33,7 @@ $(READY): requirements.lock pyproject.toml
 repro: $(READY) ## run the pipeline: data, features, decoders, captions, report
 	@$(BIN)/recap config --check
 	$(BIN)/dvc repro
+	@$(BIN)/recap sync --within 60 || true
 	@echo "report: reports/index.html   runs: make ui"
 
 test: $(READY) ## run the tests

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from recap.errors import InputError
+from recap.tracking.commands import add_commands
 
 ROOT = Path()
 
@@ -32,9 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     page = commands.add_parser("plots-page", help="make the page that `dvc plots show` fills, offline")
     page.set_defaults(run=_plots_page)
 
-    interface = commands.add_parser("ui", help="open MLflow's pages on the loopback address")
-    interface.add_argument("--port", type=int, default=5000)
-    interface.set_defaults(run=_ui)
+    add_commands(commands)
 
     options = parser.parse_args(arguments)
     try:
@@ -92,26 +91,6 @@ def _plots_page(options: argparse.Namespace) -> None:
     from recap.reporting.plots_page import write_plots_page
 
     write_plots_page(ROOT / ".dvc" / "tmp" / "plots.html")
-
-
-def _ui(options: argparse.Namespace) -> None:
-    from recap.tracking.store import repository_root, tracking_uri
-
-    address = ["--host", "127.0.0.1", "--port", str(options.port)]
-    root = repository_root(os.environ)
-    command = [
-        sys.executable,
-        "-m",
-        "mlflow",
-        "ui",
-        "--backend-store-uri",
-        tracking_uri(os.environ),
-        *address,
-    ]
-    command += ["--default-artifact-root", (root / "mlartifacts").as_uri()]
-    print(f"MLflow: http://127.0.0.1:{options.port}  (Ctrl-C ends it)", flush=True)
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    os.execv(sys.executable, command)
 
 
 if __name__ == "__main__":

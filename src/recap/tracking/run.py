@@ -1,24 +1,16 @@
-"""A stage's run in MLflow: params, metrics, artifacts, tables. Files are the truth; this mirrors them."""
+"""A stage's run: params, metrics, artifacts, tables, noted in a journal that the mirror takes to MLflow."""
 
 import dataclasses
-import logging
-import os
+import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from recap.tracking.store import PARENT_TAG, STAGE_TAG, connect, find_or_create_parent
-
-if TYPE_CHECKING:
-    from mlflow.entities import Metric
-    from mlflow.tracking import MlflowClient
-
-SECONDS_BETWEEN_BATCHES = 1.0
-METRICS_A_BATCH = 1000  # MLflow's limit for one log_batch
-PARAMS_A_BATCH = 100
+from recap.tracking.flatten import flatten, flatten_numbers
+from recap.tracking.journal import JournalWriter, QueueLock
+from recap.tracking.place import queue_folder, read_trouble, repository_root
 
 
 class Run:
@@ -34,142 +26,103 @@ class Run:
         """Keep a table that the UI compares side by side; ``name`` ends in .json."""
 
 
-class MlflowRun(Run):
-    """Logs to a child run in batches; a store that fails costs a warning and no work."""
+class JournalRun(Run):
+    """Notes what is logged; a disk that fails costs a warning and no work."""
 
-    def __init__(self, client: "MlflowClient", run_id: str) -> None:
-        self.summary: dict[str, float] = {}
-        self.failed = False
-        self._client = client
-        self._run_id = run_id
-        self._waiting: list[Metric] = []
-        self._sent = time.monotonic()
+    def __init__(self, journal: JournalWriter) -> None:
+        self._journal = journal
+        self._failed = False
 
     def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
-        from mlflow.entities import Metric
-
         numbers = flatten_numbers(metrics)
-        if step is None:
-            self.summary |= numbers
-        moment = int(time.time() * 1000)
-        self._waiting += [Metric(name, number, moment, step or 0) for name, number in numbers.items()]
-        if time.monotonic() - self._sent >= SECONDS_BETWEEN_BATCHES:
-            self.flush()
+        if numbers:
+            self._attempt(lambda: self._journal.write(metrics=numbers, step=step))
 
     def log_artifact(self, path: Path) -> None:
-        if path.is_dir():
-            self._attempt(lambda: self._client.log_artifacts(self._run_id, str(path), path.name))
-        else:
-            self._attempt(lambda: self._client.log_artifact(self._run_id, str(path)))
+        self._attempt(lambda: self._journal.add_artifact(path))
 
     def log_table(self, columns: Mapping[str, Sequence[object]], name: str) -> None:
-        data = {column: list(values) for column, values in columns.items()}
-        self._attempt(lambda: self._client.log_table(self._run_id, data, name))
+        table = {column: list(values) for column, values in columns.items()}
+        self._attempt(lambda: self._journal.write(table=table, name=name))
 
-    def flush(self) -> None:
-        """Send the metrics that wait."""
-        for first in range(0, len(self._waiting), METRICS_A_BATCH):
-            batch = self._waiting[first : first + METRICS_A_BATCH]
-            self._attempt(lambda batch=batch: self._client.log_batch(self._run_id, metrics=batch))  # type: ignore[misc]
-        self._waiting.clear()
-        self._sent = time.monotonic()
+    def close(self, status: str, reason: str = "") -> None:
+        """Note how the stage ended."""
+        self._attempt(lambda: self._journal.close(status, reason))
 
-    def _attempt(self, log: Callable[[], object]) -> None:
-        if self.failed:
+    def _attempt(self, note: Callable[[], object]) -> None:
+        if self._failed:
             return
         try:
-            log()
-        except Exception as error:  # whatever the store does, the stage's work goes on
-            self.failed = True
-            warn(error)
+            note()
+        except OSError as error:
+            self._failed = True
+            warn(f"{type(error).__name__}: {error}")
 
 
 @contextmanager
-def open_run(stage: str, groups: Sequence[object], *, enabled: bool) -> Iterator[Run]:
+def open_run(stage: str, groups: Sequence[object], environment: Mapping[str, str]) -> Iterator[Run]:
     """Open the run of a stage as a child of its pipeline's run.
 
     Args:
         stage: "fetch", "train/lstm", ...
         groups: frozen dataclasses whose values are logged as params.
-        enabled: False yields a run that logs nothing.
+        environment: the process's variables; ``RECAP_TRACKING=off`` yields a run that logs nothing.
     """
-    if not enabled:
+    if environment.get("RECAP_TRACKING") == "off":
         yield Run()
         return
-    logging.getLogger("alembic").setLevel(logging.ERROR)
+    queue = queue_folder(environment)
     try:
-        client, experiment = connect(os.environ)
-        parent = find_or_create_parent(client, experiment, os.environ, Path.cwd())
-        client.update_run(parent, status="RUNNING")
-        child = client.create_run(
-            experiment, tags={PARENT_TAG: parent, STAGE_TAG: stage}, run_name=stage
-        ).info.run_id
-        _log_params(client, child, groups)
-    except Exception as error:  # whatever the store does, the stage's work goes on
-        warn(error)
+        journal = JournalWriter(queue, stage, _params(groups), environment)
+        start_mirror(queue, environment)
+    except OSError as error:  # whatever the disk does, the stage's work goes on
+        warn(f"{type(error).__name__}: {error}")
         yield Run()
         return
-    run = MlflowRun(client, child)
+    run = JournalRun(journal)
     try:
         yield run
     except BaseException as error:
-        status = "KILLED" if isinstance(error, KeyboardInterrupt | SystemExit) else "FAILED"
-        _finish(run, client, child, parent, stage, status)
+        interrupted = isinstance(error, KeyboardInterrupt | SystemExit)
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        run.close("KILLED" if interrupted else "FAILED", reason)
         raise
-    _finish(run, client, child, parent, stage, "FINISHED")
+    run.close("FINISHED")
+    trouble = read_trouble(queue)
+    if trouble:
+        warn(trouble)
 
 
-def _finish(run: MlflowRun, client: "MlflowClient", child: str, parent: str, stage: str, status: str) -> None:
-    run.flush()
-    if run.failed:
-        return
-    from mlflow.entities import Metric
+def start_mirror(queue: Path, environment: Mapping[str, str]) -> "subprocess.Popen[bytes] | None":
+    """Start the process that takes journals to MLflow, unless it runs already.
 
-    moment = int(time.time() * 1000)
-    prefix = stage.partition("/")[2] if stage.startswith("evaluate/") else stage.replace("/", ".")
-    headline = [Metric(f"{prefix}.{name}", number, moment, 0) for name, number in run.summary.items()]
-    try:
-        if status == "FINISHED" and headline:
-            client.log_batch(parent, metrics=headline)
-        for run_id in (child, parent):
-            client.set_terminated(run_id, status=status)
-    except Exception as error:
-        warn(error)
+    It is one for a whole pipeline, so that no stage pays for importing MLflow or waits for a store, and ends
+    soon after the pipeline.
+    """
+    lock = QueueLock(queue)
+    if not lock.acquire():
+        return None
+    lock.release()
+    with open(queue / "mirror.log", "wb") as log:
+        return subprocess.Popen(
+            [sys.executable, "-m", "recap.tracking.mirror"],
+            cwd=repository_root(environment),  # an experiment's own folder vanishes
+            env=dict(environment),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,  # Ctrl-C on the pipeline is not meant for it
+        )
 
 
-def _log_params(client: "MlflowClient", run_id: str, groups: Sequence[object]) -> None:
-    from mlflow.entities import Param
-
-    values: dict[str, object] = {}
+def _params(groups: Sequence[object]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
     for group in groups:
         name = type(group).__name__.removesuffix("Config").lower()
-        values |= _flatten({name: dataclasses.asdict(group)})  # type: ignore[call-overload]
-    params = [Param(name, str(value)) for name, value in values.items()]
-    for first in range(0, len(params), PARAMS_A_BATCH):
-        client.log_batch(run_id, params=params[first : first + PARAMS_A_BATCH])
+        values |= flatten({name: dataclasses.asdict(group)})  # type: ignore[call-overload]
+    return values
 
 
-def _flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            flat |= _flatten(value, f"{prefix}{name}.")
-        else:
-            flat[f"{prefix}{name}"] = value
-    return flat
-
-
-def flatten_numbers(metrics: Mapping[str, Any]) -> dict[str, float]:
-    """Numbers of nested groups as ``group.name``; what is no number is left out."""
-    flat = _flatten(metrics)
-    return {
-        name: float(value)
-        for name, value in flat.items()
-        if isinstance(value, int | float) and not isinstance(value, bool)
-    }
-
-
-def warn(error: Exception) -> None:
+def warn(reason: str) -> None:
     """Say on stderr that MLflow did not take something; the stage goes on."""
-    reason = " ".join(str(error).split())[:300]
-    print(f"warning: MLflow: {type(error).__name__}: {reason}; the stage goes on", file=sys.stderr)
+    print(f"warning: MLflow: {reason[:300]}; the stage goes on, `recap sync` fills in later", file=sys.stderr)

@@ -31,5 +31,5 @@ def _terminated(signal_number: int, frame: object) -> None:
 @contextmanager
 def start(stage: str, *groups: object) -> Iterator[Run]:
     """Open the stage's run in MLflow with the given groups of params; ``RECAP_TRACKING=off`` logs nothing."""
-    with open_run(stage, groups, enabled=os.environ.get("RECAP_TRACKING") != "off") as run:
+    with open_run(stage, groups, os.environ) as run:
         yield run

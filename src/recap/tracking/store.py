@@ -1,106 +1,170 @@
-"""Where runs are kept: the store, its schema made once, the experiment, the pipeline's parent run."""
+"""The MLflow store: its schema made once, the experiment, the pipelines' runs and their children."""
 
-import hashlib
+import json
 import os
-import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from recap.tracking.place import repository_root, tracking_uri
 
 if TYPE_CHECKING:
-    from mlflow.tracking import MlflowClient
+    from mlflow.entities import Metric, Run
 
 EXPERIMENT = "recap"
 FINGERPRINT_TAG = "recap.pipeline"
 EXPERIMENT_NAME_TAG = "recap.dvc_experiment"
+STAGES_TAG = "recap.stages"
+REVISION_TAG = "recap.dvc_revision"
+COMPLETE_TAG = "recap.complete"
 STAGE_TAG = "recap.stage"
+KEY_TAG = "recap.key"
+JOURNAL_TAG = "recap.journal"
+PROCESS_TAG = "recap.process"
+REASON_TAG = "recap.reason"
+REUSED_TAG = "recap.reused"
+ORIGINAL_TAG = "recap.original_run"
 PARENT_TAG = "mlflow.parentRunId"
+COMMIT_TAG = "mlflow.source.git.commit"
+DIRTY_TAG = "recap.git_dirty"
+NOTE_TAG = "mlflow.note.content"
 MLFLOW_SETTINGS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_LOGGING_LEVEL": "WARNING",
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",  # a server that is down must not hold up a stage
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",  # seconds
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",  # seconds; a slow store gets its time, nobody waits for the mirror
 }
 """Defaults of MLflow's environment variables; what the user sets goes first."""
+METRICS_A_BATCH = 1000  # MLflow's limits for one log_batch
+PARAMS_A_BATCH = 100
+PARAM_LENGTH = 6000
+TAG_LENGTH = 5000
+RUNS_A_PAGE = 1000
 
 
-def repository_root(environment: Mapping[str, str]) -> Path:
-    """The checkout that owns the store: DVC's root, also from a temporary workspace of an experiment."""
-    return Path(environment.get("DVC_ROOT", ".")).resolve()
+class Store:
+    """A connection to the store and the experiment in it."""
 
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        """Connect; the schema and the experiment exist afterwards.
 
-def tracking_uri(environment: Mapping[str, str]) -> str:
-    """``MLFLOW_TRACKING_URI``, or the SQLite file at the repository's root."""
-    return environment.get("MLFLOW_TRACKING_URI") or f"sqlite:///{repository_root(environment)}/mlflow.db"
+        SQLite's first use races between processes, so it happens under a file lock.
 
+        Raises:
+            Exception: whatever MLflow, its database or its server raise.
+        """
+        import logging
 
-def pipeline_fingerprint(workspace: Path) -> str:
-    """SHA-256 of what determines the pipeline's outputs: params, stages, code, the lock file."""
-    files = [workspace / name for name in ("params.yaml", "dvc.yaml", "requirements.lock")]
-    files += sorted((workspace / "stages").glob("*.py"))
-    library = workspace / "src" / "recap"
-    files += [path for path in sorted(library.rglob("*.py")) if path.parent != library / "tracking"]
-    digest = hashlib.sha256()
-    for path in files:
-        content = path.read_bytes()
-        digest.update(f"{path.relative_to(workspace).as_posix()}\0{len(content)}\0".encode())
-        digest.update(content)
-    return digest.hexdigest()
+        from filelock import FileLock
 
+        for name, value in MLFLOW_SETTINGS.items():
+            os.environ.setdefault(name, value)
+        logging.getLogger("alembic").setLevel(logging.ERROR)
+        from mlflow.tracking import MlflowClient
 
-def connect(environment: Mapping[str, str]) -> tuple["MlflowClient", str]:
-    """A client of the store, whose schema and experiment exist afterwards, and the experiment's id.
+        root = repository_root(environment)
+        uri = tracking_uri(environment)
+        (root / ".recap").mkdir(exist_ok=True)
+        with FileLock(root / ".recap" / "store.lock"):
+            self.client: MlflowClient = MlflowClient(uri)
+            experiment = self.client.get_experiment_by_name(EXPERIMENT)
+            if experiment is not None:
+                self.experiment = str(experiment.experiment_id)
+            else:
+                location = (root / "mlartifacts").as_uri() if uri.startswith("sqlite:") else None
+                self.experiment = self.client.create_experiment(EXPERIMENT, artifact_location=location)
 
-    SQLite's first use races between processes, so it happens under a file lock.
-    """
-    from filelock import FileLock
+    def search(self, *conditions: str) -> "list[Run]":
+        """The runs that meet all conditions, the latest start first."""
+        found: list[Run] = []
+        token = None
+        while True:
+            page = self.client.search_runs(
+                [self.experiment],
+                " AND ".join(conditions),
+                max_results=RUNS_A_PAGE,
+                order_by=["attributes.start_time DESC"],
+                page_token=token,
+            )
+            found += page
+            token = page.token
+            if not token:
+                return found
 
-    for name, value in MLFLOW_SETTINGS.items():
-        os.environ.setdefault(name, value)
-    from mlflow.tracking import MlflowClient
-
-    root = repository_root(environment)
-    uri = tracking_uri(environment)
-    lock_folder = root / ".recap"
-    lock_folder.mkdir(exist_ok=True)
-    with FileLock(lock_folder / "tracking.lock"):
-        client = MlflowClient(uri)
-        experiment = client.get_experiment_by_name(EXPERIMENT)
+    def parents(self, fingerprint: str, experiment: str | None = None) -> "list[Run]":
+        """The runs of a pipeline, the latest first; of one DVC experiment ("": of none) or of any (None)."""
+        conditions = [equals(FINGERPRINT_TAG, fingerprint)]
         if experiment is not None:
-            return client, experiment.experiment_id
-        location = (root / "mlartifacts").as_uri() if uri.startswith("sqlite:") else None
-        return client, client.create_experiment(EXPERIMENT, artifact_location=location)
+            conditions.append(equals(EXPERIMENT_NAME_TAG, experiment))
+        return self.search(*conditions)
 
+    def children(self, parent: str) -> "list[Run]":
+        """The runs of a pipeline's stages, the latest first."""
+        return self.search(equals(PARENT_TAG, parent))
 
-def find_or_create_parent(
-    client: "MlflowClient", experiment: str, environment: Mapping[str, str], workspace: Path
-) -> str:
-    """The id of the pipeline's run: one for each fingerprint and DVC experiment name."""
-    from filelock import FileLock
-
-    fingerprint = pipeline_fingerprint(workspace)
-    name = environment.get("DVC_EXP_NAME", "")
-    condition = f"tags.`{FINGERPRINT_TAG}` = '{fingerprint}' AND tags.`{EXPERIMENT_NAME_TAG}` = '{name}'"
-    with FileLock(repository_root(environment) / ".recap" / "tracking.lock"):
-        found = client.search_runs([experiment], condition, max_results=1)
-        if found:
-            return str(found[0].info.run_id)
-        commit, is_dirty = _git_state(workspace)
-        tags = {
+    def create_parent(
+        self,
+        fingerprint: str,
+        experiment: str,
+        stages: Sequence[str],
+        params: Mapping[str, Any],
+        tags: Mapping[str, str],
+    ) -> str:
+        """Make the run of a pipeline; returns its id."""
+        labels = {
             FINGERPRINT_TAG: fingerprint,
-            EXPERIMENT_NAME_TAG: name,
-            "mlflow.source.git.commit": commit,
-            "recap.git_dirty": is_dirty,
+            EXPERIMENT_NAME_TAG: experiment,
+            STAGES_TAG: " ".join(stages)[:TAG_LENGTH],
+            "mlflow.source.name": "dvc repro",
+            "mlflow.source.type": "PROJECT",
+            **tags,
         }
-        run = client.create_run(experiment, tags=tags, run_name=name or f"pipeline {fingerprint[:8]}")
+        name = experiment or f"pipeline {fingerprint[:8]}"
+        run = self.client.create_run(self.experiment, tags=labels, run_name=name)
+        self.log_params(run.info.run_id, params)
         return str(run.info.run_id)
 
+    def log_params(self, run: str, params: Mapping[str, Any]) -> None:
+        """Log params, in batches."""
+        from mlflow.entities import Param
 
-def _git_state(workspace: Path) -> tuple[str, str]:
-    """The commit and whether tracked files differ from it; empty outside a git checkout."""
-    command = ["git", "-C", str(workspace)]
-    commit = subprocess.run([*command, "rev-parse", "HEAD"], capture_output=True, text=True)
-    status = subprocess.run([*command, "status", "--porcelain", "-uno"], capture_output=True, text=True)
-    if commit.returncode or status.returncode:
-        return "", ""
-    return commit.stdout.strip(), str(bool(status.stdout.strip())).lower()
+        entries = [Param(name, str(value)[:PARAM_LENGTH]) for name, value in params.items()]
+        for first in range(0, len(entries), PARAMS_A_BATCH):
+            self.client.log_batch(run, params=entries[first : first + PARAMS_A_BATCH])
+
+    def log_metrics(self, run: str, metrics: "Sequence[Metric]") -> None:
+        """Log metrics, in batches; those that the store has already are left as they are."""
+        for first in range(0, len(metrics), METRICS_A_BATCH):
+            self.client.log_batch(run, metrics=metrics[first : first + METRICS_A_BATCH])
+
+    def log_numbers(self, run: str, numbers: Mapping[str, float], moment: int) -> None:
+        """Log single numbers."""
+        from mlflow.entities import Metric
+
+        self.log_metrics(run, [Metric(name, number, moment, 0) for name, number in numbers.items()])
+
+    def log_inputs(self, run: str, digests: Mapping[str, str]) -> None:
+        """Log data sets, path -> MD5 in dvc.lock."""
+        from mlflow.entities import Dataset, DatasetInput, InputTag
+
+        inputs = [
+            DatasetInput(
+                Dataset(
+                    name=path, digest=md5, source_type="dvc", source=json.dumps({"path": path, "md5": md5})
+                ),
+                [InputTag("mlflow.data.context", "input")],
+            )
+            for path, md5 in digests.items()
+        ]
+        if inputs:
+            self.client.log_inputs(run, inputs)
+
+    def log_files(self, run: str, folder: Path) -> None:
+        """Log everything in a folder as artifacts."""
+        self.client.log_artifacts(run, str(folder))
+
+
+def equals(tag: str, value: str) -> str:
+    """A search condition on a tag."""
+    return f"tags.`{tag}` = '{value}'"

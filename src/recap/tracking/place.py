@@ -1,0 +1,69 @@
+"""Where tracking keeps things: the repository's root, the store's address, the queue of journals for it."""
+
+import hashlib
+import json
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+
+
+def repository_root(environment: Mapping[str, str]) -> Path:
+    """The checkout that owns the store: DVC's root, also from a temporary workspace of an experiment."""
+    return Path(environment.get("DVC_ROOT", ".")).resolve()
+
+
+def tracking_uri(environment: Mapping[str, str]) -> str:
+    """``MLFLOW_TRACKING_URI``, or the SQLite file at the repository's root."""
+    return environment.get("MLFLOW_TRACKING_URI") or f"sqlite:///{repository_root(environment)}/mlflow.db"
+
+
+def queue_folder(environment: Mapping[str, str]) -> Path:
+    """The folder of the journals for this store, named by a hash, because addresses can hold passwords."""
+    name = hashlib.sha256(tracking_uri(environment).encode()).hexdigest()[:12]
+    return repository_root(environment) / ".recap" / "tracking" / name
+
+
+def write_trouble(queue: Path, reason: str) -> None:
+    """Leave word for the stages that the store fails; empty when it does not."""
+    (queue / "trouble").write_text(reason, encoding="utf-8")
+
+
+def read_trouble(queue: Path) -> str:
+    """What is wrong with the store as far as the mirror knows, empty when nothing is."""
+    try:
+        return (queue / "trouble").read_text(encoding="utf-8")
+    except OSError:
+        return ""
+
+
+def ask(queue: Path) -> Path:
+    """Ask the mirror to bring the store up to date; returns the request, which ``answer`` replies to."""
+    request = queue / "requests" / secrets.token_hex(8)
+    request.parent.mkdir(parents=True, exist_ok=True)
+    request.touch()
+    return request
+
+
+def requests(queue: Path) -> list[Path]:
+    """The requests that wait for an answer."""
+    folder = queue / "requests"
+    return [path for path in folder.iterdir() if not path.suffix] if folder.is_dir() else []
+
+
+def answer(request: Path, added: list[str], trouble: str) -> None:
+    """Reply to a request: what was added, and what went wrong."""
+    draft = request.with_suffix(".draft")
+    draft.write_text(json.dumps({"added": added, "trouble": trouble}), encoding="utf-8")
+    draft.replace(request.with_suffix(".answer"))
+    request.unlink(missing_ok=True)
+
+
+def take_answer(request: Path) -> tuple[list[str], str] | None:
+    """The reply to a request, once; None while there is none."""
+    path = request.with_suffix(".answer")
+    try:
+        reply = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    path.unlink()
+    return reply["added"], reply["trouble"]
