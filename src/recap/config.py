@@ -25,6 +25,7 @@ GROUPS = {
     "train": "recap.training.config:TrainConfig",
     "evaluate": "recap.evaluation.config:EvaluateConfig",
     "visualize": "recap.vision.visualize_config:VisualizeConfig",
+    "sanity": "recap.reference.sanity_config:SanityConfig",
     "report": "recap.reporting.config:ReportConfig",
 }
 """Where the dataclass of each group of params.yaml lives: beside the code that it configures."""

@@ -1,8 +1,9 @@
 """Solvers that fit a captioning model on minibatches; ``loss_history`` has the loss of every step.
 
-Minibatches are drawn from NumPy's global generator, as ``sample_coco_minibatch`` does.
+The order of the captions comes from NumPy's global generator, which notebooks seed. An epoch shows a caption
+once at most, where ``sample_coco_minibatch`` draws with replacement: so 50 captions are learnt in 50 epochs.
 
-Shapes: N batch, T time, D feature, V vocabulary, L steps of a caption.
+Shapes: M training captions, N batch, T time, D feature, V vocabulary, L steps of a caption.
 """
 
 from abc import ABC, abstractmethod
@@ -13,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recap.errors import InputError
-from recap.reference.coco_utils import sample_coco_minibatch
 from recap.reference.optim import RULES
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ Array = NDArray[Any]
 
 
 class _Solver(ABC):
-    """Goes through ``num_epochs`` times (captions // batch_size) minibatches, at least one an epoch."""
+    """Goes ``num_epochs`` times through the captions in M // batch_size minibatches, or in one."""
 
     def __init__(
         self,
@@ -52,15 +52,19 @@ class _Solver(ABC):
 
     def train(self) -> None:
         """Fit the model; prints the loss at every ``print_every``-th step when ``verbose``."""
-        steps_an_epoch = max(len(self.data["train_captions"]) // self.batch_size, 1)
-        steps = self.num_epochs * steps_an_epoch
-        for step in range(1, steps + 1):
-            captions, features, _ = sample_coco_minibatch(self.data, self.batch_size, split="train")
-            self.loss_history.append(self._step(features, captions))
-            if self.verbose and (step - 1) % self.print_every == 0:
-                print(f"(Iteration {step} / {steps}) loss: {self.loss_history[-1]:f}")
-            if step % steps_an_epoch == 0:
-                self._end_epoch()
+        captions, rows = self.data["train_captions"], self.data["train_image_idxs"]
+        features = self.data["train_features"]
+        steps = max(len(captions) // self.batch_size, 1)
+        done, total = 0, self.num_epochs * steps
+        for _ in range(self.num_epochs):
+            order = np.random.permutation(len(captions))  # noqa: NPY002
+            for step in range(steps):
+                chosen = order[step * self.batch_size :][: self.batch_size]  # (N,)
+                self.loss_history.append(self._step(features[rows[chosen]], captions[chosen]))
+                done += 1
+                if self.verbose and (done - 1) % self.print_every == 0:
+                    print(f"(Iteration {done} / {total}) loss: {self.loss_history[-1]:f}")
+            self._end_epoch()
 
 
 class CaptioningSolver(_Solver):
