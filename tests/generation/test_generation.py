@@ -1,5 +1,6 @@
 """Greedy captions: the likeliest allowed word at every step, whatever the batch, with its own probability."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from recap.data.features import open_features, write_features
 from recap.data.vocabulary import END, NULL, SPECIAL_WORDS, START, UNK, Vocabulary
 from recap.decoders.build import NAMES, build_decoder
 from recap.decoders.decoder import Decoder
@@ -112,6 +114,15 @@ def test_a_caption_ends_with_end_or_at_the_maximum_length() -> None:
     (cut,) = generate(decoder, features, VOCABULARY, usual_constraints(1), 1)
     assert cut.tokens == (5,)
     assert len(cut.log_probabilities) == 1
+
+
+def test_features_may_be_mapped_from_a_file(tmp_path: Path) -> None:
+    features = draw_features(3).astype(np.float32)
+    write_features(tmp_path / "features.h5", features)
+    decoder = build("rnn").float()
+    constraints = usual_constraints(5)
+    mapped = generate(decoder, open_features(tmp_path / "features.h5"), VOCABULARY, constraints, 2)
+    assert mapped == generate(decoder, features, VOCABULARY, constraints, 2)
 
 
 def test_finished_captions_leave_the_batch() -> None:

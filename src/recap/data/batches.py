@@ -42,7 +42,7 @@ class CaptionedFeatures:
         """Features (N, D) float32 and captions (N, longest of them) int64 of the captions ``rows`` (N,)."""
         captions = self.captions[rows]
         longest = int((captions != NULL).sum(axis=1).max())
-        features = np.ascontiguousarray(self.features[self.image_rows[rows]])
+        features = np.asarray(self.features[self.image_rows[rows]])
         return torch.from_numpy(features), torch.from_numpy(captions[:, :longest].astype(np.int64))
 
 
