@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from recap.data import coco
 from recap.data.captions import load_captions
 from recap.data.coco import fetch_coco
 from recap.data.config import CocoConfig
@@ -102,6 +103,38 @@ def test_official_sizes_are_demanded(tmp_path: Path, members: dict[str, bytes], 
     members |= {f"{split}2014_vgg16_fc7_pca.h5": b"" for split in ("train", "val")}
     with pytest.raises(InputError, match=r"coco2014_captions\.h5: expected 42922600 bytes"):
         fetch_coco(make_archive(members), None, OFFICIAL, tmp_path / "raw")
+
+
+def test_the_official_check_takes_what_has_the_official_shapes(
+    tmp_path: Path,
+    members: dict[str, bytes],
+    make_archive: Make,
+    hdf5: Callable[[Any], bytes],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    members |= {
+        f"{split}2014_vgg16_fc7_pca.h5": hdf5({"features": np.ones((rows, 2), np.float32)})
+        for split, rows in (("train", 6), ("val", 3))
+    }
+    sizes = {name: len(members[name]) for name in coco.MEMBER_BYTES}
+    known = {"CAPTION_ROWS": {"train": 12, "val": 6}, "IMAGE_ROWS": {"train": 6, "val": 3}, "STEPS": 8}
+    known |= {"MEMBER_BYTES": sizes, "WORDS": 8, "VGG_WIDTH": 5, "PCA_WIDTH": 2}
+    for name, value in known.items():
+        monkeypatch.setattr(coco, name, value)
+    _, summary = fetch_coco(make_archive(members), None, OFFICIAL, tmp_path / "raw")
+    assert summary["feature_dim"] == 5
+    assert not (tmp_path / "raw" / "unpacked").exists()
+    for name, value, expected in (
+        ("PCA_WIDTH", 3, r"train2014_vgg16_fc7_pca\.h5: features: expected the shape \(6, 3\)"),
+        ("VGG_WIDTH", 4, r"train2014_vgg16_fc7\.h5: features: expected the shape \(6, 4\)"),
+        ("CAPTION_ROWS", {"train": 12, "val": 5}, r"val_captions: expected the shape \(5, 8\)"),
+        ("IMAGE_ROWS", {"train": 7, "val": 3}, r"train2014_images\.txt: expected 7 images, received 6"),
+        ("WORDS", 9, r"coco2014_vocab\.json: expected 9 words, received 8"),
+    ):
+        with monkeypatch.context() as patch:
+            patch.setattr(coco, name, value)
+            with pytest.raises(InputError, match=expected):
+                fetch_coco(make_archive(members), None, OFFICIAL, tmp_path / name)
 
 
 def test_a_member_that_is_absent(tmp_path: Path, members: dict[str, bytes], make_archive: Make) -> None:

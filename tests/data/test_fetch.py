@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from recap.data.config import CocoConfig, DataConfig, FolderConfig, ScenesConfig
+from recap.data.config import CocoConfig, DataConfig, FolderConfig, ImagesConfig, ScenesConfig
 from recap.data.download import Files
 from recap.data.fetch import fetch
 from recap.data.raw import load_raw
 from recap.errors import InputError
 
+IMAGES = ImagesConfig(fetch=False, timeout=1.0)
 SCENES = ScenesConfig(train_images=10, validation_images=3, seed=0)
 FOLDER = FolderConfig(images=None, train_captions=None, validation_captions=None)
 
@@ -23,7 +24,7 @@ def files(tmp_path: Path, offline: bool = False) -> Files:
 def coco(archive: Path | None, train_captions: str | None = None) -> DataConfig:
     path = None if archive is None else str(archive)
     config = CocoConfig(archive=path, check="any", train_captions=train_captions, validation_captions=None)
-    return DataConfig(source="coco", offline=False, scenes=SCENES, coco=config, folder=FOLDER)
+    return DataConfig(source="coco", offline=False, images=IMAGES, scenes=SCENES, coco=config, folder=FOLDER)
 
 
 def test_what_an_earlier_run_left_is_gone(
@@ -44,7 +45,14 @@ def test_what_an_earlier_run_left_is_gone(
         (coco(Path("nowhere.zip")), r"nowhere\.zip: expected"),
         (coco(Path("nowhere.zip"), "a.json"), r"data\.coco\.validation_captions: expected a path"),
         (
-            DataConfig(source="folder", offline=False, scenes=SCENES, coco=coco(None).coco, folder=FOLDER),
+            DataConfig(
+                source="folder",
+                offline=False,
+                images=IMAGES,
+                scenes=SCENES,
+                coco=coco(None).coco,
+                folder=FOLDER,
+            ),
             r"data\.folder\.train_captions: expected a path",
         ),
     ],

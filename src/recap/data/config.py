@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from annotated_types import Ge, Le
+from annotated_types import Ge, Gt, Le
 from pydantic.dataclasses import dataclass
 
 from recap.config import STRICT
@@ -37,11 +37,20 @@ class FolderConfig:
 
 
 @dataclass(config=STRICT, frozen=True)
+class ImagesConfig:
+    """Images of a source that comes with URLs only, for the report."""
+
+    fetch: bool
+    timeout: Annotated[float, Gt(0), Le(600)]
+
+
+@dataclass(config=STRICT, frozen=True)
 class DataConfig:
     """Group `data` of params.yaml."""
 
     source: Literal["scenes", "coco", "folder"]
     offline: bool
+    images: ImagesConfig
     scenes: ScenesConfig
     coco: CocoConfig
     folder: FolderConfig

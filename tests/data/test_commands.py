@@ -1,0 +1,87 @@
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from recap.data.commands import add_commands
+from recap.data.config import CocoConfig, DataConfig, FolderConfig, ImagesConfig, ScenesConfig
+from recap.data.download import Files
+from recap.data.fetch import fetch
+from recap.data.registry import find_remote
+from recap.data.tokenize import tokenize
+from recap.data.tokenize_config import TokenizeConfig
+from recap.errors import InputError
+from recap.vision.reduce import reduce
+from recap.vision.reduce_config import ReduceConfig
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """`recap data ...` in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    parser = argparse.ArgumentParser()
+    add_commands(parser.add_subparsers())
+
+    def command(*arguments: str) -> None:
+        options = parser.parse_args(["data", *arguments])
+        options.run(options)
+
+    return command
+
+
+def test_pin_then_nothing_else_is_accepted(tmp_path: Path, run, server, reply, capsys) -> None:
+    url = f"{server.url}/weights.pth"
+    server.replies["/weights.pth"] = [reply(b"first")]
+    run("download", url)
+    run("pin", url, "--offline")
+    assert find_remote(url, Path("downloads.json")).size == 5
+    run("download", url, "--offline")
+    (tmp_path / "other").write_bytes(b"other")
+    with pytest.raises(InputError, match="expected SHA-256"):
+        run("add", url, "other")
+    (tmp_path / "other").write_bytes(b"first")
+    run("add", url, "other")
+    with pytest.raises(InputError, match="expected a URL"):
+        run("download", "weights.pth")
+    assert len(server.requests) == 1
+
+
+def test_describe_a_stand_in_of_coco(tmp_path: Path, run, capsys) -> None:
+    run("synth-coco", "stand-in", "--scale", "0.001")
+    coco = CocoConfig(
+        archive="stand-in/coco_captioning.zip",
+        check="any",
+        train_captions="stand-in/annotations_trainval2014.zip",
+        validation_captions="stand-in/annotations_trainval2014.zip",
+    )
+    config = DataConfig(
+        source="coco",
+        offline=True,
+        images=ImagesConfig(fetch=False, timeout=1.0),
+        scenes=ScenesConfig(train_images=10, validation_images=3, seed=0),
+        coco=coco,
+        folder=FolderConfig(images=None, train_captions=None, validation_captions=None),
+    )
+    fetch(config, Path("data/raw"), Files(Path("downloads"), Path("downloads.json"), offline=True))
+    run("describe")
+    early = capsys.readouterr().out
+    assert "encoded" not in early
+    tokenize(Path("data/raw"), Path("data/captions"), TokenizeConfig(5, None, 17))
+    reduce(Path("data/raw/features"), Path("data/reduced"), ReduceConfig(True, 20), threads=1)
+    run("describe", "--samples", "1")
+    text = capsys.readouterr().out
+    for line in (
+        "train: 83 images, 414 captions, features 83 x 4,096",
+        "val: 41 images, 203 captions, features 41 x 4,096",
+        "validation in training: 0 image ids, 0 images,",
+        "encoded train: 400 captions",
+        "PCA: 20 components explain",
+    ):
+        assert line in text
+    assert text.count("staticflickr") == 2
+
+
+def test_a_stand_in_of_no_size(run) -> None:
+    with pytest.raises(InputError, match="--scale: expected a number above 0"):
+        run("synth-coco", "stand-in", "--scale", "0")
