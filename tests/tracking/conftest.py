@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -142,7 +143,7 @@ class Group:
 FILES = {
     "params.yaml": PARAMS,
     "dvc.yaml": PIPELINE,
-    "requirements.lock": "",
+    "requirements.lock": "mlflow\n",
     "stages/fetch.py": FETCH,
     "stages/train.py": TRAIN,
     "stages/evaluate.py": EVALUATE,
@@ -153,7 +154,6 @@ FILES = {
     ".dvc/config": "[core]\n    analytics = false\n    check_update = false\n",
     ".dvc/.gitignore": "/config.local\n/tmp\n/cache\n",
 }
-STAGES = ("fetch", "train/lstm", "train/rnn", "evaluate/lstm", "evaluate/rnn", "report")
 
 
 @dataclass
@@ -225,10 +225,7 @@ class Runs:
         return names
 
 
-@pytest.fixture
-def checkout(tmp_path: Path) -> Checkout:
-    """The miniature pipeline, committed and not yet run."""
-    root = tmp_path / "check out"
+def _make_checkout(root: Path) -> Checkout:
     for name, text in FILES.items():
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text(text)
@@ -239,6 +236,12 @@ def checkout(tmp_path: Path) -> Checkout:
     checkout.git("init", "--quiet")
     checkout.commit()
     return checkout
+
+
+@pytest.fixture(scope="session")
+def make_checkout() -> Callable[[Path], Checkout]:
+    """Makes the miniature pipeline in a new folder, committed and not yet run."""
+    return _make_checkout
 
 
 @pytest.fixture

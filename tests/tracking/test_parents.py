@@ -1,0 +1,190 @@
+"""Pipelines in MLflow, for every way in which DVC runs, skips or restores a stage."""
+
+import os
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(600),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+]
+EXPERIMENTS = int(os.environ.get("RECAP_TEST_EXPERIMENTS", "4"))
+STAGES = ("fetch", "train/lstm", "train/rnn", "evaluate/lstm", "evaluate/rnn", "report")
+
+
+@pytest.fixture(scope="module")
+def first_run(tmp_path_factory: pytest.TempPathFactory, make_checkout: Callable[[Path], Any]) -> Any:
+    """A checkout whose pipeline has run once, with its lock committed."""
+    checkout = make_checkout(tmp_path_factory.mktemp("parents") / "check out")
+    checkout.dvc("repro")
+    checkout.sync()
+    checkout.commit()
+    return checkout
+
+
+@pytest.fixture
+def checkout(first_run: Any, tmp_path: Path) -> Any:
+    """A copy of it, with its own store."""
+    shutil.copytree(first_run.root, tmp_path / "copy", symlinks=True)
+    return type(first_run)(tmp_path / "copy", dict(first_run.environment))
+
+
+def assert_whole(checkout: Any, parent: Any, reused: set[str]) -> None:
+    """Every stage has one finished child, and the named ones are reused."""
+    children = checkout.runs().children(parent)
+    assert set(children) == set(STAGES)
+    assert {name for name, runs in children.items() if "recap.reused" in runs[0].data.tags} == reused
+    assert {run.info.status for runs in children.values() for run in runs} == {"FINISHED"}
+    assert [len(runs) for runs in children.values()] == [1] * len(STAGES)
+    assert (parent.info.status, parent.data.tags["recap.complete"]) == ("FINISHED", "true")
+    assert {"lstm.cider_d", "rnn.cider_d"} <= set(parent.data.metrics)
+
+
+def assert_sync_changes_nothing(checkout: Any) -> None:
+    before = {run.info.run_id: run.to_dictionary() for run in checkout.runs().all}
+    assert checkout.sync().stdout == ""
+    assert {run.info.run_id: run.to_dictionary() for run in checkout.runs().all} == before
+
+
+def test_a_whole_run_is_one_parent_with_a_child_a_stage(first_run: Any) -> None:
+    found = first_run.runs()
+    (parent,) = found.parents
+    assert_whole(first_run, parent, set())
+    assert parent.data.params == {
+        "data.rows": "8",
+        "train.decoders": "['lstm', 'rnn']",
+        "train.rate": "0.001",
+        "train.lstm.width": "2",
+        "train.rnn.width": "3",
+    }
+    assert parent.data.metrics["lstm.cider_d"] == 0.2
+    assert len(parent.data.tags["mlflow.source.git.commit"]) == 40
+    lock = (first_run.root / "dvc.lock").read_text()
+    (run,) = found.children(parent)["evaluate/lstm"]
+    inputs = {entry.dataset.name: entry.dataset.digest for entry in run.inputs.dataset_inputs}
+    assert set(inputs) == {"models/lstm", "data/raw/rows.txt"}
+    assert all(f"md5: {digest}\n" in lock for digest in inputs.values())
+    assert_sync_changes_nothing(first_run)
+
+
+def test_skipped_stages_are_reused_with_a_link(checkout: Any) -> None:
+    originals = checkout.runs()
+    first = originals.children(originals.parents[0])
+    checkout.edit("width: 3", "width: 4")
+    checkout.dvc("repro")
+    checkout.sync()
+    found = checkout.runs()
+    assert len(found.parents) == 2
+    parent = found.parents[0]
+    reused = {"fetch", "train/lstm", "evaluate/lstm"}
+    assert_whole(checkout, parent, reused)
+    for name in reused:
+        (run,) = found.children(parent)[name]
+        (original,) = first[name]
+        assert run.data.tags["recap.original_run"] == original.info.run_id
+        assert original.info.run_id in run.data.tags["mlflow.note.content"]
+        assert (run.data.params, run.data.metrics) == (original.data.params, original.data.metrics)
+        assert run.inputs.to_dictionary() == original.inputs.to_dictionary()
+        kept = {path for path in found.artifacts(original) if not path.endswith(".safetensors")}
+        assert found.artifacts(run) == kept
+    (curve,) = found.children(parent)["train/lstm"]
+    points = found.client.get_metric_history(curve.info.run_id, "loss")
+    assert [point.step for point in points] == [1, 2, 3, 4, 5]
+    (table,) = found.children(parent)["evaluate/lstm"]
+    assert "captions.json" in table.data.tags["mlflow.loggedArtifacts"]
+    assert_sync_changes_nothing(checkout)
+
+    # Back to the first commit: DVC restores everything, and the first parent is still the whole story.
+    checkout.git("checkout", "--quiet", "--", "params.yaml", "dvc.lock", "reports")
+    checkout.dvc("checkout")
+    checkout.sync()
+    assert len(checkout.runs().parents) == 2
+
+
+def test_a_single_stage_leaves_a_pipeline_that_is_not_whole(checkout: Any) -> None:
+    checkout.edit("width: 3", "width: 5")
+    checkout.dvc("repro", "--single-item", "train@rnn")
+    checkout.sync()
+    found = checkout.runs()
+    parent = found.parents[0]
+    assert set(found.children(parent)) == {"train/rnn", "fetch", "train/lstm", "evaluate/lstm"}
+    assert (parent.info.status, parent.data.tags["recap.complete"]) == ("SCHEDULED", "false")
+    checkout.dvc("repro")
+    checkout.sync()
+    assert_whole(checkout, checkout.runs().parents[0], {"fetch", "train/lstm", "evaluate/lstm"})
+
+
+def test_the_run_cache_and_a_store_that_knows_nothing(checkout: Any) -> None:
+    checkout.edit("width: 3", "width: 4")
+    checkout.dvc("repro")
+    checkout.edit("width: 4", "width: 3")
+    assert "Running stage" not in checkout.dvc("repro").stdout
+    checkout.sync()
+    assert len(checkout.runs().parents) == 2, "the first run of these params is found again"
+
+    checkout.environment["MLFLOW_TRACKING_URI"] = f"sqlite:///{checkout.root}/mlflow.db.new"
+    checkout.sync()
+    found = checkout.runs()
+    (parent,) = found.parents
+    assert_whole(checkout, parent, set(STAGES))
+    (run,) = found.children(parent)["train/rnn"]
+    assert [point.value for point in found.client.get_metric_history(run.info.run_id, "loss")] == [
+        3 / (step + 1) for step in range(5)
+    ]
+    assert "models/rnn/history.csv" in found.artifacts(run)
+    assert_sync_changes_nothing(checkout)
+
+
+def test_experiments_in_the_workspace_and_beside_it(checkout: Any) -> None:
+    checkout.dvc("exp", "run", "--name", "in-place", "-S", "train.rnn.width=6")
+    checkout.dvc("exp", "run", "--temp", "--name", "beside", "-S", "train.lstm.width=7")
+    checkout.dvc("exp", "run", "--temp", "--name", "no-process", "-S", "train.rnn.width=3")
+    checkout.sync()
+    found = {run.data.tags["recap.dvc_experiment"]: run for run in checkout.runs().parents}
+    assert set(found) == {"", "in-place", "beside", "no-process"}
+    assert_whole(checkout, found["in-place"], {"fetch", "train/lstm", "evaluate/lstm"})
+    assert_whole(checkout, found["beside"], {"fetch", "train/rnn", "evaluate/rnn"})
+    assert_whole(checkout, found["no-process"], set(STAGES))
+    assert_sync_changes_nothing(checkout)
+
+
+def test_a_queue_with_four_workers_on_a_fresh_store(
+    tmp_path: Path, make_checkout: Callable[[Path], Any]
+) -> None:
+    checkout = make_checkout(tmp_path / "queue")
+    names = {f"width-{width}": width for width in range(10, 10 + EXPERIMENTS)}
+    for name, width in names.items():
+        checkout.dvc("exp", "run", "--queue", "--name", name, "-S", f"train.rnn.width={width}")
+    checkout.dvc("queue", "start", "-j", "4")
+    until = time.monotonic() + 240
+    while any(state in checkout.dvc("queue", "status").stdout for state in ("Queued", "Running")):
+        assert time.monotonic() < until
+        time.sleep(1)
+    checkout.sync()
+    found = {run.data.tags["recap.dvc_experiment"]: run for run in checkout.runs().parents}
+    assert set(found) == set(names)
+    assert len(checkout.runs().parents) == len(names)
+    for name, parent in found.items():
+        children = checkout.runs().children(parent)
+        assert set(children) == set(STAGES), name
+        assert parent.info.status == "FINISHED"
+    assert_sync_changes_nothing(checkout)
+
+
+def test_a_stage_that_fails_and_then_succeeds(checkout: Any) -> None:
+    checkout.edit("width: 3", "width: 9")
+    checkout.edit("losses = [", "assert width < 9\n        losses = [", "stages/train.py")
+    checkout.dvc("repro", code=255)
+    checkout.sync()
+    found = checkout.runs()
+    parent = found.parents[0]
+    assert parent.info.status == "FAILED"
+    (run,) = found.children(parent)["train/rnn"]
+    assert (run.info.status, run.data.tags["recap.reason"][:14]) == ("FAILED", "AssertionError")
+    assert_sync_changes_nothing(checkout)
