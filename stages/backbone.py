@@ -1,0 +1,29 @@
+"""Stage `backbone`: a CNN, trained here on scenes or fetched and verified."""
+
+from pathlib import Path
+
+from recap.artifacts import write_json
+from recap.config import load
+from recap.runtime import RuntimeConfig, configure
+from recap.tracking.stage import execute, start
+from recap.vision.backbone_config import BackboneConfig
+from recap.vision.features_config import FeaturesConfig
+from recap.vision.prepare_backbone import prepare_backbone
+
+
+def main() -> None:
+    params = Path("params.yaml")
+    runtime, config, features = (
+        load(params, group) for group in (RuntimeConfig, BackboneConfig, FeaturesConfig)
+    )
+    with start("backbone", runtime, config, features) as run:
+        device = configure(runtime)
+        metrics = prepare_backbone(
+            Path("data/raw"), Path("models/backbone"), config, features, device, run.log_metrics
+        )
+        write_json(Path("reports/backbone/metrics.json"), metrics)
+        run.log_metrics(metrics)
+
+
+if __name__ == "__main__":
+    execute(main)
