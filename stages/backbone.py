@@ -13,9 +13,8 @@ from recap.vision.prepare_backbone import prepare_backbone
 
 def main() -> None:
     params = Path("params.yaml")
-    runtime, config, features = (
-        load(params, group) for group in (RuntimeConfig, BackboneConfig, FeaturesConfig)
-    )
+    runtime = load(params, RuntimeConfig)
+    config, features = load(params, BackboneConfig), load(params, FeaturesConfig)
     with start("backbone", runtime, config, features) as run:
         device = configure(runtime)
         metrics = prepare_backbone(

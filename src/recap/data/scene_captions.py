@@ -118,7 +118,7 @@ def _describe(scene: Scene, generator: Generator) -> str:
     def choose(phrases: Sequence[str]) -> str:
         if len(phrases) == 1 or chance(FIRST_CHOICE):
             return phrases[0]
-        return phrases[generator.integers(1, len(phrases))]
+        return phrases[int(generator.integers(1, len(phrases)))]
 
     def mention(object_: SceneObject) -> str:
         size = f"{choose(SIZES[object_.size])} " if chance(0.65) else ""

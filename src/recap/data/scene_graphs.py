@@ -147,9 +147,9 @@ def sample_scene(
     count = 2 if generator.random() < SHARE_OF_PAIRS else 1
     chosen = [pairs[i] for i in generator.integers(len(pairs), size=count)]
     if required is not None:
-        chosen[generator.integers(count)] = required[generator.integers(len(required))]
+        chosen[generator.integers(count)] = required[int(generator.integers(len(required)))]
     while count == 2 and chosen[0] == chosen[1]:
-        chosen[1] = pairs[generator.integers(len(pairs))]
+        chosen[1] = pairs[int(generator.integers(len(pairs)))]
     sizes = [list(SIZES)[i] for i in generator.integers(len(SIZES), size=count)]
     arrangements = PAIRS if count == 2 else POSITIONS
     scene = Scene(

@@ -128,11 +128,11 @@ def _fit(
             ]
         ).sum()
         optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         optimizer.step()
         losses.append(loss.item())
         if step % STEPS_A_ROW == 0 or step == steps:
-            row = (steps_before + step, float(np.mean(losses)), schedule.get_last_lr()[0])
+            row = (steps_before + step, float(np.mean(losses)), float(schedule.get_last_lr()[0]))
             rows.append(row)
             report({"loss": row[1], "learning_rate": row[2]}, row[0])
             losses = []
