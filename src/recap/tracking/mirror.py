@@ -6,8 +6,10 @@ store, and ends by itself soon after the pipeline. Whatever it leaves, the next 
 
 import os
 import shutil
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -34,7 +36,7 @@ LINGER_SECONDS = 3.0
 LOAD_SECONDS = 10.0
 """A stage that lives longer has its load measured, this often."""
 SLOW_SECONDS = 5.0
-"""A delivery that takes longer is worth a warning."""
+"""A round of deliveries that takes longer is worth a warning."""
 LONGEST_PAUSE = 30.0
 FRESH_DRAFT_SECONDS = 60.0
 
@@ -75,13 +77,10 @@ class Mirror:
         self.store  # noqa: B018  a store that is down shows before there is anything to deliver
         for journal in journals(self.queue):
             self._callers[journal.start.parent_process] = time.time()
-            begin = time.monotonic()
             delivery = Delivery(self.store, journal, Cache(self._root))
             if not delivery.advance():
                 waiting += 1
                 self._measure(journal.identifier, delivery)
-            seconds = time.monotonic() - begin
-            self.report(f"the store is slow: {seconds:.0f} s for one run" if seconds > SLOW_SECONDS else "")
         return waiting
 
     def finish(self) -> list[str]:
@@ -109,10 +108,13 @@ class Mirror:
         while self.queue.is_dir():
             asked = requests(self.queue)
             try:
-                if self.deliver() or self._is_pipeline_alive():
+                with self._watched():
+                    still_running = self.deliver()
+                if still_running or self._is_pipeline_alive():
                     last_sign = time.monotonic()
                 is_over = time.monotonic() - last_sign > LINGER_SECONDS
-                added = self.finish() if asked or is_over else []
+                with self._watched():
+                    added = self.finish() if asked or is_over else []
                 trouble, pause = "", POLL_SECONDS
             except Exception as error:  # a store can fail in any way; the journals stay
                 added, trouble = [], describe_error(error)
@@ -128,6 +130,20 @@ class Mirror:
             until = time.monotonic() + pause
             while time.monotonic() < until and not requests(self.queue):
                 time.sleep(0.1)
+
+    @contextmanager
+    def _watched(self) -> Iterator[None]:
+        """Leave word of a store that takes long, while it does, and that it is well once it answers fast."""
+        watch = threading.Timer(SLOW_SECONDS, self.report, ["the store is slow"])
+        watch.daemon = True
+        begin = time.monotonic()
+        watch.start()
+        try:
+            yield
+        finally:
+            watch.cancel()
+        if time.monotonic() - begin < SLOW_SECONDS:
+            self.report("")
 
     def _measure(self, identifier: str, delivery: Delivery) -> None:
         start, now = delivery.start, time.time()

@@ -2,6 +2,7 @@
 
 import json
 import os
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -67,6 +68,7 @@ class Store:
         uri = tracking_uri(environment)
         (root / ".recap").mkdir(exist_ok=True)
         with FileLock(root / ".recap" / "store.lock"):
+            _create_schema(uri)
             self.client: MlflowClient = MlflowClient(uri)
             experiment = self.client.get_experiment_by_name(EXPERIMENT)
             if experiment is not None:
@@ -163,6 +165,19 @@ class Store:
     def log_files(self, run: str, folder: Path) -> None:
         """Log everything in a folder as artifacts."""
         self.client.log_artifacts(run, str(folder))
+
+
+def _create_schema(uri: str) -> None:
+    """Make a new SQLite store beside its place: migrations that are cut short cannot be taken up again."""
+    from mlflow.tracking import MlflowClient
+
+    path = Path(uri.removeprefix("sqlite:///"))
+    if not uri.startswith("sqlite:///") or path.exists():
+        return
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
+        draft = Path(folder, "schema.db")
+        MlflowClient(f"sqlite:///{draft}").search_experiments()
+        draft.replace(path)
 
 
 def equals(tag: str, value: str) -> str:
