@@ -10,13 +10,14 @@ from recap.data.scene_graphs import ARRANGEMENTS, BACKGROUNDS, COLOURS, DIGITS, 
 NONE = "none"
 """The class of a second digit's attributes where there is one digit."""
 OBJECT_HEADS: dict[str, tuple[str, ...]] = {
-    "digit": tuple(str(digit) for digit in DIGITS),
     "colour": COLOURS,
+    "digit": tuple(str(digit) for digit in DIGITS),
     "size": tuple(SIZES),
 }
+# In alphabetical order, which JSON files keep.
 HEADS: dict[str, tuple[str, ...]] = {
-    "background": BACKGROUNDS,
     "arrangement": ARRANGEMENTS,
+    "background": BACKGROUNDS,
     **{f"first_{name}": labels for name, labels in OBJECT_HEADS.items()},
     **{f"second_{name}": (*labels, NONE) for name, labels in OBJECT_HEADS.items()},
 }
@@ -33,15 +34,13 @@ def object_labels(object_: SceneObject | None) -> list[int]:
 
 def scene_labels(scenes: Sequence[Scene]) -> NDArray[np.int64]:
     """The right class of every head: N scenes -> (N, heads) int64, columns in the order of ``HEADS``."""
-    rows = []
-    for scene in scenes:
-        second = scene.objects[1] if len(scene.objects) == 2 else None
-        rows.append(
-            [
-                BACKGROUNDS.index(scene.background),
-                ARRANGEMENTS.index(scene.arrangement),
-                *object_labels(scene.objects[0]),
-                *object_labels(second),
-            ]
-        )
+    rows = [
+        [
+            ARRANGEMENTS.index(scene.arrangement),
+            BACKGROUNDS.index(scene.background),
+            *object_labels(scene.objects[0]),
+            *object_labels(scene.objects[1] if len(scene.objects) == 2 else None),
+        ]
+        for scene in scenes
+    ]
     return np.array(rows, dtype=np.int64)
