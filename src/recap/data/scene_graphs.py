@@ -3,7 +3,7 @@
 Lengths are pixels; x grows to the right and y downwards.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -80,7 +80,7 @@ def to_json(scene: Scene, image_id: int) -> dict[str, Any]:
     return {"image_id": image_id, **asdict(scene)}
 
 
-def from_json(values: dict[str, Any]) -> Scene:
+def from_json(values: Mapping[str, Any]) -> Scene:
     """The inverse of ``to_json``.
 
     Raises:
