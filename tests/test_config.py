@@ -35,7 +35,7 @@ def test_the_committed_params_are_right_and_whole() -> None:
 
 
 def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
-    text = PARAMS.replace("threads: 2", "threads: two").replace("hidden_dim: 512", "hidden_dim: -5")
+    text = PARAMS.replace("threads: 2", "threads: two").replace("hidden_dim: 256", "hidden_dim: -5")
     text = text.replace("source: scenes", "source: imagenet").replace("warmup_steps:", "warmup_step:")
     lines = mistakes(write(tmp_path, text + "\nextra: 1\n"))
     assert [line.partition(": expected")[0] for line in lines] == [

@@ -24,7 +24,7 @@ class RecurrentDecoder(Decoder):
         vocabulary_size: V.
         wordvec_dim: W.
         hidden_dim: H.
-        dropout: share of the entries dropped from word vectors, and from hidden states before the scores.
+        dropout: share dropped from features, word vectors, and hidden states before the scores.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class RecurrentDecoder(Decoder):
         return self.dropout(hidden)
 
     def start(self, features: Tensor) -> State:
-        first = self.projection(features)  # (N, H)
+        first = self.projection(self.dropout(features))  # (N, H)
         return (first, torch.zeros_like(first)) if isinstance(self.recurrence, nn.LSTM) else (first,)
 
     def step(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:

@@ -94,7 +94,7 @@ class TransformerDecoder(Decoder):
         layers: decoder layers.
         feedforward_dim: width inside a layer's feed-forward part.
         memory_tokens: K.
-        dropout: share dropped from attention weights, embedded words and the output of each part.
+        dropout: share dropped from features, attention weights, embedded words and each part's output.
     """
 
     def __init__(
@@ -158,4 +158,5 @@ class TransformerDecoder(Decoder):
         return self.dropout(words + positions[first:end])
 
     def _memory(self, features: Tensor) -> Tensor:
-        return self.projection(features).unflatten(1, (self.memory_tokens, -1))  # (N, K W) -> (N, K, W)
+        memory = self.projection(self.dropout(features))  # (N, K W)
+        return memory.unflatten(1, (self.memory_tokens, -1))  # (N, K, W)
