@@ -34,7 +34,7 @@ SECTIONS: tuple[tuple[str, str, Build], ...] = (
     ("training", "Training", training.build),
     ("scores", "Scores", scores.build),
     ("gallery", "Gallery", gallery.build),
-    ("vision", "What the backbone sees", vision.build),
+    ("vision", "What the networks see", vision.build),
     ("reproduce", "Reproduce", reproduce.build),
 )
 """Key (anchor; its template is section_KEY.html.jinja), title, and what makes its content or None."""

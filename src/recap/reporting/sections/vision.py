@@ -14,7 +14,24 @@ KINDS = {
         "How much the score of the predicted class changes with each pixel: the largest absolute gradient "
         "over the colour channels (Simonyan et al. 2013). Red pixels matter most.",
     ),
+    "methods": ("Methods compared", "The same question asked in different ways: do they agree?"),
+    "randomization": (
+        "Sanity check",
+        "A map that says something falls apart when the weights that it explains do (Adebayo et al. 2018).",
+    ),
+    "fooling": ("Fooling images", "A small change, found by gradient ascent, turns one class into another."),
+    "class_visualization": ("Class visualization", "Images grown from noise until the backbone is sure."),
+    "word_saliency": (
+        "Which pixels said the word",
+        "The gradient of each word’s log-probability, through decoder, PCA and backbone back to the image.",
+    ),
+    "attention": ("Attention", "What the Transformer looks back at while it writes."),
 }
+"""Title and explanation of each kind of picture; another kind is shown under its own name."""
+
+
+WIDE = 820
+"""Pictures wider than this, in pixels, have a row for themselves."""
 
 
 def build(inputs: Inputs, selection: Selection, config: ReportConfig) -> dict[str, Any] | None:
@@ -22,7 +39,9 @@ def build(inputs: Inputs, selection: Selection, config: ReportConfig) -> dict[st
     groups: dict[str, list[dict[str, Any]]] = {}
     for entry in inputs.pictures:
         picture = inline_picture(inputs.vision / entry["file"]) if entry["file"] else None
-        groups.setdefault(entry["kind"], []).append({"label": entry["label"], "picture": picture})
+        groups.setdefault(entry["kind"], []).append(
+            {"label": entry["label"], "picture": picture, "wide": bool(picture and picture.width > WIDE)}
+        )
     if not groups:
         return None
     shown = []
