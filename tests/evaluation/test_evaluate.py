@@ -10,7 +10,9 @@ from recap.evaluation.evaluate import claim_metrics, evaluate, is_true
 from recap.evaluation.scores import score_captions
 from recap.evaluation.truth import Claim
 
-CONFIG = EvaluateConfig(max_length=30, allow_unknown=False, batch_size=4, bootstrap_resamples=100, seed=1)
+CONFIG = EvaluateConfig(
+    max_length=30, allow_unknown=False, batch_size=4, tokenizer="ptb", bootstrap_resamples=100, seed=1
+)
 REFERENCES = References(
     image_ids=(5, 2, 9, 4),
     captions=(

@@ -1,11 +1,13 @@
 """Settings of the stage `evaluate`."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from annotated_types import Ge, Le
 from pydantic.dataclasses import dataclass
 
 from recap.config import STRICT
+
+TokenizerName = Literal["ptb", "stanford", "whitespace"]
 
 
 @dataclass(config=STRICT, frozen=True)
@@ -15,5 +17,6 @@ class EvaluateConfig:
     max_length: Annotated[int, Ge(1), Le(1000)]
     allow_unknown: bool
     batch_size: Annotated[int, Ge(1)]
+    tokenizer: TokenizerName
     bootstrap_resamples: Annotated[int, Ge(100), Le(1_000_000)]
     seed: Annotated[int, Ge(0)]

@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from recap.evaluation.coco import References
 from recap.evaluation.config import EvaluateConfig
 from recap.evaluation.scores import score_captions
 from recap.evaluation.summary import summarize
-from recap.evaluation.tokenizer import tokenize
+from recap.evaluation.tokenizers import tokenize_groups, tokenizer
 from recap.evaluation.truth import Claim, check_caption
 
 
@@ -44,11 +45,12 @@ def evaluate(
         references: the original captions.
         training_captions: the original captions of the training set, which a novel caption is not among.
         scenes: scene graphs in the same order, or None.
-        config: bootstrap resamples and their seed.
+        config: the tokenizer, the bootstrap resamples and their seed.
     """
+    tokenize = tokenizer(config.tokenizer)
     tokenized = tokenize(captions)
-    originals = [tokenize(own) for own in references.captions]
-    known = frozenset(tokenize(training_captions))
+    originals = tokenize_groups(tokenize, references.captions)
+    known = frozenset(tokenize(tuple(training_captions)))
     per_image: list[dict[str, Any]] = [
         {"image_id": image_id, "part": part, "caption": caption}
         for image_id, part, caption in zip(references.image_ids, references.parts, captions, strict=True)
@@ -62,7 +64,7 @@ def evaluate(
         part_captions = [tokenized[row] for row in rows]
         part_references = [originals[row] for row in rows]
         scores = score_captions(part_captions, part_references)
-        truth = {}
+        truth: dict[str, NDArray[np.float64]] = {}
         if claims is not None:
             truth["truth"] = np.array([is_true(claims[row]) for row in rows], dtype=np.float64)
         columns = {"rouge_l": scores.rouge_l, "cider_d": scores.cider_d, **truth}
@@ -80,8 +82,8 @@ def evaluate(
         if claims is not None:
             metrics[part] |= claim_metrics([claims[row] for row in rows])
     if claims is not None:
-        for row, own in zip(per_image, claims, strict=True):
-            row["failed_claims"] = sorted(claim.kind for claim in own if not claim.holds)
+        for entry, own in zip(per_image, claims, strict=True):
+            entry["failed_claims"] = sorted(claim.kind for claim in own if not claim.holds)
     results = [
         {"image_id": image_id, "caption": caption}
         for image_id, caption in zip(references.image_ids, captions, strict=True)

@@ -51,7 +51,7 @@ def evaluate_decoder(
     )
     encoded, image_rows = data.of("val")
     metrics = evaluation.metrics | {
-        "perplexity": perplexity(decoder, features, encoded, image_rows, config.batch_size, device),
+        "perplexity": perplexity(decoder, features, encoded, image_rows, config.batch_size),
         "references": source.source.references,
     }
     return dataclasses.replace(evaluation, metrics=metrics)

@@ -7,26 +7,26 @@ import torch
 from numpy.typing import NDArray
 
 from recap.data.vocabulary import NULL
+from recap.decoders.decoder import Decoder
 
 
 def perplexity(
-    decoder: torch.nn.Module,
+    decoder: Decoder,
     features: NDArray[np.float32],
     captions: NDArray[np.int32],
     image_rows: NDArray[np.int32],
     batch_size: int,
-    device: torch.device,
 ) -> float:
     """exp of the mean loss over all words of all captions, <END> included and <NULL> not.
 
     Args:
-        decoder: in eval mode; its ``loss(features (N, D), captions (N, T))`` is a mean over words.
+        decoder: in eval mode, on the device to compute on.
         features: (images, D) float32.
         captions: (M, T) int32 in the CS231n layout.
         image_rows: (M,) int32, the row of each caption's image.
         batch_size: captions at once.
-        device: of the decoder.
     """
+    device = next(decoder.parameters()).device
     total, words = 0.0, 0
     # Captions of one length together: no work on padding.
     order = np.argsort((captions != NULL).sum(axis=1), kind="stable")

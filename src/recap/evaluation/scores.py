@@ -66,7 +66,7 @@ def score_captions(captions: Sequence[str], references: Sequence[Sequence[str]])
     )
 
 
-def bleu_of(statistics: NDArray[np.integer]) -> NDArray[np.float64]:
+def bleu_of(statistics: NDArray[np.integer | np.floating]) -> NDArray[np.float64]:
     """BLEU-1..4 from summed statistics (Papineni et al. 2002, with COCO's guards against division by zero).
 
     Args:
