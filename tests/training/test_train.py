@@ -16,12 +16,13 @@ import pytest
 import torch
 from pydantic import TypeAdapter
 
+import recap
 from recap.data.captions import load_captions
 from recap.data.features import open_features, write_features
 from recap.decoders.build import NAMES, load_decoder
 from recap.errors import InputError
-from recap.training import checkpoints as checkpoints_module
-from recap.training.checkpoints import Checkpoints, fingerprint
+from recap.fingerprint import fingerprint
+from recap.training.checkpoints import KEPT, Checkpoints
 from recap.training.config import TrainConfig
 from recap.training.loop import CaptionedFeatures, mean_loss
 from recap.training.state import TrainingState
@@ -239,7 +240,7 @@ def test_a_corrupt_checkpoint_is_refused_and_the_one_before_used(
         with pytest.raises(_Killed):
             run("rnn", task, tmp_path / "killed", group, epochs=2)
     files = sorted((tmp_path / "killed" / "checkpoints").glob("*/*.checkpoint"))
-    assert [int(path.stem) for path in files] == saved[-checkpoints_module.KEPT :]
+    assert [int(path.stem) for path in files] == saved[-KEPT:]
     content = bytearray(files[-1].read_bytes())
     content[len(content) // 2] ^= 1
     files[-1].write_bytes(content)
@@ -283,7 +284,7 @@ def test_a_fingerprint_tells_settings_data_and_code_apart(
     package = tmp_path / "recap"
     package.mkdir()
     (package / "module.py").write_text("x = 1")
-    monkeypatch.setattr(checkpoints_module.recap, "__path__", [str(package)])
+    monkeypatch.setattr(recap, "__path__", [str(package)])
     second = fingerprint({"seed": 1}, [data])
     (package / "module.py").write_text("x = 2")
     assert len({first, second, fingerprint({"seed": 1}, [data])}) == 3

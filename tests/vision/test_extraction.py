@@ -1,5 +1,7 @@
 """Features: one row an image in row order, the same bytes on every run, and sources that bring their own."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +14,8 @@ from recap.data.raw import Source, write_captions, write_source
 from recap.errors import InputError
 from recap.vision.backbone import Backbone
 from recap.vision.backbones import save_backbone
-from recap.vision.extraction import extract, feature_blocks
+from recap.vision.extraction import Folders, compute_features, extract
+from recap.vision.feature_shards import ALONE
 from recap.vision.features_config import FeaturesConfig
 
 CPU = torch.device("cpu")
@@ -50,11 +53,11 @@ def backbone_directory(random_squeezenet: Backbone, tmp_path: Path) -> Path:
 
 def test_row_i_is_image_i(raw: Path, backbone_directory: Path, random_squeezenet: Backbone) -> None:
     out = raw.parent / "features"
-    summary = extract(raw, backbone_directory, out, CONFIG, CPU)
+    summary = extract(Folders(raw, backbone_directory, out, raw.parent / "work"), CONFIG, CPU, ALONE)
     assert summary == {"feature_dim": 512, "train_images": 3, "val_images": 2}
     features = open_features(out / "train.h5")
     alone = raw / "images" / "train" / "7.png"
-    (expected,) = feature_blocks([alone], random_squeezenet, 1, "features")
+    (expected,) = compute_features([alone], random_squeezenet)
     distances = np.abs(features - expected).max(axis=1)
     assert distances[2] < 1e-6
     assert distances[:2].min() > 100 * distances[2]
@@ -62,7 +65,7 @@ def test_row_i_is_image_i(raw: Path, backbone_directory: Path, random_squeezenet
 
 def test_two_runs_write_the_same_bytes(raw: Path, backbone_directory: Path) -> None:
     for name in ("a", "b"):
-        extract(raw, backbone_directory, raw.parent / name, CONFIG, CPU)
+        extract(Folders(raw, backbone_directory, raw.parent / name, raw.parent / "work"), CONFIG, CPU, ALONE)
     for split in SIZES:
         a, b = (raw.parent / name / f"{split}.h5" for name in ("a", "b"))
         assert a.read_bytes() == b.read_bytes()
@@ -73,7 +76,9 @@ def test_an_image_that_does_not_decode_is_named_and_nothing_is_written(
 ) -> None:
     (raw / "images" / "val" / "8.png").write_bytes(b"no image")
     with pytest.raises(InputError, match=r"val/8\.png: expected an image that decodes"):
-        extract(raw, backbone_directory, raw.parent / "features", CONFIG, CPU)
+        extract(
+            Folders(raw, backbone_directory, raw.parent / "features", raw.parent / "work"), CONFIG, CPU, ALONE
+        )
     assert not (raw.parent / "features" / "val.h5").exists()
 
 
@@ -85,7 +90,9 @@ def test_features_of_the_source_pass_through(tmp_path: Path) -> None:
         write_features(raw / "features" / f"{split}.h5", features)
         write_captions(raw, split, [{"id": row, "file_name": ""} for row in range(count)], [])
     write_source(raw, Source("coco", False, True, True, False, "decoded"))
-    summary = extract(raw, tmp_path / "absent", tmp_path / "features", CONFIG, CPU)
+    summary = extract(
+        Folders(raw, tmp_path / "absent", tmp_path / "features", tmp_path / "work"), CONFIG, CPU, ALONE
+    )
     assert summary == {"feature_dim": 7, "train_images": 5, "val_images": 2}
     for split in ("train", "val"):
         copy, original = tmp_path / "features" / f"{split}.h5", raw / "features" / f"{split}.h5"
@@ -93,4 +100,33 @@ def test_features_of_the_source_pass_through(tmp_path: Path) -> None:
         assert copy.stat().st_ino != original.stat().st_ino
     write_captions(raw, "val", [{"id": 0, "file_name": ""}], [])
     with pytest.raises(InputError, match="expected a row for each of 1 images, received 2 rows"):
-        extract(raw, tmp_path / "absent", tmp_path / "features", CONFIG, CPU)
+        extract(
+            Folders(raw, tmp_path / "absent", tmp_path / "features", tmp_path / "work"), CONFIG, CPU, ALONE
+        )
+
+
+@pytest.mark.slow
+def test_torchrun_shares_the_work_and_ends_with_the_same_bytes(raw: Path, backbone_directory: Path) -> None:
+    script = raw.parent / "stage.py"
+    script.write_text(
+        "import os, sys\n"
+        "from pathlib import Path\n"
+        "import torch\n"
+        "from recap.vision.extraction import Folders, extract\n"
+        "from recap.vision.features_config import FeaturesConfig\n"
+        "from recap.vision.workers import join_workers\n"
+        "torch.set_num_threads(1)\n"
+        "with join_workers(os.environ) as worker:\n"
+        "    config = FeaturesConfig('squeezenet1_1', None, None, None, 2)\n"
+        "    extract(Folders(*map(Path, sys.argv[1:])), config, torch.device('cpu'), worker)\n"
+    )
+    for name, processes in (("alone", 1), ("shared", 2)):
+        torchrun = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+        folders = [raw, backbone_directory, raw.parent / name, raw.parent / f"work-{name}"]
+        subprocess.run(
+            [sys.executable, *torchrun, script, *folders], check=True, capture_output=True, timeout=300
+        )
+    for split in SIZES:
+        alone, shared = (raw.parent / name / f"{split}.h5" for name in ("alone", "shared"))
+        assert alone.read_bytes() == shared.read_bytes()
+    assert list((raw.parent / "work-shared").iterdir()) == []

@@ -5,20 +5,16 @@ A file is a SHA-256 digest followed by safetensors; the values that are no tenso
 
 import hashlib
 import json
-import platform
 import sys
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 import numpy as np
 import torch
 from filelock import FileLock, Timeout
 from safetensors.torch import load, save
 
-import recap
 from recap.artifacts import write_bytes
 from recap.errors import InputError
 from recap.training.state import TrainingState
@@ -27,27 +23,6 @@ SECONDS_BETWEEN = 30.0
 KEPT = 2  # the last and, should it be corrupt, the one before
 VALUES = "values"
 SUFFIX = ".checkpoint"
-
-
-def fingerprint(values: Any, inputs: Sequence[Path]) -> str:
-    """SHA-256 of all that determines a training run.
-
-    Args:
-        values: settings, as JSON.
-        inputs: files whose content matters.
-
-    Returns:
-        The digest of both, of the library's code and of the versions that compute.
-    """
-    digest = hashlib.sha256()
-    library = Path(recap.__path__[0])
-    code = [path for path in sorted(library.rglob("*.py")) if library / "tracking" not in path.parents]
-    versions = [platform.python_version(), platform.machine(), np.__version__, torch.__version__]
-    digest.update(json.dumps([values, versions], sort_keys=True).encode())
-    for path in [*inputs, *code]:
-        with open(path, "rb") as file:
-            digest.update(hashlib.file_digest(file, "sha256").digest())
-    return digest.hexdigest()
 
 
 class Checkpoints:

@@ -11,7 +11,8 @@ from recap.data.batches import CaptionedFeatures
 from recap.data.captions import load_captions
 from recap.data.features import open_features
 from recap.decoders.build import build_decoder, save_decoder
-from recap.training.checkpoints import Checkpoints, fingerprint
+from recap.fingerprint import fingerprint
+from recap.training.checkpoints import Checkpoints
 from recap.training.config import TrainConfig
 from recap.training.loop import Recipe, Report, Task, fit
 from recap.training.optimizer import make_optimizer
