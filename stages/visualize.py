@@ -6,6 +6,7 @@ from recap.artifacts import write_json
 from recap.config import load
 from recap.runtime import RuntimeConfig, configure
 from recap.tracking.stage import execute, start
+from recap.training.config import TrainConfig
 from recap.vision.visualize import visualize
 from recap.vision.visualize_config import VisualizeConfig
 
@@ -13,9 +14,12 @@ from recap.vision.visualize_config import VisualizeConfig
 def main() -> None:
     runtime = load(Path("params.yaml"), RuntimeConfig)
     config = load(Path("params.yaml"), VisualizeConfig)
+    train = load(Path("params.yaml"), TrainConfig)
     with start("visualize", runtime, config) as run:
         device = configure(runtime)
-        summary = visualize(Path("data/raw"), Path("models/backbone"), Path("reports/vision"), config, device)
+        summary = visualize(
+            Path("data"), Path("models"), Path("reports/vision"), train.decoders, config, device
+        )
         write_json(Path("reports/visualize/metrics.json"), summary)
         run.log_metrics(summary)
         run.log_artifact(Path("reports/vision"))

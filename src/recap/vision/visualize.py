@@ -3,49 +3,140 @@
 Shapes: N images, S side of the backbone's square input in pixels, C classes.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
-from recap.data.raw import load_raw
+from recap.data.captions import load_captions
+from recap.data.directories import make_empty
+from recap.data.raw import RawData, load_raw
+from recap.decoders.build import load_decoder
+from recap.errors import InputError
+from recap.vision.backbone import Backbone
 from recap.vision.backbones import load_backbone
+from recap.vision.class_pictures import draw_classes
+from recap.vision.fooling_pictures import draw_fooling
 from recap.vision.gallery import Gallery
 from recap.vision.images import load_images
-from recap.vision.saliency_pictures import draw_saliency
+from recap.vision.saliency_pictures import draw_methods, draw_randomization, draw_saliency, predict
 from recap.vision.visualize_config import VisualizeConfig
+from recap.vision.word_pictures import draw_words
+from recap.vision.word_saliency import Captioner, load_projection
+from recap.vision.word_scores import score_words
+
+CLASS_HEADS = 2
+MOST_CLASSES = 10
+WORDED_DRAWN = 4
 
 
 def visualize(
-    raw_directory: Path,
-    backbone_directory: Path,
+    data: Path,
+    models: Path,
     directory: Path,
+    decoders: Sequence[str],
     config: VisualizeConfig,
     device: torch.device,
-) -> dict[str, float]:
-    """Draw saliency maps of the backbone on validation images.
+) -> dict[str, Any]:
+    """Draw what backbone and decoders see in validation images; index.json says what each picture shows.
 
     Args:
-        raw_directory: what `fetch` wrote.
-        backbone_directory: what `backbone` wrote; not read when the source brings no images.
-        directory: receives PNG files and index.json.
+        data: the folder with raw, captions and reduced.
+        models: the folder with backbone and the decoders.
+        directory: receives PNG files and index.json; what was in it goes first.
+        decoders: names of trained decoders.
         config: the group `visualize`.
-        device: where the backbone computes.
+        device: where to compute.
 
     Returns:
-        ``pictures``, how many were drawn.
+        ``pictures``, how many there are, and where there are images the scores ``fooling``,
+        ``class_visualization``, ``randomization`` and, for scenes, ``words``.
 
     Raises:
-        InputError: an image does not decode, or there is no backbone.
+        InputError: an image does not decode, the backbone has none of ``config.heads``, or a model is absent.
     """
+    make_empty(directory)
     gallery = Gallery(directory)
-    raw = load_raw(raw_directory)
+    raw = load_raw(data / "raw")
     if not raw.source.images:
         gallery.say("none", "The source brings features without images, so there is nothing to look into.")
         return {"pictures": gallery.finish()}
-    backbone = load_backbone(backbone_directory).to(device)
+    backbone = load_backbone(models / "backbone").to(device)
+    numbers = _draw_backbone(gallery, backbone, raw, config)
+    words = _draw_words(gallery, backbone, raw, data, models, decoders, config)
+    return {"pictures": gallery.finish(), **numbers, **words}
+
+
+def _draw_backbone(
+    gallery: Gallery, backbone: Backbone, raw: RawData, config: VisualizeConfig
+) -> dict[str, Any]:
+    heads = [head for head in config.heads if head in backbone.heads]
+    if not heads:
+        known, received = ", ".join(backbone.heads), ", ".join(config.heads)
+        raise InputError(f"visualize.heads: expected some of {known}, received {received}")
+    paths = _spread(raw, config.images)
+    names, images = [path.name for path in paths], load_images(paths, backbone)
+    draw_saliency(gallery, backbone, images, names, heads)
+    draw_methods(gallery, backbone, images, names, heads[0])
+    randomization = draw_randomization(gallery, backbone, images, names, heads[0], config.seed)
+    paths = _spread(raw, config.fooled_images)
+    many_names, many = [path.name for path in paths], load_images(paths, backbone)
+    class_heads = heads[:CLASS_HEADS]
+    fooling = {
+        head: draw_fooling(gallery, backbone, many, many_names, head, config.seed) for head in class_heads
+    }
+    classes = {
+        head: draw_classes(
+            gallery, backbone, head, _classes(backbone, head, images), config.iterations, config.seed
+        )
+        for head in class_heads
+    }
+    return {"fooling": fooling, "class_visualization": classes, "randomization": randomization}
+
+
+def _draw_words(
+    gallery: Gallery,
+    backbone: Backbone,
+    raw: RawData,
+    data: Path,
+    models: Path,
+    decoders: Sequence[str],
+    config: VisualizeConfig,
+) -> dict[str, Any]:
+    vocabulary = load_captions(data / "captions").vocabulary
+    projection = load_projection(data / "reduced" / "pca.safetensors").to(backbone.mean.device)
+    drawn = _spread(raw, config.images)[:WORDED_DRAWN]
+    images = load_images(drawn, backbone)
+    scores = {}
+    for name in decoders:
+        decoder = load_decoder(models / name, backbone.mean.device)
+        captioner = Captioner(backbone, projection, decoder).eval()
+        draw_words(gallery, captioner, name, vocabulary, images, [path.name for path in drawn])
+        if raw.source.scenes:
+            rows = _rows(len(raw.image_paths("val")), config.worded_images)
+            x = backbone.preprocess(load_images(_spread(raw, config.worded_images), backbone))
+            graphs = raw.scenes("val")
+            scores[name] = score_words(captioner, vocabulary, x, [graphs[row] for row in rows], config.seed)
+    return {"words": scores} if scores else {}
+
+
+def _classes(backbone: Backbone, head: str, images: torch.Tensor) -> list[int]:
+    """All classes of a small head; of a large one those that the backbone sees in the images."""
+    count = len(backbone.heads[head])
+    if count <= MOST_CLASSES:
+        return list(range(count))
+    seen = predict(backbone, head, backbone.preprocess(images)).tolist()
+    return list(dict.fromkeys(seen))[:MOST_CLASSES]
+
+
+def _spread(raw: RawData, count: int) -> list[Path]:
+    """At most ``count`` validation images, spread evenly over the split."""
     paths = raw.image_paths("val")
-    rows = np.unique(np.linspace(0, len(paths) - 1, config.images).round().astype(int))
-    paths = [paths[row] for row in rows]
-    draw_saliency(gallery, backbone, load_images(paths, backbone), [path.name for path in paths])
-    return {"pictures": gallery.finish()}
+    return [paths[row] for row in _rows(len(paths), count)]
+
+
+def _rows(total: int, count: int) -> list[int]:
+    rows: list[int] = np.unique(np.linspace(0, total - 1, count).round().astype(int)).tolist()
+    return rows

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from annotated_types import Ge, Le
+from annotated_types import Ge, Le, Len
 from pydantic.dataclasses import dataclass
 
 from recap.config import STRICT
@@ -13,3 +13,8 @@ class VisualizeConfig:
     """Group `visualize` of params.yaml."""
 
     images: Annotated[int, Ge(1), Le(1000)]
+    heads: Annotated[tuple[str, ...], Len(min_length=1)]
+    iterations: Annotated[int, Ge(1), Le(100_000)]
+    fooled_images: Annotated[int, Ge(1), Le(100_000)]
+    worded_images: Annotated[int, Ge(1), Le(100_000)]
+    seed: Annotated[int, Ge(0)]

@@ -1,0 +1,98 @@
+"""Pictures of words: for each word of a generated caption, the pixels that said it.
+
+Shapes: N images, S side of the backbone's square input in pixels, T words of a caption.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from recap.data.vocabulary import Vocabulary
+from recap.decoders.transformer import TransformerDecoder
+from recap.generation.caption import Caption, usual_constraints
+from recap.generation.generate import generate
+from recap.vision.attention_picture import draw_attention
+from recap.vision.drawing import enlarge, heat_over, scale_heat, side_by_side, stack
+from recap.vision.gallery import Gallery
+from recap.vision.word_attention import attention_weights
+from recap.vision.word_saliency import Captioner, word_integrated_gradients
+
+LONGEST = 30
+BATCH_SIZE = 64
+PANEL_SIDE = 128
+PANELS_A_ROW = 8
+
+
+def captions_of(captioner: Captioner, x: Tensor, vocabulary: Vocabulary) -> list[Caption]:
+    """Greedy captions of preprocessed images (N, 3, S, S); <UNK> is never chosen."""
+    with torch.no_grad():
+        reduced = torch.cat([captioner.reduced(part) for part in x.split(BATCH_SIZE)])
+    return generate(
+        captioner.decoder, reduced.cpu().numpy(), vocabulary, usual_constraints(LONGEST), BATCH_SIZE
+    )
+
+
+def word_maps(captioner: Captioner, x: Tensor, caption: Caption) -> NDArray[np.float32]:
+    """For each word what speaks for it: (T, S, S), not negative, for an image x (3, S, S)."""
+    tokens = torch.tensor(caption.tokens, device=x.device)
+    maps = word_integrated_gradients(captioner, x, tokens, range(len(tokens)))
+    return maps.clamp_min(0).cpu().numpy()
+
+
+def draw_words(
+    gallery: Gallery,
+    captioner: Captioner,
+    decoder_name: str,
+    vocabulary: Vocabulary,
+    images: Tensor,
+    names: Sequence[str],
+) -> None:
+    """Add a picture an image: the image, then a map for each word of its caption.
+
+    Where the decoder is a Transformer, another one shows its attention.
+
+    Args:
+        gallery: receives the pictures.
+        captioner: in evaluation mode.
+        decoder_name: named in the labels.
+        vocabulary: of the decoder.
+        images: (N, S, S, 3) uint8.
+        names: N file names.
+    """
+    x = captioner.backbone.preprocess(images)
+    for row, caption in enumerate(captions_of(captioner, x, vocabulary)):
+        if not caption.tokens:
+            continue
+        pixels = images[row].numpy()
+        panels = [enlarge(pixels, PANEL_SIDE)] + [
+            enlarge(heat_over(pixels, scale_heat(heat)), PANEL_SIDE)
+            for heat in word_maps(captioner, x[row], caption)
+        ]
+        labels = ["image", *caption.words]
+        rows = [
+            side_by_side(panels[first : first + PANELS_A_ROW], labels[first : first + PANELS_A_ROW])
+            for first in range(0, len(panels), PANELS_A_ROW)
+        ]
+        details = {"image": names[row], "decoder": decoder_name, "caption": caption.text}
+        gallery.add(
+            "word_saliency",
+            f"words_{decoder_name}_{row:02d}",
+            stack(rows),
+            label=f"{decoder_name}: “{caption.text}”, and the pixels that spoke for each word",
+            **details,
+        )
+        if isinstance(captioner.decoder, TransformerDecoder):
+            tokens = torch.tensor(caption.tokens, device=x.device)
+            with torch.no_grad():
+                weights = attention_weights(captioner.decoder, captioner.reduced(x[row : row + 1]), tokens)
+            gallery.add(
+                "attention",
+                f"attention_{decoder_name}_{row:02d}",
+                draw_attention(weights, caption.words),
+                label=f"What the {decoder_name} attends to while it writes “{caption.text}”: for each layer "
+                "the words read so far, then the memory",
+                **details,
+            )

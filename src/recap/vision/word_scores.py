@@ -1,0 +1,78 @@
+"""Do the maps of digit words lie on the digits? Pointing game and mass, per decoder, against a random map.
+
+Shapes: N images, S side of the image in pixels.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from recap.data.scene_graphs import from_json
+from recap.data.vocabulary import Vocabulary
+from recap.evaluation.truth import check_caption
+from recap.progress import track
+from recap.vision.pointing import area_of, mass_in, named_objects, points_at
+from recap.vision.word_pictures import captions_of
+from recap.vision.word_saliency import Captioner, word_gradients, word_integrated_gradients
+
+METHODS = ("integrated gradients", "gradient", "random map")
+
+
+def score_words(
+    captioner: Captioner, vocabulary: Vocabulary, x: Tensor, scenes: Sequence[dict[str, Any]], seed: int
+) -> dict[str, Any]:
+    """Score the maps of digit words in those generated captions of scenes that are true.
+
+    Args:
+        captioner: in evaluation mode.
+        vocabulary: of the decoder.
+        x: (N, 3, S, S) float32, preprocessed images.
+        scenes: their N scene graphs.
+        seed: of the random maps.
+
+    Returns:
+        ``true_captions``, ``digit_words``, ``area`` (the mean share of the image that the named digit's box
+        covers) and, for each method, ``pointing_game`` and ``mass``; the last four are absent without words.
+    """
+    generator = np.random.default_rng(seed)
+    side = x.shape[2]
+    hits: dict[str, list[bool]] = {method: [] for method in METHODS}
+    masses: dict[str, list[float]] = {method: [] for method in METHODS}
+    areas: list[float] = []
+    true_captions = 0
+    captions = captions_of(captioner, x, vocabulary)
+    for row, caption in enumerate(track(captions, "maps of digit words")):
+        claims = check_caption(caption.text, scenes[row])
+        if not claims or not all(claim.holds for claim in claims):
+            continue
+        true_captions += 1
+        named = named_objects(caption.words, from_json(scenes[row]))
+        if not named:
+            continue
+        tokens = torch.tensor(caption.tokens, device=x.device)
+        places = [place for place, _ in named]
+        maps = {
+            "integrated gradients": word_integrated_gradients(captioner, x[row], tokens, places)
+            .clamp_min(0)
+            .cpu()
+            .numpy(),
+            "gradient": word_gradients(captioner, x[row], tokens, places).cpu().numpy(),
+            "random map": generator.random((len(places), side, side)),
+        }
+        for number, (_, object_) in enumerate(named):
+            areas.append(area_of(object_.box, side))
+            for method, heats in maps.items():
+                hits[method].append(points_at(heats[number], object_.box))
+                masses[method].append(mass_in(heats[number], object_.box))
+    scores: dict[str, Any] = {"true_captions": true_captions, "digit_words": len(areas)}
+    if areas:
+        scores["area"] = float(np.mean(areas))
+        for method in METHODS:
+            scores[method.replace(" ", "_")] = {
+                "pointing_game": float(np.mean(hits[method])),
+                "mass": float(np.mean(masses[method])),
+            }
+    return scores
