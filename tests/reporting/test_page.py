@@ -144,6 +144,7 @@ def test_the_best_of_a_column_is_marked(outputs) -> None:
     html = render(folders)
     assert "3.250<span" in html
     assert "2.250<span" not in html
+    assert html.count("0.300<span") == 6, "equals are marked alike"
     assert html.count("0.250</td>") == 6, "a score whose better side is not known is shown, never marked"
 
 
@@ -226,3 +227,21 @@ def test_the_filters_hide_cards(outputs, browser, tmp_path: Path) -> None:
     visible = "[...document.querySelectorAll('[data-decoder]')].filter((caption) => caption.offsetParent)"
     names = browser.evaluate(f"{visible}.map((caption) => caption.dataset.decoder)")
     assert set(names) == {"lstm", "transformer"}
+
+
+def test_images_behind_urls_are_inside_the_page_or_told(outputs, tmp_path) -> None:
+    write_png(tmp_path / "fetched.png", np.zeros((200, 300, 3), np.uint8))
+    folders = outputs(source="coco")
+    asked = []
+
+    def fetch(urls):
+        asked.extend(urls)
+        return dict.fromkeys(urls, tmp_path / "fetched.png")
+
+    page = Page(render_page(load_inputs(folders, ALL, {}), CONFIG, fetch))
+    assert len(asked) > 5
+    assert sum(str(image["src"]).startswith("data:image/jpeg") for image in page.all("img")) >= len(asked)
+    dead = Page(
+        render_page(load_inputs(folders, ALL, {}), CONFIG, lambda urls: dict.fromkeys(urls, "HTTP 404"))
+    )
+    assert dead.text.count("(HTTP 404)") >= len(asked)

@@ -2,7 +2,7 @@
 
 import csv
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -70,6 +70,7 @@ class Inputs:
         backbone_losses: steps and losses by phase of its training; empty when it was not trained here.
         pictures: entries of the index.json of `visualize`.
         params: all settings, by group.
+        fetched: by URL, the image file or why there is none; for a source that has URLs only.
     """
 
     raw: RawData
@@ -82,6 +83,7 @@ class Inputs:
     pictures: list[dict[str, Any]]
     vision: Path
     params: dict[str, Any]
+    fetched: Mapping[str, Path | str]
 
     def image_path(self, split: str, row: int) -> Path | None:
         """The image file of a row; None where the source has no images."""
@@ -126,6 +128,7 @@ def load_inputs(folders: Folders, decoders: Sequence[str], params: dict[str, Any
         pictures=read_json(folders.vision / "index.json"),
         vision=folders.vision,
         params=params,
+        fetched={},
     )
 
 

@@ -2,7 +2,8 @@
 
 import base64
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from recap.reporting.sections import (
 from recap.reporting.selection import Selection, select
 
 TEMPLATES = Path(__file__).parent
+Fetch = Callable[[Sequence[str]], dict[str, Path | str]]
 Build = Callable[[Inputs, Selection, ReportConfig], dict[str, Any] | None]
 
 SECTIONS: tuple[tuple[str, str, Build], ...] = (
@@ -40,17 +42,24 @@ SECTIONS: tuple[tuple[str, str, Build], ...] = (
 """Key (anchor; its template is section_KEY.html.jinja), title, and what makes its content or None."""
 
 
-def render_page(inputs: Inputs, config: ReportConfig) -> str:
+def fetch_nothing(urls: Sequence[str]) -> dict[str, Path | str]:
+    """Leaves images that the source does not have as numbers and addresses."""
+    return {}
+
+
+def render_page(inputs: Inputs, config: ReportConfig, fetch: Fetch = fetch_nothing) -> str:
     """The whole page as HTML that loads nothing: images, styles and the script are inside.
 
     Args:
         inputs: what the stages wrote.
         config: the group `report`.
+        fetch: brings the images of URLs, or says why not.
 
     Raises:
         InputError: an image does not decode.
     """
     selection = select(inputs, config)
+    inputs = replace(inputs, fetched=fetch(selection.urls(inputs)))
     contents = [(key, title, build(inputs, selection, config)) for key, title, build in SECTIONS]
     script = (TEMPLATES / "script.js").read_text(encoding="utf-8")
     environment = Environment(

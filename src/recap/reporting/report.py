@@ -8,7 +8,7 @@ from typing import Any
 from recap.artifacts import write_text
 from recap.reporting.config import ReportConfig
 from recap.reporting.inputs import Folders, load_inputs
-from recap.reporting.page import render_page
+from recap.reporting.page import Fetch, fetch_nothing, render_page
 from recap.reporting.plots import write_plots
 
 
@@ -19,6 +19,7 @@ def report(
     decoders: Sequence[str],
     config: ReportConfig,
     params: dict[str, Any],
+    fetch: Fetch = fetch_nothing,
 ) -> None:
     """Write the page and the tables.
 
@@ -29,12 +30,13 @@ def report(
         decoders: which decoders to show, in this order.
         config: the group `report`.
         params: all settings, to be listed.
+        fetch: brings the images of URLs, or says why not.
 
     Raises:
         InputError: an output of another stage is absent or does not fit.
     """
     inputs = load_inputs(folders, decoders, params)
-    write_text(page, render_page(inputs, config))
+    write_text(page, render_page(inputs, config, fetch))
     write_plots(plots, inputs.decoders)
 
 

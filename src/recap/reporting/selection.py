@@ -1,6 +1,7 @@
 """Which images the page shows: some at random by a seed, the best and the worst captioned ones."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,14 @@ class Selection:
     worst: list[int]
     training: list[int]
 
+    def urls(self, inputs: Inputs) -> list[str]:
+        """Where the images are that the source itself does not have."""
+        if inputs.raw.source.images:
+            return []
+        shown = {"val": [*self.examples, *self.random, *self.best, *self.worst], "train": self.training}
+        images = [inputs.splits[split].images[row] for split, rows in shown.items() for row in rows]
+        return [image["url"] for image in images if "url" in image]
+
 
 def select(inputs: Inputs, config: ReportConfig) -> Selection:
     """Draw the rows; the same seed and data give the same rows."""
@@ -56,13 +65,14 @@ def select(inputs: Inputs, config: ReportConfig) -> Selection:
 
 
 def shown_image(inputs: Inputs, split: str, row: int) -> dict[str, Any]:
-    """What stands for an image: its pixels where there are any, else its number and address."""
+    """What stands for an image: its pixels where there are any, else its number, address and the reason."""
     image = inputs.splits[split].images[row]
-    path = inputs.image_path(split, row)
-    inline: InlineImage | None = inline_image(path) if path else None
     url = str(image.get("url", ""))
+    path = inputs.image_path(split, row) or inputs.fetched.get(url)
+    inline: InlineImage | None = inline_image(path) if isinstance(path, Path) else None
     return {
         "id": image["id"],
         "inline": inline,
+        "reason": path if isinstance(path, str) else None,
         "url": url if url.startswith(("http://", "https://")) else None,
     }

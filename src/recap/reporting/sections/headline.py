@@ -19,7 +19,7 @@ def build(inputs: Inputs, selection: Selection, config: ReportConfig) -> dict[st
         "title": _title(inputs, thing),
         "decoders": listing([name(decoder.name) for decoder in inputs.decoders]),
         "trained_on": f"{count_of(len(train.images), f'{thing}')} with "
-        f"{count_of(sum(map(len, train.references)), 'caption')}",
+        f"{count_of(len(inputs.captions.train_captions), 'caption')}",
         "best": best.name,
         "best_name": name(best.name),
         "part": name(part).lower(),

@@ -17,6 +17,7 @@ BESIDE = ("images", "references")
 def build(inputs: Inputs, selection: Selection, config: ReportConfig) -> dict[str, Any]:
     """For every part: bars of the headline metrics, the table of all metrics, failing claims by kind."""
     return {
+        "references": inputs.raw.source.references,
         "parts": [
             {
                 "title": name(part),
@@ -29,7 +30,7 @@ def build(inputs: Inputs, selection: Selection, config: ReportConfig) -> dict[st
                 "intervals": any("interval" in decoder.metrics[part] for decoder in inputs.decoders),
             }
             for part in inputs.parts
-        ]
+        ],
     }
 
 
@@ -82,7 +83,10 @@ def _cell(metrics: dict[str, Any], key: str, best: float | None) -> dict[str, An
     value, form = metrics.get(key), metric(key).form
     bounds = metrics.get("interval", {}).get(key)
     span = f"95 % interval {number(bounds['low'], form)} to {number(bounds['high'], form)}" if bounds else ""
-    return {"text": number(value, form), "best": value is not None and value == best, "range": span}
+    text = number(value, form)
+    # Numbers that read the same are marked alike.
+    is_best = best is not None and text == number(best, form)
+    return {"text": text, "best": is_best, "range": span}
 
 
 def _bars(decoders: list[Decoder], part: str, key: str) -> dict[str, Any] | None:
