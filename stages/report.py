@@ -4,6 +4,7 @@ import dataclasses
 from pathlib import Path
 
 from recap.config import load_all
+from recap.data.images_on_demand import make_fetch
 from recap.reporting.inputs import Folders
 from recap.reporting.report import remove_leftovers, report
 from recap.tracking.stage import execute, start
@@ -17,6 +18,7 @@ FOLDERS = Folders(
     decoders=Path("reports/decoders"),
     vision=Path("reports/vision"),
 )
+IMAGES = Path(".recap/images")
 PAGE, PLOTS = Path("reports/index.html"), Path("reports/plots")
 
 
@@ -24,10 +26,11 @@ def main() -> None:
     groups = load_all(Path("params.yaml"))
     decoders = groups["train"].decoders
     params = {name: dataclasses.asdict(group) for name, group in groups.items()}
+    fetch = make_fetch(groups["data"], IMAGES)
     with start("report", groups["report"]) as run:
         for name in remove_leftovers(FOLDERS.models, FOLDERS.decoders, decoders):
             print(f"removed what the decoder {name} left behind: train.decoders does not name it")
-        report(FOLDERS, PAGE, PLOTS, decoders, groups["report"], params)
+        report(FOLDERS, PAGE, PLOTS, decoders, groups["report"], params, fetch)
         run.log_artifact(PAGE)
 
 

@@ -10,13 +10,15 @@ import os
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
 
+from recap.data.config import DataConfig
 from recap.data.image_files import decoding_problem
 from recap.progress import track
 
@@ -24,6 +26,14 @@ AT_ONCE = 6
 AT_ONCE_FROM_A_HOST = 2
 LONGEST_SECONDS = 30.0
 LARGEST_BYTES = 32 << 20
+
+
+def make_fetch(config: DataConfig, directory: Path) -> Callable[[Sequence[str]], dict[str, Path | str]]:
+    """``fetch_images`` as the settings want it: of nothing, unless ``data.images.fetch``."""
+    if not config.images.fetch:
+        return lambda urls: {}
+    timeout, offline = config.images.timeout, config.offline
+    return partial(fetch_images, directory=directory, timeout=timeout, offline=offline)
 
 
 def fetch_images(
