@@ -145,6 +145,12 @@ def test_live_metrics_are_those_of_the_history(task: Path, tmp_path: Path, group
     }
 
 
+def test_an_unknown_decoder_is_told(task: Path, tmp_path: Path, group: dict) -> None:
+    config = TypeAdapter(TrainConfig).validate_json(json.dumps(group))
+    with pytest.raises(InputError, match="expected one of rnn, lstm, transformer, received 'gru'"):
+        train("gru", task, task, tmp_path, config, torch.device("cpu"), lambda metrics, step: None, tmp_path)
+
+
 def test_a_loss_that_is_not_finite_is_told(task: Path, tmp_path: Path, group: dict) -> None:
     folder = tmp_path / "task"
     (folder / "features").mkdir(parents=True)

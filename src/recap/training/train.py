@@ -10,7 +10,8 @@ from recap.artifacts import write_csv, write_json
 from recap.data.batches import CaptionedFeatures
 from recap.data.captions import load_captions
 from recap.data.features import open_features
-from recap.decoders.build import build_decoder, save_decoder
+from recap.decoders.build import NAMES, build_decoder, save_decoder
+from recap.errors import InputError
 from recap.fingerprint import fingerprint
 from recap.training.checkpoints import Checkpoints
 from recap.training.config import TrainConfig
@@ -47,9 +48,11 @@ def train(
         The content of summary.json: parameters, epochs and steps done, best epoch and its losses.
 
     Raises:
-        InputError: a file is absent or does not fit the others, the training loss is not finite, or
-            another process trains the same decoder with the same checkpoints.
+        InputError: there is no such decoder, a file is absent or does not fit the others, the training loss
+            is not finite, or another process trains the same decoder with the same checkpoints.
     """
+    if name not in NAMES:
+        raise InputError(f"train: expected one of {', '.join(NAMES)}, received {name!r}")
     captions = load_captions(captions_directory)
     splits = {
         split: CaptionedFeatures(*captions.of(split), open_features(features_directory / f"{split}.h5"))
