@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from recap.data.commands import add_commands as add_data_commands
 from recap.errors import InputError
 from recap.tracking.commands import add_commands
 
@@ -34,6 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     page.set_defaults(run=_plots_page)
 
     add_commands(commands)
+    add_data_commands(commands)
 
     options = parser.parse_args(arguments)
     try:
