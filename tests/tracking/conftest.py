@@ -185,6 +185,9 @@ class Checkout:
     ) -> subprocess.CompletedProcess[str]:
         return self.call(sys.executable, "-m", "dvc", *arguments, code=code, **variables)
 
+    def recap(self, *arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
+        return self.call(sys.executable, "-m", "recap.cli", *arguments, code=code)
+
     def sync(self, *arguments: str, code: int = 0, **variables: str) -> subprocess.CompletedProcess[str]:
         return self.call(sys.executable, "-m", "recap.cli", "sync", *arguments, code=code, **variables)
 

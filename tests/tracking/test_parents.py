@@ -100,9 +100,27 @@ def test_skipped_stages_are_reused_with_a_link(checkout: Any) -> None:
     assert "captions.json" in table.data.tags["mlflow.loggedArtifacts"]
     assert_sync_changes_nothing(checkout)
 
+    answer = checkout.recap("runs", "models/lstm/weights.safetensors").stdout
+    (original,) = first["train/lstm"]
+    assert f"run {original.info.run_id}: FINISHED" in answer
+    assert originals.parents[0].data.tags["mlflow.source.git.commit"] in answer
+    assert "train.lstm.width = 2" in answer
+    assert f"data/raw {original.inputs.dataset_inputs[0].dataset.digest}" in answer
+    assert "reused by 1 other pipelines" in answer
+    assert "changed since" not in answer
+    (checkout.root / "models/lstm/history.csv").write_text("spoilt")
+    assert "changed since: models/lstm/history.csv" in checkout.recap("runs", "models/lstm").stdout
+    lines = checkout.recap("runs", "--compare", *(run.info.run_id for run in found.parents)).stdout
+    assert "param train.rnn.width" in lines
+    assert "metric rnn.cider_d" in lines
+    assert "lstm.cider_d" not in lines
+    assert "rnn 0.400" in checkout.recap("runs").stdout
+    result = checkout.recap("runs", "stages", code=2)
+    assert result.stderr == "stages: expected an output that dvc.lock records, received another path\n"
+
     # Back to the first commit: DVC restores everything, and the first parent is still the whole story.
     checkout.git("checkout", "--quiet", "--", "params.yaml", "dvc.lock", "reports")
-    checkout.dvc("checkout")
+    checkout.dvc("checkout", "--force")
     checkout.sync()
     assert len(checkout.runs().parents) == 2
 

@@ -19,6 +19,17 @@ def add_commands(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser
     )
     sync.set_defaults(run=_sync)
 
+    serve = subparsers.add_parser("serve", help="serve a decoder on the loopback address")
+    serve.add_argument("decoder", help="such as lstm")
+    serve.add_argument("--port", type=int, default=5001)
+    serve.add_argument("--version", type=int, help="of the registered model; without it: the champion")
+    serve.set_defaults(run=_serve)
+
+    runs = subparsers.add_parser("runs", help="which run made this file; what two runs differ in")
+    runs.add_argument("path", nargs="?", help="an output, such as models/lstm; without it: all pipelines")
+    runs.add_argument("--compare", nargs=2, metavar=("A", "B"), help="two runs, by id or name")
+    runs.set_defaults(run=_runs)
+
 
 def _ui(options: argparse.Namespace) -> None:
     from recap.tracking.place import repository_root, tracking_uri
@@ -35,3 +46,37 @@ def _sync(options: argparse.Namespace) -> int:
     from recap.tracking.sync import sync
 
     return 0 if sync(os.environ, options.within) else 1
+
+
+def _serve(options: argparse.Namespace) -> None:
+    from recap.tracking.lookup import open_store
+    from recap.tracking.models import model_address
+    from recap.tracking.place import tracking_uri
+
+    address = model_address(open_store(os.environ), options.decoder, options.version)
+    command = [sys.executable, "-m", "mlflow", "models", "serve", "--model-uri", address]
+    command += [
+        "--env-manager",
+        "local",
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(options.port),
+        "--workers",
+        "1",
+    ]
+    print(f"{address}: POST http://127.0.0.1:{options.port}/invocations  (Ctrl-C ends it)", flush=True)
+    os.environ["MLFLOW_TRACKING_URI"] = tracking_uri(os.environ)
+    os.execv(sys.executable, command)
+
+
+def _runs(options: argparse.Namespace) -> None:
+    from recap.tracking.lookup import compare_runs, list_pipelines, runs_of_file
+
+    if options.compare:
+        lines = compare_runs(os.environ, *options.compare)
+    elif options.path:
+        lines = runs_of_file(os.environ, options.path)
+    else:
+        lines = list_pipelines(os.environ)
+    print("\n".join(lines))

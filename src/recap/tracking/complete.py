@@ -13,6 +13,7 @@ from recap.tracking.flatten import flatten, flatten_numbers
 from recap.tracking.headline import headline_metrics
 from recap.tracking.journal import git_state, milliseconds
 from recap.tracking.machine import this_process
+from recap.tracking.models import log_model
 from recap.tracking.pipeline import Pipeline, Stage
 from recap.tracking.store import (
     COMMIT_TAG,
@@ -128,7 +129,7 @@ def complete(
 def _add_reused(store: Store, pipeline: Pipeline, stage: Stage, parent: str, experiment: str) -> None:
     originals = [
         run
-        for run in store.search(equals(KEY_TAG, pipeline.key(stage)), "attributes.status = 'FINISHED'")
+        for run in store.search(equals(KEY_TAG, pipeline.locked_key(stage)), "attributes.status = 'FINISHED'")
         if REUSED_TAG not in run.data.tags
     ]
     original = originals[0] if originals else None
@@ -136,7 +137,7 @@ def _add_reused(store: Store, pipeline: Pipeline, stage: Stage, parent: str, exp
     tags = {
         PARENT_TAG: parent,
         STAGE_TAG: stage.title,
-        KEY_TAG: pipeline.key(stage),
+        KEY_TAG: pipeline.locked_key(stage),
         REUSED_TAG: "true",
         PROCESS_TAG: this_process(),
         EXPERIMENT_NAME_TAG: experiment,
@@ -157,6 +158,8 @@ def _add_reused(store: Store, pipeline: Pipeline, stage: Stage, parent: str, exp
     else:
         store.log_numbers(identifier, numbers, moment)
         _log_files(store, pipeline, stage, identifier, moment)
+        if stage.title.startswith("evaluate/"):
+            log_model(store, pipeline, stage.title, identifier, numbers)
     store.log_numbers(parent, headline_metrics(stage.title, numbers), moment)
     store.client.set_terminated(identifier, status="FINISHED")
 

@@ -10,6 +10,7 @@ from recap.tracking.flatten import flatten
 from recap.tracking.headline import headline_metrics, headline_params
 from recap.tracking.journal import PIPELINE_FILES, Journal, Start
 from recap.tracking.machine import machine_tags
+from recap.tracking.models import log_model
 from recap.tracking.pipeline import Pipeline, Stage
 from recap.tracking.store import (
     COMMIT_TAG,
@@ -214,6 +215,11 @@ class Delivery:
             self._store.log_numbers(parent, headline_metrics(self.start.stage, summary), end["moment"])
         else:
             client.set_terminated(parent, status=end["end"], end_time=end["moment"])
+            client.set_terminated(run, status=end["end"], end_time=end["moment"])
+            return
+        if self.start.stage.startswith("evaluate/"):
+            pipeline = Pipeline(_JournalTree(self._journal), self._cache, self.start.sources)
+            log_model(self._store, pipeline, self.start.stage, run, summary)
         client.set_terminated(run, status=end["end"], end_time=end["moment"])
 
 

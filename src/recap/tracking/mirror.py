@@ -196,7 +196,7 @@ def remove_drafts(queue: Path) -> None:
 
 def main() -> None:
     """Deliver until there is nothing more to do; at once nothing when another mirror runs."""
-    os.nice(10)  # the pipeline goes first
+    os.nice(5)  # the pipeline goes first
     queue = queue_folder(os.environ)
     lock = QueueLock(queue)
     while lock.acquire():

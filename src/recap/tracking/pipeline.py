@@ -4,7 +4,7 @@ import hashlib
 import itertools
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -88,13 +88,27 @@ class Pipeline:
             for stage in self.stages.values()
         ]
         content = [self.params, sorted(stages), sorted((dep, self._source_digest(dep)) for dep in outside)]
-        return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
+        return _hash(*content)
 
     def key(self, stage: Stage) -> str:
         """SHA-256 of what determines a stage's outputs: the same for the run that made them and for reuse."""
-        deps = [(dep, self.digest(dep)) for dep in sorted(stage.deps)]
-        content = [stage.name, stage.command, self.stage_params(stage), deps]
-        return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
+        deps = {dep: self.digest(dep) for dep in stage.deps}
+        return _hash(stage.name, stage.command, self.stage_params(stage), deps)
+
+    def locked_key(self, stage: Stage) -> str:
+        """The key of the run that made the outputs in dvc.lock, whatever was edited since."""
+        entry = self.lock[stage.name]
+        params = {name: value for group in entry.get("params", {}).values() for name, value in group.items()}
+        deps = {dep["path"]: dep["md5"] for dep in entry.get("deps", [])}
+        return _hash(stage.name, entry["cmd"], params, deps)
+
+    def makers(self, path: str) -> list[Stage]:
+        """The stages in dvc.lock that make a file, the folder that it is in, or something in it."""
+        return [
+            stage
+            for stage in self.stages.values()
+            if stage.name in self.lock and any(_overlap(output, path) for output in self.outputs(stage))
+        ]
 
     def digest(self, path: str) -> str | None:
         """The MD5 that DVC would give a dependency: of code from its bytes, of data from dvc.lock.
@@ -149,6 +163,15 @@ class Pipeline:
         for path, md5 in self.outputs(stage).items():
             found |= self.cache.expand(path, md5) or {}
         return found
+
+    def locked_files(self, paths: Iterable[str]) -> dict[str, str]:
+        """The files in dvc.lock that are one of the paths or lie in one: path -> MD5."""
+        wanted = list(paths)
+        found: dict[str, str] = {}
+        for output, md5 in self._locked_outputs.items():
+            if any(_overlap(output, path) for path in wanted):
+                found |= self.cache.expand(output, md5) or {}
+        return {name: md5 for name, md5 in found.items() if any(_overlap(name, path) for path in wanted)}
 
     def content(self, path: str, md5: str) -> bytes | None:
         """The bytes of an output's file: from the cache, or the tree when they are the same there."""
@@ -216,6 +239,10 @@ class Pipeline:
             for name in self.stages
             for entry in self.lock.get(name, {}).get("outs", [])
         }
+
+
+def _hash(*content: Any) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
 
 
 def _resolve(definition: Mapping[str, Any], params: Mapping[str, Any]) -> Iterator[Stage]:

@@ -1,0 +1,127 @@
+"""The model that MLflow serves: features or images in, captions with log-probabilities out.
+
+MLflow keeps this file beside the weights and runs it to load the model, so nothing is unpickled.
+Shapes: N rows, D feature, K reduced feature, S side of the backbone's input in pixels.
+"""
+
+import base64
+import binascii
+import json
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import numpy as np
+import pandas as pd
+import torch
+from mlflow.exceptions import MlflowException
+from mlflow.pyfunc.model import PythonModel, PythonModelContext
+from numpy.typing import NDArray
+
+from recap.data.vocabulary import parse_vocabulary
+from recap.decoders.build import load_decoder
+from recap.errors import InputError
+from recap.generation.caption import usual_constraints
+from recap.generation.generate import generate
+from recap.vision.backbones import load_backbone
+from recap.vision.images import load_images
+from recap.vision.word_saliency import load_projection
+
+LARGEST_BATCH = 256
+
+
+class CaptionModel(PythonModel):
+    """A decoder with its vocabulary and, where the pipeline has them, the PCA and the backbone before it."""
+
+    def load_context(self, context: PythonModelContext) -> None:
+        """Load what ``recap.tracking.models`` put into the model's folder."""
+        folder = Path(context.artifacts["pipeline"])
+        self.decoder = load_decoder(folder / "decoder")
+        vocabulary = folder / "vocabulary.json"
+        self.vocabulary = parse_vocabulary(
+            json.loads(vocabulary.read_text(encoding="utf-8")), vocabulary.name
+        )
+        self.projection = load_projection(folder / "pca.safetensors")
+        has_backbone = (folder / "backbone" / "weights.safetensors").is_file()
+        self.backbone = load_backbone(folder / "backbone") if has_backbone else None
+
+    def predict(
+        self, context: PythonModelContext, model_input: pd.DataFrame, params: Mapping[str, Any] | None = None
+    ) -> pd.DataFrame:
+        """Caption rows.
+
+        Args:
+            context: unused.
+            model_input: N rows with ``features``, D numbers before PCA, or ``image``: a path, or base64.
+            params: ``max_length`` in words, ``allow_unknown``.
+
+        Returns:
+            ``caption`` and ``log_probability`` (nats, of the whole caption), a row each.
+
+        Raises:
+            MlflowException: a row has neither or cannot be used; a server answers 400.
+        """
+        options = params or {}
+        constraints = usual_constraints(
+            int(options.get("max_length", 30)), allow_unknown=bool(options.get("allow_unknown", False))
+        )
+        try:
+            features = self._features(model_input)  # (N, D)
+            with torch.inference_mode():
+                reduced = self.projection(torch.from_numpy(features)).numpy()  # (N, K)
+            captions = generate(self.decoder, reduced, self.vocabulary, constraints, LARGEST_BATCH)
+        except (InputError, RuntimeError) as error:
+            raise MlflowException.invalid_parameter_value(" ".join(str(error).split())) from None
+        return pd.DataFrame(
+            {
+                "caption": [caption.text for caption in captions],
+                "log_probability": [sum(caption.log_probabilities) for caption in captions],
+            }
+        )
+
+    def _features(self, rows: pd.DataFrame) -> NDArray[np.float32]:
+        """Features (N, D) of rows with either column."""
+        given = rows["features"].tolist() if "features" in rows else [None] * len(rows)
+        images = rows["image"].tolist() if "image" in rows else [None] * len(rows)
+        found: list[Any] = [None] * len(rows)
+        with tempfile.TemporaryDirectory() as folder:
+            paths: dict[int, Path] = {}
+            for row, (values, image) in enumerate(zip(given, images, strict=True)):
+                if values is not None:
+                    found[row] = np.asarray(values, dtype=np.float32)
+                elif isinstance(image, str):
+                    paths[row] = _image_path(image, Path(folder, str(row)), f"row {row}")
+                else:
+                    raise InputError(f"row {row}: expected features or an image, received neither")
+            if paths and self.backbone is None:
+                raise InputError(f"row {min(paths)}: expected features: this pipeline has no backbone")
+            for first in range(0, len(paths), LARGEST_BATCH):
+                batch = list(paths.items())[first : first + LARGEST_BATCH]
+                assert self.backbone is not None
+                with torch.inference_mode():
+                    pixels = load_images([path for _, path in batch], self.backbone)  # (N, S, S, 3)
+                    computed = self.backbone.features(self.backbone.preprocess(pixels)).numpy()  # (N, D)
+                for (row, _), values in zip(batch, computed, strict=True):
+                    found[row] = values
+        widths = sorted({len(values) for values in found})
+        if len(widths) != 1 or not all(np.isfinite(values).all() for values in found):
+            raise InputError(f"features: expected finite rows of one width, received widths {widths}")
+        return np.stack(found)
+
+
+def _image_path(image: str, draft: Path, where: str) -> Path:
+    """The file of an image given as a path or as base64, which is written to a draft."""
+    if len(image) < 4096 and Path(image).is_file():
+        return Path(image)
+    try:
+        draft.write_bytes(base64.b64decode(image.rpartition(",")[2], validate=True))
+    except (binascii.Error, ValueError):
+        raise InputError(
+            f"{where}: expected an image as base64 or an existing path, received another text"
+        ) from None
+    return draft
+
+
+mlflow.models.set_model(CaptionModel())
