@@ -77,7 +77,7 @@ def test_every_caption_of_coco_val2017_comes_out_as_the_official_tokenizer_has_i
 
 ODDITIES = """
 a A the Man dog's dogs' it's can't cannot won't n't 's 'll 'n' 'til 'twas gonna y'all o'clock d'Art
-ol' t-shirt x-ray co-op 10-year-old café naïve é St. Mr. Ave. No. no. Co. Ltd. Jr. etc. e.g. vs.
+ol' t-shirt x-ray co-op 10-year-old café naïve é St. Mr. Ave. No. no. Co. PTE. Ltd. Jr. etc. e.g. vs.
 U.S. u.s. a.m. K. Ph.D. Jan. ft. approx. fig. Wash. wash. Pty. bldg. 1 10 1,000 3.5 .5 1/2 3/4 1st
 90's 1990s '90s 5'10 12:30 5pm $5 5% #1 US$ £5 10-5 555-1234 (412) w/ and/or A/C AT&T www.foo.com
 http://foo.com/x me@b.com foo.jpg @foo #foo <b> </b> <3 < > :) :( ;) :D ^_^ & * / \\ | ~ ^ + = _ - --

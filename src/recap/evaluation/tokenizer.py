@@ -3,14 +3,16 @@
 import re
 from collections.abc import Iterable, Iterator
 
-from recap.evaluation.treebank_rules import BEFORE_NUMBERS, RULES, SPACE
+from recap.evaluation.treebank_rules import BEFORE_LIMITED, BEFORE_NUMBERS, RULES, SPACE
 
 PUNCTUATION = frozenset(
     ["''", "'", "``", "`", "-LRB-", "-RRB-", "-LCB-", "-RCB-", ".", "?", "!", ",", ":", "-", "--", "...", ";"]
 )
 """What the official code removes; brackets stay, because by then they are lowercase."""
 
-PLAIN = re.compile(rf"(?!{BEFORE_NUMBERS}\.)(?:[A-Za-z]+,?|[A-Za-z]{{2,}}\.)(?=[ \n](?!\.))")
+PLAIN = re.compile(
+    rf"(?!(?:{BEFORE_NUMBERS}|{BEFORE_LIMITED})\.)(?:[A-Za-z]+,?|[A-Za-z]{{2,}}\.)(?=[ \n](?!\.))"
+)
 """Text up to a space whose tokens depend on nothing that follows, so that they need to be found only once."""
 
 GAP = re.compile(f"[ \t]{SPACE}*")
@@ -32,7 +34,7 @@ def tokenize(captions: Iterable[str]) -> list[str]:
     for line in lines:
         words = [known.get(chunk) for chunk in line.split(" ")]
         if None in words or " ." in line:
-            words = _words(text, start, start + len(line), known)
+            words = _words(text, start, start + len(line.rstrip(" \t")), known)
         tokenized.append(" ".join([word for word in words if word]))
         start += len(line) + 1
     return tokenized

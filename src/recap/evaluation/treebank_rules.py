@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable
 from typing import NamedTuple
 
-from recap.evaluation.treebank_characters import OTHER_DIGITS, OTHER_LETTERS, SYMBOLS
+from recap.evaluation.treebank_characters import MARKS, OTHER_DIGITS, OTHER_LETTERS, SYMBOLS
 
 
 class Rule(NamedTuple):
@@ -80,9 +80,10 @@ SPACE = "[ \t\xa0\u2000-\u200a\u3000]"
 BLANK = "[ \t\n\xa0\u2000-\u200a\u3000]"
 NOT_A_LETTER = "[^A-Za-z]"
 ENTITY_LETTER = "&[aeiouAEIOU](?i:acute|grave|uml);"
-LETTER = f"(?:[A-Za-z{OTHER_LETTERS}]|{ENTITY_LETTER})"
+LETTER = f"(?:[A-Za-z{OTHER_LETTERS}{MARKS}]|{ENTITY_LETTER})"
+PLAIN_LETTER = f"[A-Za-z{OTHER_LETTERS}]"
 DIGIT = f"[0-9{OTHER_DIGITS}]"
-LETTER_OR_DIGIT = f"(?:[0-9A-Za-z{OTHER_DIGITS}{OTHER_LETTERS}]|{ENTITY_LETTER})"
+LETTER_OR_DIGIT = f"(?:[0-9A-Za-z{OTHER_DIGITS}{OTHER_LETTERS}{MARKS}]|{ENTITY_LETTER})"
 WORD = f"{LETTER}{LETTER_OR_DIGIT}*(?:[.!?]{LETTER}{LETTER_OR_DIGIT}*)*"
 APOSTROPHE = "(?:['\x92\u2019]|&(?i:apos);)"
 ANY_APOSTROPHE = f"(?:{APOSTROPHE}|[`\x91\u2018\u201b])"
@@ -124,6 +125,7 @@ BEFORE_UPPER_CASE = (
     rf"(?:{INITIALS}|M(?i:iss)|(?i:{TITLES}|vs|Alex|Wm|Jos|Cie|cf|Treas|Ph|Invt|Elec|Natl|Dept)"
     r"|(?i:M)[ft](?i:g)|[A-Za-z])"
 )
+BEFORE_LIMITED = "(?i:pt[ey]|co)"
 BEFORE_NUMBERS = "(?i:ca|figs?|prop|nos?|art|bldg|pp|op)"
 SENTENCE_STARTS = (
     "About|According|Additionally|After|An|A|As|At|But|Earlier|He|Her|Here|However|If|In|It|Last|Many|More"
@@ -177,10 +179,11 @@ RULES = [
     _rule(f"{APOSTROPHE}(?i:n){APOSTROPHE}?"),
     _rule(f"(?:[lLdDjJ]|(?i:Dunkin|somethin|ol)){APOSTROPHE}"),
     _rule(f"{APOSTROPHE}(?:(?i:em|till?|cause)|[2-9](?i:0s))"),
-    _rule(f"[A-HJ-XZn]{ANY_APOSTROPHE}{LETTER}{{2}}{LETTER}*"),
-    _rule(f"{LETTER}+[aeiouyAEIOUY]{ANY_APOSTROPHE}[aeiouA-Z]{LETTER}*"),
+    _rule(f"[A-HJ-XZn]{ANY_APOSTROPHE}{PLAIN_LETTER}{{2,}}"),
+    _rule(f"{PLAIN_LETTER}+[aeiouyAEIOUY]{ANY_APOSTROPHE}[aeiouA-Z]{PLAIN_LETTER}*"),
     _rule(r"(?i:cont'd\.?|nor'easter|c'mon|e'er|s'mores|ev'ry|li'l|nat'l)"),
-    _rule(f"[yY]{APOSTROPHE}", LETTER),
+    _rule(f"[oO]{ANY_APOSTROPHE}[oO]"),
+    _rule(f"[yY]{APOSTROPHE}", PLAIN_LETTER),
     # Addresses.
     _rule(rf"(?i:https?)://[^ \t\n\f\r\"<>|(){{}}]+{URL_END}"),
     _rule(
@@ -214,7 +217,7 @@ RULES = [
     _rule("[A-Za-z]", rf"\.{BLANK}+(?:{NEXT_SENTENCE}|{MARKUP}){BLANK}"),
     _rule(rf"{INITIALS}\.", rf"{BLANK}+(?:{NEXT_SENTENCE}|{MARKUP}){BLANK}"),
     _rule(rf"{BEFORE_NUMBERS}\.", f"{BLANK}?{DIGIT}"),
-    _rule(r"(?i:pt[ey]|co)\.", f"{SPACE}(?i:ltd|lim)"),
+    _rule(rf"{BEFORE_LIMITED}\.", f"{SPACE}(?i:ltd|lim)"),
     _rule(rf"{BEFORE_LOWER_CASE}\.", r"[\s\S]{2}"),
     _rule(rf"{BEFORE_LOWER_CASE}\."),
     _rule(rf"{BEFORE_UPPER_CASE}\."),
