@@ -3,14 +3,14 @@
 Shapes: N classes, S side of the backbone's square input in pixels.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
 
 from recap.vision.backbone import Backbone, OneHead
 from recap.vision.class_visualization import ClassVisualization, create_class_visualization
-from recap.vision.drawing import enlarge, side_by_side, stack
+from recap.vision.drawing import Pixels, enlarge, side_by_side, stack
 from recap.vision.fourier_visualization import create_fourier_visualization
 from recap.vision.gallery import Gallery
 from recap.vision.normalisation import denormalise
@@ -41,41 +41,16 @@ def draw_classes(
     Returns:
         For "pixels" and "spectrum": ``mean_probability`` of the classes and ``share_above_0.9``.
     """
-    model = OneHead(backbone, head)
-    targets = torch.tensor(list(classes), dtype=torch.int64)
-    # The course's 16 pixels are 7 % of its 224; of a scene they would be a quarter.
-    jitter = round(backbone.input_size * 16 / 224)
-    names = [model.labels[index].split(",")[0] for index in classes]
-    table: dict[str, Any] = {}
-    reached: dict[str, list[float]] = {}
-    rows, growth = [], []
-    for name, create in CREATORS.items():
-        generator = torch.Generator().manual_seed(seed)
-        grown = create(
-            targets,
-            model,
-            backbone,
-            backbone.input_size,
-            generator,
-            iterations=iterations,
-            max_jitter=jitter,
-            show_every=max(1, iterations // SNAPSHOTS),
-        )
-        table[name] = {
-            "mean_probability": float(grown.probabilities.mean()),
-            "share_above_0.9": float((grown.probabilities > CONVINCED).float().mean()),
-        }
-        reached[name] = grown.probabilities.tolist()
-        pictures = [enlarge(pixels, CLASS_SIDE) for pixels in denormalise(grown.images, backbone).numpy()]
-        labels = [f"{label} ({value:.2f})" for label, value in zip(names, reached[name], strict=True)]
+    labels = [backbone.heads[head][index].split(",")[0] for index in classes]
+    grown = grow_classes(backbone, head, classes, iterations, seed)
+    reached = {name: outcome.probabilities for name, outcome in grown.items()}
+    rows = []
+    for name, outcome in grown.items():
+        pictures = [enlarge(pixels, CLASS_SIDE) for pixels in denormalise(outcome.images, backbone).numpy()]
+        titles = [f"{label} ({value:.2f})" for label, value in zip(labels, reached[name], strict=True)]
         for first in range(0, len(pictures), CLASSES_A_PICTURE):
             part = slice(first, first + CLASSES_A_PICTURE)
-            rows.append(side_by_side(pictures[part], labels[part]))
-        steps = [
-            enlarge(denormalise(images[:1], backbone)[0].numpy(), CLASS_SIDE)
-            for images in grown.snapshots.values()
-        ]
-        growth.append(side_by_side(steps, [f"{step} steps" for step in grown.snapshots]))
+            rows.append(side_by_side(pictures[part], titles[part]))
     what = head.replace("_", " ")
     gallery.add(
         "class_visualization",
@@ -83,14 +58,46 @@ def draw_classes(
         stack(rows),
         label=f"Grown to be each {what}: above as pixels, below as a spectrum; in brackets the probability",
         head=head,
-        classes=names,
-        probabilities=reached,
+        classes=labels,
+        probabilities={name: values.tolist() for name, values in reached.items()},
     )
     gallery.add(
         "class_visualization",
         f"growth_{head}",
-        stack(growth),
-        label=f"How {what} {names[0]} grows: above as pixels, below as a spectrum",
+        draw_growth(backbone, grown),
+        label=f"How {what} {labels[0]} grows: above as pixels, below as a spectrum",
         head=head,
     )
-    return table
+    return {
+        name: {
+            "mean_probability": float(values.mean()),
+            "share_above_0.9": float((values > CONVINCED).float().mean()),
+        }
+        for name, values in reached.items()
+    }
+
+
+def grow_classes(
+    backbone: Backbone, head: str, classes: Sequence[int], iterations: int, seed: int
+) -> dict[str, ClassVisualization]:
+    """Grow classes of a head both ways: "pixels" and "spectrum"; arguments are those of ``draw_classes``."""
+    size = backbone.input_size
+    # The course's 16 pixels are 7 % of its 224; of a scene they would be a quarter.
+    options = {"max_jitter": round(size * 16 / 224), "show_every": max(1, iterations // SNAPSHOTS)}
+    targets = torch.tensor(list(classes), dtype=torch.int64)
+    model = OneHead(backbone, head)
+    grown = {}
+    for name, create in CREATORS.items():
+        generator = torch.Generator().manual_seed(seed)
+        grown[name] = create(targets, model, backbone, size, generator, iterations=iterations, **options)
+    return grown
+
+
+def draw_growth(backbone: Backbone, grown: Mapping[str, ClassVisualization]) -> Pixels:
+    """How the first class grew: a row each way, a panel each snapshot."""
+    rows = []
+    for outcome in grown.values():
+        steps = [denormalise(images[:1], backbone)[0].numpy() for images in outcome.snapshots.values()]
+        titles = [f"{step} steps" for step in outcome.snapshots]
+        rows.append(side_by_side([enlarge(pixels, CLASS_SIDE) for pixels in steps], titles))
+    return stack(rows)

@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from recap.vision.backbone import Backbone, OneHead
-from recap.vision.drawing import enlarge, side_by_side
+from recap.vision.drawing import Pixels, enlarge, side_by_side
 from recap.vision.fooling import LEARNING_RATE, MAX_ITERATIONS, Fooled, fool
 from recap.vision.gallery import Gallery
 from recap.vision.normalisation import denormalise
@@ -58,13 +59,10 @@ def draw_fooling(
         changed = denormalise(fooled.images[row : row + 1], backbone)[0].numpy()
         before = title(backbone, head, int(seen[row]))
         after = title(backbone, head, int(targets[row]))
-        difference = changed.astype(int) - original
-        panels = [original, changed, _around_grey(difference), _around_grey(MAGNIFICATION * difference)]
-        labels = [before, after, "difference", f"difference x {MAGNIFICATION}"]
         gallery.add(
             "fooling",
             f"fooling_{head}_{number:02d}",
-            side_by_side([enlarge(panel, PANEL_SIDE) for panel in panels], labels),
+            fooling_panels(original, changed, before, after),
             label=f"{before} becomes {after} in {int(fooled.iterations[row])} steps",
             image=names[row],
             before=before,
@@ -74,7 +72,15 @@ def draw_fooling(
     return table
 
 
-def _around_grey(difference: np.ndarray) -> np.ndarray:
+def fooling_panels(original: Pixels, changed: Pixels, before: str, after: str) -> Pixels:
+    """Original, fooled image (S, S, 3 each), their difference and ten times their difference, in a row."""
+    difference = changed.astype(int) - original
+    panels = [original, changed, _around_grey(difference), _around_grey(MAGNIFICATION * difference)]
+    labels = [before, after, "difference", f"difference x {MAGNIFICATION}"]
+    return side_by_side([enlarge(panel, PANEL_SIDE) for panel in panels], labels)
+
+
+def _around_grey(difference: NDArray[np.integer]) -> Pixels:
     return (128 + difference).clip(0, 255).astype(np.uint8)
 
 

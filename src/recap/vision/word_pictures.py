@@ -15,7 +15,7 @@ from recap.decoders.transformer import TransformerDecoder
 from recap.generation.caption import Caption, usual_constraints
 from recap.generation.generate import generate
 from recap.vision.attention_picture import draw_attention
-from recap.vision.drawing import enlarge, heat_over, scale_heat, side_by_side, stack
+from recap.vision.drawing import Pixels, enlarge, heat_over, scale_heat, side_by_side, stack
 from recap.vision.gallery import Gallery
 from recap.vision.word_attention import attention_weights
 from recap.vision.word_saliency import Captioner, word_integrated_gradients
@@ -42,6 +42,20 @@ def word_maps(captioner: Captioner, x: Tensor, caption: Caption) -> NDArray[np.f
     return maps.clamp_min(0).cpu().numpy()
 
 
+def word_panels(captioner: Captioner, x: Tensor, pixels: Pixels, caption: Caption) -> Pixels:
+    """An image (S, S, 3), then for each word of its caption what speaks for it; x (3, S, S) preprocessed."""
+    heats = word_maps(captioner, x, caption) if caption.tokens else []
+    panels = [pixels, *(heat_over(pixels, scale_heat(heat)) for heat in heats)]
+    panels = [enlarge(panel, PANEL_SIDE) for panel in panels]
+    labels = ["image", *caption.words]
+    return stack(
+        [
+            side_by_side(panels[first : first + PANELS_A_ROW], labels[first : first + PANELS_A_ROW])
+            for first in range(0, len(panels), PANELS_A_ROW)
+        ]
+    )
+
+
 def draw_words(
     gallery: Gallery,
     captioner: Captioner,
@@ -66,21 +80,11 @@ def draw_words(
     for row, caption in enumerate(captions_of(captioner, x, vocabulary)):
         if not caption.tokens:
             continue
-        pixels = images[row].numpy()
-        panels = [enlarge(pixels, PANEL_SIDE)] + [
-            enlarge(heat_over(pixels, scale_heat(heat)), PANEL_SIDE)
-            for heat in word_maps(captioner, x[row], caption)
-        ]
-        labels = ["image", *caption.words]
-        rows = [
-            side_by_side(panels[first : first + PANELS_A_ROW], labels[first : first + PANELS_A_ROW])
-            for first in range(0, len(panels), PANELS_A_ROW)
-        ]
         details = {"image": names[row], "decoder": decoder_name, "caption": caption.text}
         gallery.add(
             "word_saliency",
             f"words_{decoder_name}_{row:02d}",
-            stack(rows),
+            word_panels(captioner, x[row], images[row].numpy(), caption),
             label=f"{decoder_name}: “{caption.text}”, and the pixels that spoke for each word",
             **details,
         )

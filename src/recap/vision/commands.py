@@ -1,0 +1,196 @@
+"""The commands `recap see ...`: look into the trained networks with your own image."""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from recap.vision.backbone import Backbone
+
+MODELS, CAPTIONS, REDUCED = Path("models"), Path("data/captions"), Path("data/reduced")
+
+
+def add_commands(subparsers: Any) -> None:
+    """Add `see` with its commands to the command line; each sets ``run``, a function of the options."""
+    see = subparsers.add_parser("see", help="what the networks see in an image of yours")
+    commands = see.add_subparsers(metavar="COMMAND", required=True)
+
+    predict = commands.add_parser("predict", help="the likeliest classes of each head")
+    predict.add_argument("image", type=Path)
+    predict.add_argument("--top", type=int, default=5, metavar="N", help="how many classes")
+    predict.set_defaults(run=_predict)
+
+    saliency = commands.add_parser("saliency", help="the pixels that a class reacts to, by four methods")
+    _add_class_options(saliency, "default: the predicted one")
+    saliency.add_argument("image", type=Path)
+    saliency.set_defaults(run=_saliency)
+
+    fool = commands.add_parser("fool", help="change an image a little until another class is seen")
+    _add_class_options(fool, "which shall be seen", required=True)
+    fool.add_argument("image", type=Path)
+    fool.set_defaults(run=_fool)
+
+    grow = commands.add_parser("class", help="grow an image of a class from noise")
+    _add_class_options(grow, "which", required=True)
+    grow.add_argument("--iterations", type=int, default=200)
+    grow.add_argument("--seed", type=int, default=231, help="of the first noise and the jitter")
+    grow.set_defaults(run=_grow)
+
+    words = commands.add_parser("words", help="caption an image and show the pixels that said each word")
+    words.add_argument("image", type=Path)
+    words.add_argument("--decoder", default="lstm", help="rnn, lstm or transformer; default: lstm")
+    _add_output(words)
+    words.set_defaults(run=_words)
+
+
+def _add_class_options(command: argparse.ArgumentParser, which: str, *, required: bool = False) -> None:
+    command.add_argument("--head", help="of the backbone; default: its first")
+    command.add_argument(
+        "--class", dest="label", required=required, metavar="CLASS", help=f"name or index; {which}"
+    )
+    _add_output(command)
+
+
+def _add_output(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--output", type=Path, default=Path("seen.png"), help="default: seen.png")
+
+
+def _load(options: argparse.Namespace) -> tuple["Backbone", str]:
+    """The backbone, and the head that the options name."""
+    from recap.errors import InputError
+    from recap.vision.backbones import load_backbone
+
+    backbone = load_backbone(MODELS / "backbone")
+    head = options.head or next(iter(backbone.heads))
+    if head not in backbone.heads:
+        raise InputError(f"--head: expected one of {', '.join(backbone.heads)}, received {head!r}")
+    return backbone, head
+
+
+def _class_index(backbone: "Backbone", head: str, name: str) -> int:
+    """A class by its name, or by its index where no class has that name."""
+    from recap.errors import InputError
+
+    labels = backbone.heads[head]
+    matching = [index for index, label in enumerate(labels) if name in (label, label.split(",")[0])]
+    if matching:
+        return matching[0]
+    if not name.isdigit() or int(name) >= len(labels):
+        raise InputError(
+            f"--class: expected a class of {head}, such as {labels[0]!r}, or an index in "
+            f"0..{len(labels) - 1}, received {name!r}"
+        )
+    return int(name)
+
+
+def _image(backbone: "Backbone", path: Path) -> "Tensor":
+    """An image as the backbone takes it: (1, S, S, 3) uint8."""
+    from recap.vision.images import load_images
+
+    return load_images([path], backbone)
+
+
+def _predict(options: argparse.Namespace) -> None:
+    import torch
+
+    from recap.errors import InputError
+    from recap.vision.backbone import OneHead
+    from recap.vision.backbones import load_backbone
+
+    if options.top < 1:
+        raise InputError(f"--top: expected a positive integer, received {options.top}")
+    backbone = load_backbone(MODELS / "backbone")
+    x = backbone.preprocess(_image(backbone, options.image))
+    for head, labels in backbone.heads.items():
+        with torch.no_grad():
+            probabilities = OneHead(backbone, head)(x)[0].softmax(dim=0)  # (C,)
+        values, indices = probabilities.topk(min(options.top, len(labels)))
+        best = [f"{labels[i]} {p:.3f}" for p, i in zip(values.tolist(), indices.tolist(), strict=True)]
+        print(f"{head}: " + " | ".join(best))
+
+
+def _saliency(options: argparse.Namespace) -> None:
+    import torch
+
+    from recap.artifacts import write_png
+    from recap.vision.attributions import attribution_methods
+    from recap.vision.backbone import OneHead
+    from recap.vision.drawing import enlarge, side_by_side
+    from recap.vision.saliency_pictures import PANEL_SIDE, overlay, predict, title
+
+    backbone, head = _load(options)
+    images = _image(backbone, options.image)
+    x = backbone.preprocess(images)
+    if options.label is None:
+        target = predict(backbone, head, x)
+    else:
+        target = torch.tensor([_class_index(backbone, head, options.label)])
+    methods = attribution_methods(backbone.last_maps)
+    pixels = images[0].numpy()
+    panels = [enlarge(pixels, PANEL_SIDE)] + [
+        overlay(pixels, method(x, target, OneHead(backbone, head))[0].numpy()) for method in methods.values()
+    ]
+    what = title(backbone, head, int(target))
+    write_png(options.output, side_by_side(panels, [what, *methods]))
+    print(f"{what}: {options.output}")
+
+
+def _fool(options: argparse.Namespace) -> int:
+    import torch
+
+    from recap.artifacts import write_png
+    from recap.vision.backbone import OneHead
+    from recap.vision.fooling import LEARNING_RATE, MAX_ITERATIONS, fool
+    from recap.vision.fooling_pictures import fooling_panels
+    from recap.vision.normalisation import denormalise
+    from recap.vision.saliency_pictures import predict, title
+
+    backbone, head = _load(options)
+    images = _image(backbone, options.image)
+    x = backbone.preprocess(images)
+    target = _class_index(backbone, head, options.label)
+    before = title(backbone, head, int(predict(backbone, head, x)))
+    after = title(backbone, head, target)
+    model = OneHead(backbone, head)
+    fooled = fool(x, torch.tensor([target]), model, LEARNING_RATE, MAX_ITERATIONS)
+    changed = denormalise(fooled.images, backbone)[0].numpy()
+    write_png(options.output, fooling_panels(images[0].numpy(), changed, before, after))
+    steps = f"{int(fooled.iterations[0])} steps: {options.output}"
+    print(f"{before} becomes {after} in {steps}" if fooled.succeeded[0] else f"not fooled after {steps}")
+    return 0 if fooled.succeeded[0] else 1
+
+
+def _grow(options: argparse.Namespace) -> None:
+    from recap.artifacts import write_png
+    from recap.errors import InputError
+    from recap.vision.class_pictures import draw_growth, grow_classes
+    from recap.vision.saliency_pictures import title
+
+    if options.iterations < 1:
+        raise InputError(f"--iterations: expected a positive integer, received {options.iterations}")
+    backbone, head = _load(options)
+    index = _class_index(backbone, head, options.label)
+    grown = grow_classes(backbone, head, [index], options.iterations, options.seed)
+    write_png(options.output, draw_growth(backbone, grown))
+    reached = ", ".join(f"{float(outcome.probabilities):.2f} as {name}" for name, outcome in grown.items())
+    print(f"{title(backbone, head, index)}: probability {reached}: {options.output}")
+
+
+def _words(options: argparse.Namespace) -> None:
+    from recap.artifacts import write_png
+    from recap.data.captions import load_captions
+    from recap.decoders.build import load_decoder
+    from recap.vision.backbones import load_backbone
+    from recap.vision.word_pictures import captions_of, word_panels
+    from recap.vision.word_saliency import Captioner, load_projection
+
+    backbone = load_backbone(MODELS / "backbone")
+    decoder = load_decoder(MODELS / options.decoder)
+    captioner = Captioner(backbone, load_projection(REDUCED / "pca.safetensors"), decoder).eval()
+    images = _image(backbone, options.image)
+    x = backbone.preprocess(images)
+    (caption,) = captions_of(captioner, x, load_captions(CAPTIONS).vocabulary)
+    write_png(options.output, word_panels(captioner, x[0], images[0].numpy(), caption))
+    print(f"{caption.text}: {options.output}")

@@ -1,0 +1,100 @@
+"""`recap see ...`: what it prints and writes, and one line for bad input."""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from recap.artifacts import write_json
+from recap.data.captions import Captions, save_captions
+from recap.data.vocabulary import SPECIAL_WORDS, Vocabulary
+from recap.decoders.build import build_decoder, save_decoder
+from recap.errors import InputError
+from recap.vision.backbones import save_backbone
+from recap.vision.commands import add_commands
+from recap.vision.small_vgg import SmallVgg
+
+HEADS = {"colour": ("red", "blue"), "digit": ("7", "8", "9")}
+
+
+@pytest.fixture(autouse=True)
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with an untrained backbone and decoder, and an image."""
+    monkeypatch.chdir(tmp_path)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        network = SmallVgg(8, HEADS)
+    description = {"name": "small_vgg", "feature_dim": 8, "heads": HEADS}
+    save_backbone(Path("models/backbone"), description, network.state_dict())
+    model = {
+        "name": "lstm",
+        "feature_dim": 8,
+        "hidden_dim": 8,
+        "dropout": 0.0,
+        "vocabulary_size": 6,
+        "wordvec_dim": 8,
+    }
+    save_decoder(Path("models/lstm"), build_decoder(model, torch.Generator().manual_seed(1)), model)
+    none, rows = np.zeros((0, 17), np.int32), np.zeros(0, np.int32)
+    captions = Captions(Vocabulary((*SPECIAL_WORDS, "red", "seven")), none, rows, none, rows)
+    save_captions(Path("data/captions"), captions)
+    pixels = np.random.default_rng(0).integers(0, 256, (80, 70, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save("a.png")
+    return tmp_path
+
+
+def see(*arguments: str) -> int:
+    parser = argparse.ArgumentParser()
+    add_commands(parser.add_subparsers(required=True))
+    options = parser.parse_args(["see", *arguments])
+    return int(options.run(options) or 0)
+
+
+def test_predict_prints_a_line_a_head(capsys: pytest.CaptureFixture[str]) -> None:
+    assert see("predict", "a.png", "--top", "2") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.partition(":")[0] for line in lines] == ["colour", "digit"]
+    assert all(line.count("|") == 1 for line in lines)
+
+
+def test_pictures_are_written(capsys: pytest.CaptureFixture[str]) -> None:
+    assert see("saliency", "a.png", "--head", "digit", "--class", "8", "--output", "s.png") == 0
+    assert see("fool", "a.png", "--head", "colour", "--class", "blue", "--output", "f.png") in (0, 1)
+    assert see("class", "--head", "digit", "--class", "2", "--iterations", "3", "--output", "c.png") == 0
+    assert see("words", "a.png", "--output", "w.png") == 0
+    out = capsys.readouterr().out
+    assert "digit: 8: s.png" in out
+    assert "digit: 9: probability" in out
+    for name in "sfcw":
+        with Image.open(f"{name}.png") as image:
+            assert image.size[0] > 100
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["saliency", "a.png", "--head", "size"], "--head: expected one of colour, digit, received 'size'"),
+        (["fool", "a.png", "--class", "green"], "--class: expected a class of colour, such as 'red'"),
+        (["fool", "a.png", "--class", "2"], r"an index in 0\.\.1, received '2'"),
+        (["predict", "absent.png"], "absent.png: expected an image that decodes"),
+        (["predict", "a.png", "--top", "0"], "--top: expected a positive integer, received 0"),
+        (["class", "--class", "red", "--iterations", "0"], "--iterations: expected a positive integer"),
+        (["words", "a.png", "--decoder", "gru"], "expected the description of a decoder"),
+    ],
+)
+def test_bad_input_is_one_line(arguments: list[str], message: str) -> None:
+    with pytest.raises(InputError, match=message) as caught:
+        see(*arguments)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_project_without_a_backbone_is_told(project: Path) -> None:
+    (project / "models/backbone/backbone.json").unlink()
+    with pytest.raises(InputError, match="expected the description of a backbone"):
+        see("predict", "a.png")
+    write_json(project / "models/backbone/backbone.json", {"name": "none"})
+    with pytest.raises(InputError, match="expected small_vgg or squeezenet1_1, received 'none'"):
+        see("predict", "a.png")
