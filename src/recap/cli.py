@@ -6,9 +6,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from recap.data.commands import add_commands as add_data_commands
+import recap.data.commands
+import recap.evaluation.commands
+import recap.tracking.commands
+import recap.vision.commands
 from recap.errors import InputError
-from recap.tracking.commands import add_commands
 
 ROOT = Path()
 
@@ -34,8 +36,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     page = commands.add_parser("plots-page", help="make the page that `dvc plots show` fills, offline")
     page.set_defaults(run=_plots_page)
 
-    add_commands(commands)
-    add_data_commands(commands)
+    for part in (recap.data, recap.vision, recap.evaluation, recap.tracking):
+        part.commands.add_commands(commands)
 
     options = parser.parse_args(arguments)
     try:
