@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from recap.data.download import Files
 from recap.vision.backbone import Backbone
 from recap.vision.backbones import load_backbone
 from recap.vision.features_config import FeaturesConfig
@@ -62,7 +63,8 @@ def squeezenet_directory(shared: Path, tmp_path_factory: pytest.TempPathFactory)
     directory = tmp_path_factory.mktemp("squeezenet")
     weights = shared / "weights" / "squeezenet1_1.safetensors"
     names = shared / "weights" / "imagenet_classes.txt"
-    prepare_fetched(FeaturesConfig("squeezenet1_1", str(weights), None, str(names), 32), directory)
+    files = Files(directory / "downloads", directory / "downloads.json", offline=True)
+    prepare_fetched(FeaturesConfig("squeezenet1_1", str(weights), None, str(names), 32), directory, files)
     return directory
 
 

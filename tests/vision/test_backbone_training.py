@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from recap.data.config import ScenesConfig
+from recap.data.download import Files
 from recap.data.raw import Source, load_raw, write_source
 from recap.data.scenes import write_scenes
 from recap.errors import InputError
@@ -22,6 +23,7 @@ from recap.vision.scene_heads import HEADS
 from recap.vision.small_vgg import SmallVgg
 
 CPU = torch.device("cpu")
+FILES = Files(Path("nowhere"), Path("nowhere.json"), offline=True)
 TRAINED_HERE = FeaturesConfig("small_vgg", None, None, None, 16)
 
 
@@ -53,7 +55,13 @@ def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_what_is_written_reads_back_as_it_was_scored(raw: Path, tmp_path: Path) -> None:
     reported: list[tuple[int, dict[str, float]]] = []
     metrics = prepare_backbone(
-        raw, tmp_path, config_of(), TRAINED_HERE, CPU, lambda values, step: reported.append((step, values))
+        raw,
+        tmp_path,
+        config_of(),
+        TRAINED_HERE,
+        CPU,
+        lambda values, step: reported.append((step, values)),
+        FILES,
     )
     backbone = load_backbone(tmp_path)
     assert list(backbone.heads) == list(HEADS)
@@ -94,14 +102,16 @@ def test_crops_train_the_convolutions_and_no_crops_are_allowed(raw: Path, tmp_pa
 def test_images_without_scene_graphs_need_fetched_weights(tmp_path: Path) -> None:
     write_source(tmp_path, Source("folder", True, False, False, False, "original"))
     with pytest.raises(InputError, match="expected squeezenet1_1 for images without scene graphs"):
-        prepare_backbone(tmp_path, tmp_path / "backbone", config_of(), TRAINED_HERE, CPU, ignore)
+        prepare_backbone(tmp_path, tmp_path / "backbone", config_of(), TRAINED_HERE, CPU, ignore, FILES)
 
 
 def test_features_of_the_source_need_no_backbone(tmp_path: Path) -> None:
     write_source(tmp_path, Source("coco", False, True, True, False, "decoded"))
     (tmp_path / "backbone").mkdir()
     (tmp_path / "backbone" / "weights.safetensors").write_bytes(b"of an earlier run")
-    assert prepare_backbone(tmp_path, tmp_path / "backbone", config_of(), TRAINED_HERE, CPU, ignore) == {}
+    assert (
+        prepare_backbone(tmp_path, tmp_path / "backbone", config_of(), TRAINED_HERE, CPU, ignore, FILES) == {}
+    )
     assert [path.name for path in (tmp_path / "backbone").iterdir()] == ["backbone.json"]
 
 

@@ -89,7 +89,7 @@ def extract(
             shutil.rmtree(work)
     return {
         "feature_dim": shapes["train"][1],
-        **{f"{split}_images": float(shapes[split][0]) for split in SPLITS},
+        **{f"{split}_images": shapes[split][0] for split in SPLITS},
     }
 
 

@@ -1,32 +1,36 @@
 """Backbones whose weights come from elsewhere: fetched, verified, and kept with their class names."""
 
-import hashlib
+import pickle
 import tempfile
 from pathlib import Path
 
-import httpx
+import torch
 
+from recap.artifacts import write_safetensors
+from recap.data.download import Files, download
+from recap.data.registry import RemoteFile, find_remote, is_url, mismatch
 from recap.errors import InputError
 from recap.vision.backbones import build_backbone, load_weights, save_backbone
 from recap.vision.features_config import FeaturesConfig
 from recap.vision.squeezenet import CLASS_COUNT
 
 
-def prepare_fetched(config: FeaturesConfig, directory: Path) -> dict[str, float]:
+def prepare_fetched(config: FeaturesConfig, directory: Path, files: Files) -> dict[str, float]:
     """Verify the weights of ``config.backbone`` and write them as the backbone of the pipeline.
 
-    The order is: fetch, SHA-256 when it is given, format, names and shapes, write.
+    The order is: fetch, SHA-256 where it is known, format, names and shapes, write.
 
     Args:
         config: the group `features`; its ``backbone`` is not one that is trained here.
         directory: receives backbone.json and weights.safetensors.
+        files: keeps what comes from URLs.
 
     Returns:
         ``parameters``, how many weights there are.
 
     Raises:
-        InputError: no weights given or to be had, another SHA-256, not safetensors, weights of another
-            network, or a file of class names that does not have one line a class.
+        InputError: no weights given or to be had, another SHA-256, neither safetensors nor the weights
+            of a .pth file, weights of another network, or a file of class names without one line a class.
     """
     if config.weights is None:
         raise InputError(
@@ -34,41 +38,42 @@ def prepare_fetched(config: FeaturesConfig, directory: Path) -> dict[str, float]
         )
     description = {"name": config.backbone, "heads": {"class": _class_names(config.class_names)}}
     backbone = build_backbone(description)
+    path = _fetch(config.weights, config, files)
     with tempfile.TemporaryDirectory(prefix="recap-weights-") as folder:
-        path = _fetch(config.weights, Path(folder))
-        _check_sha256(path, config.weights, config.weights_sha256)
+        if path.suffix == ".pth":
+            path = _convert(path, Path(folder) / f"{path.stem}.safetensors")
         load_weights(backbone, path)
     save_backbone(directory, description, backbone.state_dict())
     return {"parameters": sum(weight.numel() for weight in backbone.parameters())}
 
 
-def _fetch(source: str, folder: Path) -> Path:
-    """The file at a path, or a copy of what is at a URL."""
-    if not source.startswith(("https://", "http://")):
-        path = Path(source)
-        if not path.is_file():
-            raise InputError(f"features.weights: expected a path or URL of a file, received {source!r}")
-        return path
-    path = folder / "weights.safetensors"
-    try:
-        with httpx.stream("GET", source, follow_redirects=True, timeout=30) as response:
-            response.raise_for_status()
-            with open(path, "wb") as file:
-                for block in response.iter_bytes():
-                    file.write(block)
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
-        reason = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
-        raise InputError(f"features.weights: expected a file at {source}, received: {reason}") from None
+def _fetch(source: str, config: FeaturesConfig, files: Files) -> Path:
+    """The verified file at a path, or a verified copy of what is at a URL."""
+    if is_url(source):
+        remote = find_remote(source, files.registry, config.weights_sha256)
+        return download(remote, files.directory, files.offline)
+    path = Path(source)
+    if not path.is_file():
+        raise InputError(f"features.weights: expected a path or URL of a file, received {source!r}")
+    problem = mismatch(path, RemoteFile(source, (), None, config.weights_sha256))
+    if problem:
+        raise InputError(f"features.weights: {source}: {problem}")
     return path
 
 
-def _check_sha256(path: Path, source: str, expected: str | None) -> None:
-    if expected is None:
-        return
-    with open(path, "rb") as file:
-        received = hashlib.file_digest(file, "sha256").hexdigest()
-    if received != expected.lower():
-        raise InputError(f"features.weights: {source}: expected SHA-256 {expected}, received {received}")
+def _convert(path: Path, target: Path) -> Path:
+    """Weights as torchvision publishes them (.pth) in safetensors; a pickle that holds more is refused."""
+    try:
+        weights = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
+        reason = str(error).partition("\n")[0]
+        raise InputError(f"{path}: expected nothing but weights, received: {reason}") from None
+    if not isinstance(weights, dict) or not all(
+        isinstance(value, torch.Tensor) for value in weights.values()
+    ):
+        raise InputError(f"{path}: expected tensors by name, received something else")
+    write_safetensors(target, weights)
+    return target
 
 
 def _class_names(source: str | None) -> list[str]:

@@ -8,6 +8,7 @@ import torch
 
 from recap.artifacts import write_json
 from recap.data.directories import make_empty
+from recap.data.download import Files
 from recap.data.raw import load_raw
 from recap.errors import InputError
 from recap.vision.backbone_config import BackboneConfig
@@ -21,6 +22,7 @@ def prepare_backbone(
     features_config: FeaturesConfig,
     device: torch.device,
     report: Callable[[dict[str, float], int], None],
+    files: Files,
 ) -> dict[str, Any]:
     """Write models/backbone; what was in it goes first.
 
@@ -31,6 +33,7 @@ def prepare_backbone(
         features_config: the group `features`, which names the backbone.
         device: where to train.
         report: receives training metrics, and the step.
+        files: keeps what comes from URLs.
 
     Returns:
         Metrics of the backbone; none where features come with the source.
@@ -46,7 +49,7 @@ def prepare_backbone(
     if features_config.backbone != "small_vgg":
         from recap.vision.fetched import prepare_fetched
 
-        return prepare_fetched(features_config, directory)
+        return prepare_fetched(features_config, directory, files)
     if not raw.source.scenes:
         raise InputError(
             "features.backbone: expected squeezenet1_1 for images without scene graphs, received small_vgg"
