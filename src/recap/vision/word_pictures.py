@@ -44,8 +44,9 @@ def word_maps(captioner: Captioner, x: Tensor, caption: Caption) -> NDArray[np.f
 
 def word_panels(captioner: Captioner, x: Tensor, pixels: Pixels, caption: Caption) -> Pixels:
     """An image (S, S, 3), then for each word of its caption what speaks for it; x (3, S, S) preprocessed."""
-    heats = word_maps(captioner, x, caption) if caption.tokens else []
-    panels = [pixels, *(heat_over(pixels, scale_heat(heat)) for heat in heats)]
+    panels = [pixels]
+    if caption.tokens:
+        panels += [heat_over(pixels, scale_heat(heat)) for heat in word_maps(captioner, x, caption)]
     panels = [enlarge(panel, PANEL_SIDE) for panel in panels]
     labels = ["image", *caption.words]
     return stack(
