@@ -4,7 +4,7 @@ import csv
 import io
 import subprocess
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,7 +42,11 @@ LARGEST_ARTIFACT = 8 * 2**20  # bytes; weights and data stay in DVC, whose MD5 t
 MOST_ARTIFACTS = 100
 
 
-def complete_all(store: Store, root: Path) -> list[str]:
+Pending = Collection[tuple[str, str]]
+"""DVC experiments and stages whose journals are still on their way."""
+
+
+def complete_all(store: Store, root: Path, pending: Pending) -> list[str]:
     """Complete the pipeline of the working tree and those of DVC's experiments.
 
     Returns:
@@ -59,7 +63,7 @@ def complete_all(store: Store, root: Path) -> list[str]:
         # An experiment that ran here, or was applied, has a run already: any name will do.
         known = store.parents(workspace.fingerprint)
         tags = {COMMIT_TAG: commit, DIRTY_TAG: dirty}
-        added += complete(store, workspace, known[0] if known else None, "", tags)
+        added += complete(store, workspace, known[0] if known else None, "", tags, pending)
     blobs: dict[str, bytes] = {}
     for name, revision in experiments(root):
         done = store.search(equals(REVISION_TAG, revision), equals(COMPLETE_TAG, "true"))
@@ -71,7 +75,7 @@ def complete_all(store: Store, root: Path) -> list[str]:
             continue
         known = store.parents(pipeline.fingerprint, name)
         tags = {COMMIT_TAG: _baseline(root, revision), DIRTY_TAG: "true", REVISION_TAG: revision}
-        added += complete(store, pipeline, known[0] if known else None, name, tags)
+        added += complete(store, pipeline, known[0] if known else None, name, tags, pending)
     return added
 
 
@@ -94,7 +98,12 @@ def _baseline(root: Path, revision: str) -> str:
 
 
 def complete(
-    store: Store, pipeline: Pipeline, parent: "Run | None", experiment: str, tags: Mapping[str, str]
+    store: Store,
+    pipeline: Pipeline,
+    parent: "Run | None",
+    experiment: str,
+    tags: Mapping[str, str],
+    pending: Pending,
 ) -> list[str]:
     """Give a pipeline's run a child for each stage that dvc.lock holds and the run lacks.
 
@@ -102,6 +111,7 @@ def complete(
         parent: the pipeline's run; None makes one when dvc.lock holds every stage.
         experiment: DVC's name of the experiment, empty for none.
         tags: of the pipeline's run.
+        pending: what is left out, because the run that made it is still on its way.
     """
     fresh = [stage for stage in pipeline.stages.values() if pipeline.is_fresh(stage)]
     if not fresh or (parent is None and len(fresh) < len(pipeline.stages)):
@@ -112,12 +122,16 @@ def complete(
         if REVISION_TAG in tags:
             store.client.set_tag(run, REVISION_TAG, tags[REVISION_TAG])
     else:
-        run = store.create_parent(pipeline.fingerprint, experiment, titles, flatten(pipeline.params), tags)
+        params = flatten(pipeline.params)
+        run = store.create_parent(pipeline.fingerprint, experiment, titles, params, tags, milliseconds())
     latest: dict[str, Run] = {}
     for child in store.children(run):
         latest.setdefault(child.data.tags.get(STAGE_TAG, ""), child)
     added = []
+    name = parent.data.tags.get(EXPERIMENT_NAME_TAG, "") if parent is not None else experiment
     for stage in fresh:
+        if (name, stage.title) in pending:
+            continue
         last = latest.get(stage.title)
         if last is None or last.info.status not in ("FINISHED", "RUNNING"):
             _add_reused(store, pipeline, stage, run, experiment)

@@ -169,6 +169,7 @@ class Delivery:
             description.stages,
             flatten(description.all_params),
             {COMMIT_TAG: start.commit, DIRTY_TAG: start.dirty},
+            start.moment,
         )
 
     def _find_run(self) -> str:

@@ -16,7 +16,7 @@ import psutil
 
 from recap.tracking.complete import complete_all, settle
 from recap.tracking.delivery import Delivery
-from recap.tracking.journal import QueueLock, journals, milliseconds
+from recap.tracking.journal import Journal, QueueLock, journals, milliseconds
 from recap.tracking.machine import Load, is_running
 from recap.tracking.place import answer, queue_folder, repository_root, requests, write_trouble
 from recap.tracking.store import (
@@ -76,7 +76,7 @@ class Mirror:
         waiting = 0
         self.store  # noqa: B018  a store that is down shows before there is anything to deliver
         for journal in journals(self.queue):
-            self._callers[journal.start.parent_process] = time.time()
+            self._note_callers(journal)
             delivery = Delivery(self.store, journal, Cache(self._root))
             if not delivery.advance():
                 waiting += 1
@@ -90,7 +90,8 @@ class Mirror:
             Exception: whatever the store raises.
         """
         reap(self.store)
-        added = complete_all(self.store, self._root)
+        pending = {(journal.start.experiment, journal.start.stage) for journal in journals(self.queue)}
+        added = complete_all(self.store, self._root, pending)
         for parent in self.store.search("attributes.status = 'RUNNING'"):
             if STAGES_TAG in parent.data.tags:
                 settle(self.store, parent.info.run_id)
@@ -110,7 +111,7 @@ class Mirror:
             try:
                 with self._watched():
                     still_running = self.deliver()
-                if still_running or self._is_pipeline_alive():
+                if still_running or journals(self.queue) or self._is_pipeline_alive():
                     last_sign = time.monotonic()
                 is_over = time.monotonic() - last_sign > LINGER_SECONDS
                 with self._watched():
@@ -157,6 +158,18 @@ class Mirror:
                 delivery.log_load(load.measure(), int(age), milliseconds())
         except psutil.Error:
             return  # it just ended, or runs on another machine
+
+    def _note_callers(self, journal: Journal) -> None:
+        """Remember DVC's process, which lives between stages; the stage's parent may be a shell."""
+        self._callers[journal.start.parent_process] = time.time()
+        try:
+            ancestors = psutil.Process(journal.start.process).parents()
+            callers = [
+                process.pid for process in ancestors if any("dvc" in part for part in process.cmdline())
+            ]
+        except psutil.Error:
+            return  # the stage is over already
+        self._callers |= dict.fromkeys(callers, time.time())
 
     def _is_pipeline_alive(self) -> bool:
         return any(process > 1 and is_running(process, seen) for process, seen in self._callers.items())

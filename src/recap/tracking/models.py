@@ -148,7 +148,9 @@ def _signature(has_images: bool) -> "ModelSignature":
     from mlflow.models import ModelSignature
     from mlflow.types.schema import Array, ColSpec, DataType, ParamSchema, ParamSpec, Schema, TensorSpec
 
-    columns: list[ColSpec | TensorSpec] = [ColSpec(Array(DataType.double), "features", required=not has_images)]
+    columns: list[ColSpec | TensorSpec] = [
+        ColSpec(Array(DataType.double), "features", required=not has_images)
+    ]
     if has_images:
         columns.append(ColSpec(DataType.string, "image", required=False))
     return ModelSignature(

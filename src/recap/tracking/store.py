@@ -112,8 +112,9 @@ class Store:
         stages: Sequence[str],
         params: Mapping[str, Any],
         tags: Mapping[str, str],
+        moment: int,
     ) -> str:
-        """Make the run of a pipeline; returns its id."""
+        """Make the run of a pipeline that started then; returns its id."""
         labels = {
             FINGERPRINT_TAG: fingerprint,
             EXPERIMENT_NAME_TAG: experiment,
@@ -123,7 +124,7 @@ class Store:
             **tags,
         }
         name = experiment or f"pipeline {fingerprint[:8]}"
-        run = self.client.create_run(self.experiment, tags=labels, run_name=name)
+        run = self.client.create_run(self.experiment, start_time=moment, tags=labels, run_name=name)
         self.log_params(run.info.run_id, params)
         return str(run.info.run_id)
 

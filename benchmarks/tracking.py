@@ -1,0 +1,136 @@
+"""What tracking costs: a stage's start and steps with and without it, the mirror's work, served throughput.
+
+Baselines are measured in the same run: `RECAP_TRACKING=off` for stages, one row a request for serving.
+With the folder of a checkout that has run (``python benchmarks/tracking.py --serve CHECKOUT``), its champion
+is served and asked with batches of 1, 32 and 512 rows.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Mapping
+from pathlib import Path
+
+REPETITIONS = 7
+STEPS = 1_000
+PORT = 5932
+STAGE = """
+import sys
+from time import process_time as clock  # a busy machine does not disturb it
+begin = clock()
+from recap.tracking.stage import execute, start
+def main():
+    with start("bench") as run:
+        opened = clock()
+        for step in range(int(sys.argv[1])):
+            run.log_metrics({"loss": 1.0, "rate": 2.0}, step)
+        logged = clock()
+    print(opened - begin, logged - opened, clock() - logged)
+execute(main)
+"""
+
+
+def run_stage(folder: Path, steps: int, **changes: str) -> list[float]:
+    """CPU seconds of a stage: to open the run, to log, to close."""
+    environment = os.environ | {"DVC_ROOT": str(folder)} | changes
+    command = [sys.executable, "-c", STAGE, str(steps)]
+    result = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=True)
+    return [float(part) for part in result.stdout.split()]
+
+
+def measure_stages() -> None:
+    """A stage's start, steps and end, tracked and not, in turns."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        times: dict[str, list[list[float]]] = {"off": [], "on": []}
+        for _ in range(REPETITIONS):
+            for mode in times:
+                times[mode].append(run_stage(folder, STEPS, RECAP_TRACKING=mode))
+        off, on = ([statistics.median(column) for column in zip(*times[mode], strict=True)] for mode in times)
+        print(f"start and end of a stage: {on[0] + on[2]:.3f} CPU s tracked, {off[0] + off[2]:.3f} without")
+        print(f"a logged step: {on[1] / STEPS * 1e6:.1f} CPU us tracked, {off[1] / STEPS * 1e6:.1f} without")
+        sync = [sys.executable, "-m", "recap.cli", "sync"]
+        subprocess.run(sync, cwd=folder, env=os.environ | {"DVC_ROOT": name}, check=True)
+
+
+def measure_mlflow() -> None:
+    """What a stage would pay if it imported MLflow and connected by itself."""
+    script = """
+from time import process_time
+from mlflow.tracking import MlflowClient
+MlflowClient({!r}).search_experiments()
+print(process_time())
+"""
+    with tempfile.TemporaryDirectory() as name:
+        command = [sys.executable, "-c", script.format(f"sqlite:///{name}/mlflow.db")]
+        results = [subprocess.run(command, check=True, capture_output=True, text=True) for _ in range(2)]
+    first, later = (float(result.stdout) for result in results)
+    print(f"baseline, MLflow in the stage's own process: {first:.2f} CPU s at first, {later:.2f} after")
+
+
+def ask(rows: list[Mapping[str, object]]) -> int:
+    """Send rows to the server; returns how many captions come back."""
+    body = json.dumps({"dataframe_records": rows}).encode()
+    address = f"http://127.0.0.1:{PORT}/invocations"
+    request = urllib.request.Request(address, body, {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request, timeout=300) as reply:
+        return len(json.load(reply)["predictions"])
+
+
+def measure_serving(checkout: Path, decoder: str) -> None:
+    """Captions a second of a served champion, by rows a request."""
+    from recap.data.features import open_features
+
+    features = open_features(checkout / "data" / "features" / "val.h5")
+    rows: list[Mapping[str, object]] = [
+        {"features": [float(value) for value in features[row % len(features)]]} for row in range(512)
+    ]
+    command = [sys.executable, "-m", "recap.cli", "serve", decoder, "--port", str(PORT)]
+    with subprocess.Popen(
+        command, cwd=checkout, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as server:
+        try:
+            until = time.monotonic() + 300
+            while True:
+                try:
+                    ask(rows[:1])
+                    break
+                except OSError:
+                    if time.monotonic() > until or server.poll() is not None:
+                        raise
+                    time.sleep(0.5)
+            rates = {}
+            for size in (1, 32, 512):
+                requests = max(3, 64 // size)
+                begin = time.perf_counter()
+                for _ in range(requests):
+                    assert ask(rows[:size]) == size
+                rates[size] = requests * size / (time.perf_counter() - begin)
+                ratio = rates[size] / rates[1]
+                print(
+                    f"{decoder}, {size} rows a request: {rates[size]:.0f} captions/s, {ratio:.1f} times one"
+                )
+        finally:
+            server.terminate()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="What tracking costs.")
+    parser.add_argument("--serve", type=Path, metavar="CHECKOUT")
+    parser.add_argument("--decoder", default="lstm")
+    options = parser.parse_args()
+    if options.serve:
+        measure_serving(options.serve.resolve(), options.decoder)
+    else:
+        measure_stages()
+        measure_mlflow()
+
+
+if __name__ == "__main__":
+    main()
