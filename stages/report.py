@@ -17,6 +17,7 @@ FOLDERS = Folders(
     backbone_report=Path("reports/backbone"),
     decoders=Path("reports/decoders"),
     vision=Path("reports/vision"),
+    sanity=Path("reports/sanity"),
 )
 IMAGES = Path(".recap/images")
 PAGE, PLOTS = Path("reports/index.html"), Path("reports/plots")

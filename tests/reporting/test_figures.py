@@ -19,6 +19,7 @@ from recap.reporting.figures import (
     axis,
     histogram,
     line_chart,
+    log_axis,
     whole_axis,
 )
 
@@ -78,3 +79,10 @@ def test_names_are_escaped() -> None:
     svg = ElementTree.fromstring(chart)
     assert svg.attrib["aria-label"] == 'x" onload="y'
     assert "onload" not in svg.attrib
+
+
+def test_a_log_axis_covers_the_values_and_places_powers_evenly() -> None:
+    axis = log_axis([70.0, 0.054, 0.0, math.nan], "Loss")
+    assert axis.ticks == pytest.approx([0.01, 0.1, 1, 10, 100])
+    assert [axis.share(tick) for tick in axis.ticks] == pytest.approx([0, 0.25, 0.5, 0.75, 1])
+    assert log_axis([1.0], "Loss").ticks == [1, 10]

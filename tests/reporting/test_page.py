@@ -127,13 +127,13 @@ def test_without_images_there_are_numbers_and_links(outputs) -> None:
 def test_truth_is_shown_for_scenes_only(outputs) -> None:
     assert "✗ false" in Page(render(outputs())).text
     text = Page(render(outputs(source="folder"))).text
-    assert "✗" not in text
-    assert "✓" not in text
+    assert "✗ false" not in text
+    assert "✓ true" not in text
 
 
 def test_every_image_has_a_text_in_its_place(outputs) -> None:
     page = Page(render(outputs()))
-    assert len(page.all("img")) == 6 + 5 + 6 + 2 + 2 + 1
+    assert len(page.all("img")) == 6 + 5 + 6 + 2 + 2 + 1 + 2
     assert all(own["alt"] for own in page.all("img"))
     assert all(own["aria-label"] for own in page.all("svg"))
     assert len(page.all("caption")) == len(page.all("table"))
@@ -157,6 +157,51 @@ def test_features_that_pass_through_have_no_spectrum(outputs) -> None:
     folders = outputs()
     (folders.reduced / "spectrum.csv").write_text("component,explained_variance_ratio,cumulative\n")
     assert "features" not in {own["id"] for own in Page(render(folders)).all("section")}
+
+
+def test_the_sanity_checks_are_told_as_they_came_out(outputs) -> None:
+    folders = outputs()
+    text = Page(render(folders)).text
+    assert "1 of 2 pass" in text
+    assert "rnn_step 2.0e-07 1e-08 ✗ failed" in text
+    assert "RNN 0.024 0.1 a caption 100.0 % ✓ passed" in text
+    sanity = text[text.index("Two questions") : text.index("Training images whose caption")]
+    assert "a red seven" in sanity
+    assert "one large green digit" not in sanity, "one decoder does not give it back"
+    (folders.sanity / "metrics.json").unlink()
+    assert "sanity" not in {own["id"] for own in Page(render(folders)).all("section")}
+
+
+@pytest.mark.parametrize(
+    ("floor", "words"),
+    [
+        (0.5, "2.5 times the best constant caption (0.50)"),
+        (1.26, "about as much as the best constant caption (1.26)"),
+        (2.5, "less than the best constant caption (2.50)"),
+    ],
+)
+def test_a_score_is_not_praised_beside_a_better_floor(outputs, floor, words) -> None:
+    folders = outputs(decoders=["rnn"])
+    path = folders.decoders / "rnn" / "metrics.json"
+    metrics = json.loads(path.read_bytes())
+    metrics["seen"]["constant_cider_d"] = floor
+    write_json(path, metrics)
+    assert words in Page(render(folders, ["rnn"])).text
+
+
+def test_pictures_of_one_image_stand_together_and_most_unfold(outputs) -> None:
+    folders = outputs()
+    write_png(folders.vision / "words.png", np.full((200, 1000, 3), 90, np.uint8))
+    entries = [
+        {"kind": "word_saliency", "file": "words.png", "label": f"{decoder} on {image}", "image": image}
+        for decoder in ALL
+        for image in ("0.png", "1.png")
+    ]
+    write_json(folders.vision / "index.json", entries)
+    page = Page(render(folders))
+    labels = [str(own["alt"]) for own in page.all("img") if " on " in str(own["alt"])]
+    assert labels == [f"{decoder} on {image}" for image in ("0.png", "1.png") for decoder in ALL]
+    assert "3 more" in page.text
 
 
 def test_settings_are_listed_without_folders_of_the_machine(outputs) -> None:

@@ -49,6 +49,18 @@ class Axis:
     ticks: Sequence[float]
     label: str
 
+    def share(self, value: float) -> float:
+        """How far along the axis a value is: 0 at its low end, 1 at its high end."""
+        return (value - self.low) / (self.high - self.low)
+
+
+class LogAxis(Axis):
+    """An axis of powers of ten; its range and ticks are positive."""
+
+    def share(self, value: float) -> float:
+        """How far along the axis a positive value is."""
+        return math.log(value / self.low) / math.log(self.high / self.low)
+
 
 def axis(values: Sequence[float], label: str, *, from_zero: bool) -> Axis:
     """An axis with round ticks that covers the finite ones of ``values``."""
@@ -68,6 +80,15 @@ def whole_axis(low: int, high: int, label: str) -> Axis:
     """An axis of whole numbers from ``low`` to ``high`` exactly."""
     step = max(1, math.ceil(_round_step((high - low) / 6)))
     return Axis(low, max(high, low + 1), range(low, high + 1, step), label)
+
+
+def log_axis(values: Sequence[float], label: str) -> LogAxis:
+    """An axis of whole powers of ten that covers the finite positive ones of ``values``."""
+    covered = [value for value in values if math.isfinite(value) and value > 0] or [1.0]
+    first = math.floor(math.log10(min(covered)))
+    last = max(math.ceil(math.log10(max(covered))), first + 1)
+    ticks = [10.0**power for power in range(first, last + 1)]
+    return LogAxis(ticks[0], ticks[-1], ticks, label)
 
 
 def line_chart(
@@ -166,11 +187,11 @@ def _frame(shapes: Sequence[Markup], description: str, size: Size) -> Markup:
 
 
 def _across(x: float, x_axis: Axis, size: Size) -> float:
-    return LEFT + (size.width - LEFT - RIGHT) * (x - x_axis.low) / (x_axis.high - x_axis.low)
+    return LEFT + (size.width - LEFT - RIGHT) * x_axis.share(x)
 
 
 def _up(y: float, y_axis: Axis, size: Size) -> float:
-    return size.height - BOTTOM - (size.height - TOP - BOTTOM) * (y - y_axis.low) / (y_axis.high - y_axis.low)
+    return size.height - BOTTOM - (size.height - TOP - BOTTOM) * y_axis.share(y)
 
 
 def _round_step(step: float) -> float:

@@ -26,6 +26,7 @@ class Folders:
     backbone_report: Path
     decoders: Path
     vision: Path
+    sanity: Path
 
 
 @dataclass(frozen=True)
@@ -63,11 +64,29 @@ class Split:
 
 
 @dataclass(frozen=True)
+class Sanity:
+    """What the stage `sanity` found.
+
+    Attributes:
+        gradients: a row a gradient: "function", "gradient", "error", "threshold", "passed".
+        curves: steps and losses of each decoder.
+        captions: a row a decoder and training image: "decoder", "image", "caption", "generated".
+        metrics: of each decoder "final_loss", "bar", "passed", "word_for_word".
+    """
+
+    gradients: list[dict[str, Any]]
+    curves: dict[str, tuple[list[float], list[float]]]
+    captions: list[dict[str, str]]
+    metrics: dict[str, Any]
+
+
+@dataclass(frozen=True)
 class Inputs:
     """Everything that the page tells.
 
     Attributes:
         backbone_losses: steps and losses by phase of its training; empty when it was not trained here.
+        sanity: None when the stage `sanity` did not run.
         pictures: entries of the index.json of `visualize`.
         params: all settings, by group.
         fetched: by URL, the image file or why there is none; for a source that has URLs only.
@@ -80,6 +99,7 @@ class Inputs:
     backbone_metrics: dict[str, Any]
     spectrum: Table
     decoders: list[Decoder]
+    sanity: Sanity | None
     pictures: list[dict[str, Any]]
     vision: Path
     params: dict[str, Any]
@@ -121,10 +141,11 @@ def load_inputs(folders: Folders, decoders: Sequence[str], params: dict[str, Any
         raw=raw,
         splits=splits,
         captions=load_captions(folders.captions),
-        backbone_losses=_backbone_losses(folders.models / "backbone" / "history.csv"),
+        backbone_losses=_losses(folders.models / "backbone" / "history.csv", "phase"),
         backbone_metrics=read_json(folders.backbone_report / "metrics.json"),
         spectrum=read_table(folders.reduced / "spectrum.csv"),
         decoders=[_decoder(folders, name, ids) for name in decoders],
+        sanity=_sanity(folders.sanity),
         pictures=read_json(folders.vision / "index.json"),
         vision=folders.vision,
         params=params,
@@ -140,17 +161,30 @@ def _split(raw: RawData, split: str) -> Split:
     return Split(content["images"], list(references.values()))
 
 
-def _backbone_losses(path: Path) -> dict[str, tuple[list[float], list[float]]]:
+def _losses(path: Path, by: str) -> dict[str, tuple[list[float], list[float]]]:
+    """Steps and losses of a CSV file by the value of a column; none when it is absent."""
     if not path.exists():
         return {}
     header, rows = _read_rows(path)
-    phase, step, loss = (header.index(name) for name in ("phase", "step", "loss"))
+    group, step, loss = (header.index(name) for name in (by, "step", "loss"))
     losses: dict[str, tuple[list[float], list[float]]] = {}
     for row in rows:
-        steps, values = losses.setdefault(row[phase], ([], []))
+        steps, values = losses.setdefault(row[group], ([], []))
         steps.append(float(row[step]))
         values.append(float(row[loss]))
     return losses
+
+
+def _sanity(folder: Path) -> Sanity | None:
+    if not (folder / "metrics.json").exists():
+        return None
+    header, rows = _read_rows(folder / "captions.csv")
+    return Sanity(
+        gradients=read_json(folder / "gradients.json"),
+        curves=_losses(folder / "curves.csv", "decoder"),
+        captions=[dict(zip(header, row, strict=True)) for row in rows],
+        metrics=read_json(folder / "metrics.json"),
+    )
 
 
 def _decoder(folders: Folders, name: str, ids: Sequence[Any]) -> Decoder:

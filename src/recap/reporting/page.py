@@ -19,6 +19,7 @@ from recap.reporting.sections import (
     gallery,
     headline,
     reproduce,
+    sanity,
     scores,
     training,
     vision,
@@ -37,6 +38,7 @@ SECTIONS: tuple[tuple[str, str, Build], ...] = (
     ("scores", "Scores", scores.build),
     ("gallery", "Gallery", gallery.build),
     ("vision", "What the networks see", vision.build),
+    ("sanity", "Sanity", sanity.build),
     ("reproduce", "Reproduce", reproduce.build),
 )
 """Key (anchor; its template is section_KEY.html.jinja), title, and what makes its content or None."""

@@ -59,11 +59,21 @@ def _comparison(metrics: dict[str, Any]) -> dict[str, str | None]:
     score, floor, people = (metrics.get(key) for key in ("cider_d", "constant_cider_d", "human_cider_d"))
     return {
         "score": number(score, "decimal"),
-        "times": f"{score / floor:.1f}" if score and floor else None,
-        "floor": number(floor, "decimal") if floor is not None else None,
+        "against": _against(score, floor),
         "people": number(people, "decimal") if people is not None else None,
         "truth": number(metrics["truth"], "percent") if "truth" in metrics else None,
     }
+
+
+def _against(score: float | None, floor: float | None) -> str | None:
+    """A score beside the best constant caption's, None where there is none; "1.0 times" would hide a loss."""
+    if score is None or not floor:
+        return None
+    written = f"the best constant caption ({number(floor, 'decimal')})"
+    times = f"{score / floor:.1f}"
+    if times == "1.0":
+        return f"about as much as {written}"
+    return f"{times} times {written}" if score > floor else f"less than {written}"
 
 
 def _score_tiles(inputs: Inputs) -> list[tuple[str, str, str]]:

@@ -16,7 +16,7 @@ KINDS = {
     ),
     "methods": ("Methods compared", "The same question asked in different ways: do they agree?"),
     "randomization": (
-        "Sanity check",
+        "Shuffled weights",
         "A map that says something falls apart when the weights that it explains do (Adebayo et al. 2018).",
     ),
     "fooling": ("Fooling images", "A small change, found by gradient ascent, turns one class into another."),
@@ -32,20 +32,30 @@ KINDS = {
 
 WIDE = 820
 """Pictures wider than this, in pixels, have a row for themselves."""
+SHOWN_WIDE, SHOWN = 3, 4
+"""How many pictures of a kind are open, wide ones and others; the rest unfolds."""
 
 
 def build(inputs: Inputs, selection: Selection, config: ReportConfig) -> dict[str, Any] | None:
-    """A group a kind, in the order of index.json; None when there is nothing to show or say."""
+    """A group a kind, in the order of index.json, pictures of one image side by side; None without any."""
     groups: dict[str, list[dict[str, Any]]] = {}
     for entry in inputs.pictures:
         picture = inline_picture(inputs.vision / entry["file"]) if entry["file"] else None
         groups.setdefault(entry["kind"], []).append(
-            {"label": entry["label"], "picture": picture, "wide": bool(picture and picture.width > WIDE)}
+            {
+                "label": entry["label"],
+                "image": entry["image"],
+                "picture": picture,
+                "wide": bool(picture and picture.width > WIDE),
+            }
         )
     if not groups:
         return None
     shown = []
     for kind, entries in groups.items():
         title, text = KINDS.get(kind, (kind.replace("_", " ").capitalize(), ""))
-        shown.append({"title": title, "text": text, "entries": entries})
+        images = list(dict.fromkeys(entry["image"] for entry in entries))
+        entries.sort(key=lambda entry: images.index(entry["image"]))
+        count = SHOWN_WIDE if entries[0]["wide"] else SHOWN
+        shown.append({"title": title, "text": text, "open": entries[:count], "folded": entries[count:]})
     return {"groups": shown}
