@@ -164,7 +164,7 @@ def test_the_sanity_checks_are_told_as_they_came_out(outputs) -> None:
     text = Page(render(folders)).text
     assert "1 of 2 pass" in text
     assert "rnn_step 2.0e-07 1e-08 ✗ failed" in text
-    assert "RNN 0.024 0.1 a caption 100.0 % ✓ passed" in text
+    assert "RNN 0.0244 0.1 a caption 100.0 % ✓ passed" in text
     sanity = text[text.index("Two questions") : text.index("Training images whose caption")]
     assert "a red seven" in sanity
     assert "one large green digit" not in sanity, "one decoder does not give it back"

@@ -57,7 +57,7 @@ def _row(sanity: Sanity, decoder: str) -> dict[str, Any]:
     return {
         "name": name(decoder),
         "css": decoder,
-        "loss": number(metrics["final_loss"], "score"),
+        "loss": f"{metrics['final_loss']:.3g}",
         "bar": f"{metrics['bar']:g} a {LOSS_OF.get(decoder, 'caption')}",
         "passed": bool(metrics["passed"]),
         "word_for_word": number(metrics["word_for_word"], "percent"),
