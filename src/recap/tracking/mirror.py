@@ -103,8 +103,12 @@ class Mirror:
             self.trouble = trouble
             write_trouble(self.queue, trouble)
 
-    def run(self) -> None:
-        """Deliver until the pipeline is over and all is said, or the store is out of reach then."""
+    def run(self) -> bool:
+        """Deliver until the pipeline is over and all is said, or the store is out of reach then.
+
+        Returns:
+            Whether the store took everything.
+        """
         pause, last_sign = POLL_SECONDS, time.monotonic()
         while self.queue.is_dir():
             asked = requests(self.queue)
@@ -127,10 +131,11 @@ class Mirror:
             for request in asked:
                 answer(request, added, trouble)
             if is_over and not requests(self.queue):
-                return
+                return not trouble
             until = time.monotonic() + pause
             while time.monotonic() < until and not requests(self.queue):
                 time.sleep(0.1)
+        return False
 
     @contextmanager
     def _watched(self) -> Iterator[None]:
@@ -215,11 +220,10 @@ def main() -> None:
     while lock.acquire():
         try:
             remove_drafts(queue)
-            mirror = Mirror(os.environ)
-            mirror.run()
+            is_whole = Mirror(os.environ).run()
         finally:
             lock.release()
-        if not requests(queue) and (mirror.trouble or not journals(queue)):
+        if not requests(queue) and (not is_whole or not journals(queue)):
             return  # else somebody came just before the lock was free and counts on this process
 
 
