@@ -42,7 +42,7 @@ def main() -> None:
 
     def forward_and_backward() -> None:
         model.zero_grad()
-        functional.cross_entropy(model(x), y).backward()  # type: ignore[no-untyped-call]
+        functional.cross_entropy(model(x), y).backward()
 
     def saliency() -> None:
         compute_saliency_maps(x, y, model)
