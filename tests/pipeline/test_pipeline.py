@@ -118,8 +118,8 @@ def test_every_stage_is_in_mlflow(checkout: Path) -> None:
     assert {run.info.status for run in runs} == {"FINISHED"}
     (parent,) = [run for run in runs if "mlflow.parentRunId" not in run.data.tags]
     assert {f"{decoder}.seen.cider_d" for decoder in decoders} <= set(parent.data.metrics)
-    for run in children.values():
-        assert run.data.metrics
+    for stage, run in children.items():
+        assert run.data.metrics or stage == "report"
         assert run.data.params
 
 

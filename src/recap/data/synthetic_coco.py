@@ -103,7 +103,7 @@ def _write_texts(archive: zipfile.ZipFile, images: dict[str, int], exact: bool) 
         lines = []
         for row in rows:
             length = size // images[split] + (row < longer) - 1
-            lines.append(f"http://farm{row % 9 + 1}.staticflickr.com/{row:0{length - 38}}_z.jpg\n")
+            lines.append(f"http://farm{row % 9 + 1}.staticflickr.com/{row:0{length - 36}}_z.jpg\n")
         archive.writestr(_member(f"{split}2014_urls.txt"), "".join(lines))
     words = _words(WORDS - len(SPECIAL_WORDS))
     if exact:

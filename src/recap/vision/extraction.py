@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from recap.data.directories import make_empty
 from recap.data.features import open_features, write_feature_blocks
 from recap.data.raw import SPLITS, RawData, load_raw
 from recap.errors import InputError
@@ -47,6 +48,8 @@ def extract(
 ) -> dict[str, float]:
     """Write {train,val}.h5, features (N, D) float32 in row order; features of the source pass through.
 
+    What was in the folder of the features goes first, also what a killed run left there.
+
     Args:
         folders: where to read and write.
         config: the group `features`.
@@ -60,6 +63,8 @@ def extract(
         InputError: an image does not decode (named), or features and captions have different rows.
     """
     raw = load_raw(folders.raw)
+    if worker.rank == 0:
+        make_empty(folders.features)
     if raw.source.features:
         shapes = {split: _check_rows(raw, split) for split in SPLITS}
         if worker.rank == 0:
