@@ -206,7 +206,7 @@ def test_a_run_killed_at_any_moment_gives_the_same_bytes(
     name: str, task: Path, tmp_path: Path, group: dict
 ) -> None:
     group["batch_size"], group["patience"] = 4, 100
-    group[name]["epochs"] = 20
+    group[name]["epochs"] = 10
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     begin = time.monotonic()
     subprocess.run(command(name, task, whole, group, threads=2), check=True, capture_output=True)
