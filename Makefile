@@ -37,7 +37,7 @@ repro: $(READY) ## run the pipeline: data, features, decoders, captions, report
 	@echo "report: reports/index.html   runs: make ui"
 
 test: $(READY) ## run the tests
-	$(BIN)/python -m pytest -n 2
+	OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -n 2 # two workers must not spin on each other's cores
 
 lint: $(READY) ## check style and types
 	$(BIN)/ruff check .

@@ -21,7 +21,7 @@ SMALL = {
     "sanity": {"captions": 4},
     "visualize": {"images": 2, "heads": ["first_digit"], "fooled_images": 2, "worded_images": 2},
 }
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
 
 def git(folder: Path, *arguments: str) -> None:
