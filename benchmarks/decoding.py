@@ -1,8 +1,8 @@
 """Speed of decoding, as ratios in one run: fast decoders against the course's `sample`, beams against greedy.
 
 The course's models (features 512 wide, 1,004 words) learn the real captions of the mini archive in ../shared
-for a few epochs, so that captions have real lengths; the fast decoders take over their weights. Both take
-turns, printed are medians. "Same steps" forbids <END> in both, so that all captions have 30 words.
+for a few epochs, so that captions have real lengths; both sides have the same weights. Both take turns;
+printed are medians. "Same steps" forbids <END> in both, so that all captions have 30 words.
 
     python benchmarks/decoding.py [--rounds 3] [--epochs 3] [--decoders rnn lstm transformer]
 
@@ -23,23 +23,26 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from recap.data.batches import CaptionedFeatures
 from recap.data.vocabulary import END, START
 from recap.decoders import from_reference
-from recap.decoders.build import NAMES
+from recap.decoders.build import NAMES, build_decoder
 from recap.decoders.decoder import Decoder
 from recap.generation.beam import beam
 from recap.generation.caption import Constraints
 from recap.generation.greedy import greedy
 from recap.reference.coco_utils import load_coco_data
-from recap.reference.solver import CaptioningSolverPytorch, CaptioningSolverTransformer
 from recap.reference.torch_rnn import CaptioningRNN
 from recap.reference.transformer import CaptioningTransformer
 from recap.runtime import RuntimeConfig, configure
+from recap.training.loop import Recipe, Task, fit
+from recap.training.optimizer import make_optimizer
+from recap.training.state import TrainingState
 
 THREADS = 2
 ARCHIVE = Path(__file__).resolve().parents[2] / "shared" / "real" / "coco_captioning_mini.zip"
 IMAGES, LOOPED_IMAGES = 256, 8
-FEATURE_DIM, WORDVEC_DIM, HIDDEN_DIM, HEADS, LAYERS = 512, 256, 512, 2, 2
+FEATURE_DIM, WORDVEC_DIM, HIDDEN_DIM, HEADS, LAYERS, FEEDFORWARD_DIM = 512, 256, 512, 2, 2, 2048
 LENGTH, WIDTH = 30, 5
 FREE = Constraints(max_length=LENGTH, banned=())
 IMPOSSIBLE = -1e9
@@ -64,8 +67,8 @@ def main() -> None:
     print(f"{THREADS} threads, {len(features)} images at once, at most {LENGTH} words")
     missed = False
     for name in options.decoders:
-        model = learn(name, data, options.epochs)
-        decoder = fast(name, model)
+        decoder = learn(name, data, options.epochs)
+        model = reference_of(name, decoder, data["word_to_idx"])
         with torch.inference_mode():
             missed |= compare(name, model, decoder, features, options.rounds)
     if missed:
@@ -158,29 +161,64 @@ def read_archive() -> dict[str, Any]:
         return load_coco_data(Path(folder))
 
 
-def learn(name: str, data: dict[str, Any], epochs: int) -> Any:
-    """A model of the course after some epochs."""
-    numbers: dict[str, int] = data["word_to_idx"]
-    arrays = {key: data[key] for key in ("train_captions", "train_image_idxs", "train_features")}
-    settings: dict[str, Any] = {"num_epochs": epochs, "batch_size": 128, "verbose": False}
-    torch.manual_seed(0)
-    np.random.seed(0)  # noqa: NPY002, the generator that the solvers draw from
+def learn(name: str, data: dict[str, Any], epochs: int) -> Decoder:
+    """A fast decoder of the course's sizes after some epochs."""
+    sizes: dict[str, Any] = {
+        "name": name,
+        "feature_dim": FEATURE_DIM,
+        "wordvec_dim": WORDVEC_DIM,
+        "dropout": 0.0,
+    }
+    sizes["vocabulary_size"] = len(data["word_to_idx"])
+    if name == "transformer":
+        sizes |= {"heads": HEADS, "layers": LAYERS, "feedforward_dim": FEEDFORWARD_DIM, "memory_tokens": 1}
+    else:
+        sizes["hidden_dim"] = HIDDEN_DIM
+    decoder = build_decoder(sizes, torch.Generator().manual_seed(0))
+    features = np.asarray(data["train_features"], dtype=np.float32)
+    captions = CaptionedFeatures(data["train_captions"], data["train_image_idxs"], features)
+    few = CaptionedFeatures(captions.captions[:1], captions.image_rows[:1], features)
+    recipe = Recipe(128, epochs, 1e-3, warmup_steps=20, gradient_clip=1.0, patience=epochs, seed=0)
+    state = TrainingState(decoder, make_optimizer(decoder, weight_decay=0.0))
+    fit(Task(name, captions, few, recipe), state, lambda metrics, step: None, lambda state: None)
+    return decoder.eval()
+
+
+def reference_of(name: str, decoder: Decoder, word_to_idx: dict[str, int]) -> Any:
+    """The course's model with the weights of a fast decoder."""
+    weights = decoder.state_dict()
     if name == "transformer":
         model = CaptioningTransformer(
-            numbers, FEATURE_DIM, WORDVEC_DIM, num_heads=HEADS, num_layers=LAYERS, max_length=LENGTH
+            word_to_idx, FEATURE_DIM, WORDVEC_DIM, num_heads=HEADS, num_layers=LAYERS, max_length=LENGTH
         )
-        CaptioningSolverTransformer(model.train(), arrays, list(numbers), **settings).train()
+        names = [key for key in model.state_dict() if not key.startswith("positional_encoding.")]
+        taken = {key: weights[from_reference.transformer_name(key)] for key in names}
+        model.load_state_dict(taken, strict=False)
         return model.eval()
-    recurrent = CaptioningRNN(numbers, FEATURE_DIM, WORDVEC_DIM, HIDDEN_DIM, name)
-    CaptioningSolverPytorch(recurrent, arrays, learning_rate=0.002, **settings).train()
+
+    def gated(weight: Tensor) -> Tensor:
+        """The course has an LSTM's output gate before the block, torch after it."""
+        if name == "rnn":
+            return weight
+        input_gate, forget_gate, block, output_gate = weight.split(HIDDEN_DIM)
+        return torch.cat((input_gate, forget_gate, output_gate, block))
+
+    recurrent = CaptioningRNN(word_to_idx, FEATURE_DIM, WORDVEC_DIM, HIDDEN_DIM, name)
+    taken = {
+        "W_proj": weights["projection.weight"].T,
+        "b_proj": weights["projection.bias"],
+        "W_embed": weights["words.weight"],
+        "Wx": gated(weights["recurrence.weight_ih_l0"]).T,
+        "Wh": gated(weights["recurrence.weight_hh_l0"]).T,
+        "b": gated(weights["recurrence.bias_ih_l0"] + weights["recurrence.bias_hh_l0"]),
+        "W_vocab": weights["scores.weight"].T,
+        "b_vocab": weights["scores.bias"],
+    }
+    # a copy, so that biases can be changed apart, laid out as the course draws them
+    recurrent.params = {
+        key: value.clone(memory_format=torch.contiguous_format) for key, value in taken.items()
+    }
     return recurrent
-
-
-def fast(name: str, model: Any) -> Decoder:
-    """The fast decoder with the weights of a model of the course."""
-    if name == "transformer":
-        return from_reference.transformer(model.state_dict(), HEADS)
-    return from_reference.recurrent(model.params, name)
 
 
 def end_biases(model: Any, decoder: Decoder) -> list[Tensor]:

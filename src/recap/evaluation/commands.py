@@ -36,7 +36,7 @@ def add_commands(subparsers: Any) -> None:
         help="run METEOR where there is Java (default)",
     )
     score.add_argument("--resamples", type=_count, default=1000, help="of the 95 %% intervals (default 1000)")
-    score.add_argument("--seed", type=int, default=0, help="draws them (default 0)")
+    score.add_argument("--seed", type=_seed, default=0, help="draws them (default 0)")
     score.set_defaults(run=_score)
 
     decodings = subparsers.add_parser(
@@ -62,6 +62,13 @@ def _count(text: str) -> int:
     if not 1 <= count <= 1_000_000:
         raise argparse.ArgumentTypeError(f"expected 1 to 1000000, received {count}")
     return count
+
+
+def _seed(text: str) -> int:
+    seed = int(text)
+    if seed < 0:
+        raise argparse.ArgumentTypeError(f"expected 0 or more, received {seed}")
+    return seed
 
 
 def _score(options: argparse.Namespace) -> None:
