@@ -142,8 +142,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         if len(cut) < len(body):
             self.close_connection = True
         with contextlib.suppress(ConnectionError):
+            server.sent.append((first, len(cut)))  # before the write: afterwards the client may be done already
             self.wfile.write(cut)
-            server.sent.append((first, len(cut)))
 
 
 @pytest.fixture

@@ -83,11 +83,12 @@ def test_an_encoded_source_keeps_its_encoding(
         "unknown_share": 1 / 6,
         "empty_captions": 0,
     }
+    encoded = raw / "annotations" / "encoded"
     for name in ("captions.h5", "vocabulary.json"):
-        assert (raw / "encoded" / name).read_bytes() == (tmp_path / "captions" / name).read_bytes()
-    captions = load_captions(raw / "encoded")
+        assert (encoded / name).read_bytes() == (tmp_path / "captions" / name).read_bytes()
+    captions = load_captions(encoded)
     captions.val_image_idxs[0] = 3
-    save_captions(raw / "encoded", captions)
+    save_captions(encoded, captions)
     with pytest.raises(InputError, match="val_image_idxs: expected rows of 3 images"):
         tokenize(raw, tmp_path / "captions", CONFIG)
 
@@ -101,8 +102,8 @@ def test_our_words_are_those_of_the_official_encoding(tmp_path: Path, shared: Pa
     files = {split: real / f"captions_{split}.json" for split in ("train", "val")}
     config = CocoConfig(archive=None, check="any", train_captions=None, validation_captions=None)
     fetch_coco(real / "coco_captioning_mini.zip", files, config, tmp_path)
-    captions = load_captions(tmp_path / "encoded")
-    original = json.loads((tmp_path / "captions_val.json").read_text())
+    captions = load_captions(tmp_path / "annotations" / "encoded")
+    original = json.loads((tmp_path / "annotations" / "captions_val.json").read_text())
     rows = {image["id"]: row for row, image in enumerate(original["images"])}
     ours = captions.vocabulary.encode([split_words(item["caption"]) for item in original["annotations"]], 17)
     mine = {
