@@ -142,7 +142,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         if len(cut) < len(body):
             self.close_connection = True
         with contextlib.suppress(ConnectionError):
-            server.sent.append((first, len(cut)))  # before the write: afterwards the client may be done already
+            server.sent.append((first, len(cut)))  # first: after the write the client may be done
             self.wfile.write(cut)
 
 
