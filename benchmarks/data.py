@@ -136,7 +136,9 @@ def _tokens(raw: Path, captions: Path) -> tuple[int, str]:
     from recap.data.tokenize import tokenize
     from recap.data.tokenize_config import TokenizeConfig
 
-    summary = tokenize(raw, captions, TokenizeConfig(min_count=5, max_words=None, max_length=17))
+    summary = tokenize(
+        raw, captions, TokenizeConfig(tokens="word", min_count=5, max_words=None, max_length=17)
+    )
     moved = sum(path.stat().st_size for path in raw.glob("annotations/captions_*.json"))
     counts = summary["train"]["captions"] + summary["val"]["captions"]
     return moved, f"{counts:,} captions, {summary['vocabulary']:,} words"

@@ -14,7 +14,7 @@ from recap.data.tokenize import tokenize
 from recap.data.tokenize_config import TokenizeConfig
 from recap.errors import InputError
 
-CONFIG = TokenizeConfig(min_count=2, max_words=None, max_length=7)
+CONFIG = TokenizeConfig(tokens="word", min_count=2, max_words=None, max_length=7)
 
 
 def write_raw(directory: Path, train: list[tuple[int, str]], val: list[tuple[int, str]]) -> None:
@@ -46,12 +46,36 @@ def test_text_becomes_the_course_layout(tmp_path: Path) -> None:
     check_captions(captions, {"train": 2, "val": 1}, "captions.h5")
     assert summary == {
         "vocabulary": 8,
-        "train": {"captions": 3, "mean_length": 11 / 3, "unknown_share": 1 / 11, "empty_captions": 1},
-        "val": {"captions": 1, "mean_length": 2.0, "unknown_share": 0.5, "empty_captions": 0},
+        "train": {
+            "captions": 3,
+            "mean_length": 11 / 3,
+            "unknown_share": 1 / 11,
+            "cut_share": 1 / 3,
+            "empty_captions": 1,
+        },
+        "val": {
+            "captions": 1,
+            "mean_length": 2.0,
+            "unknown_share": 0.5,
+            "cut_share": 0.0,
+            "empty_captions": 0,
+        },
     }
     references = load_references(tmp_path / "captions", "train")
     assert [item["caption"] for item in references["annotations"]] == [caption for _, caption in train]
     assert references["images"][0]["part"] == "seen"
+
+
+def test_characters_are_spelt_with_a_space_between_words(tmp_path: Path) -> None:
+    write_raw(tmp_path / "raw", [(1, "A cat, a cat!"), (2, "An ant -- on a hat")], [(5, "A tiny bird")])
+    config = TokenizeConfig(tokens="char", min_count=1, max_words=None, max_length=30)
+    summary = tokenize(tmp_path / "raw", tmp_path / "captions", config)
+    captions = load_captions(tmp_path / "captions")
+    assert sorted(captions.vocabulary.idx_to_word[4:]) == [" ", *"achnot"]
+    assert captions.vocabulary.decode(captions.train_captions[0]) == "an ant on a hat"
+    assert captions.vocabulary.decode(captions.val_captions[0]) == "a t<UNK>n<UNK> <UNK><UNK><UNK><UNK>"
+    assert summary["train"]["mean_length"] == (11 + 15) / 2
+    assert summary["train"]["cut_share"] == 0.0
 
 
 def test_the_same_bytes_on_every_run(tmp_path: Path) -> None:
@@ -81,6 +105,7 @@ def test_an_encoded_source_keeps_its_encoding(
         "captions": 12,
         "mean_length": 3.0,
         "unknown_share": 1 / 6,
+        "cut_share": 0.0,
         "empty_captions": 0,
     }
     encoded = raw / "annotations" / "encoded"

@@ -13,7 +13,7 @@ from recap.artifacts import write_json
 from recap.data.captions import Captions, check_captions, load_captions, save_captions
 from recap.data.raw import SPLITS, RawData, load_raw
 from recap.data.tokenize_config import TokenizeConfig
-from recap.data.vocabulary import END, NULL, START, UNK, build_vocabulary, split_words
+from recap.data.vocabulary import END, NULL, START, UNK, build_vocabulary, split_tokens
 from recap.errors import InputError
 
 
@@ -29,8 +29,9 @@ def tokenize(raw_directory: Path, directory: Path, config: TokenizeConfig) -> di
         config: group `tokenize`.
 
     Returns:
-        ``vocabulary`` (words, special ones included) and for each split ``captions``, ``mean_length``
-        (words), ``unknown_share`` (of the words) and ``empty_captions`` (left out).
+        ``vocabulary`` (tokens, special ones included) and for each split ``captions``, ``mean_length``
+        (tokens), ``unknown_share`` (of the tokens), ``cut_share`` (of the captions: those that fill all steps
+        and so may have lost their end) and ``empty_captions`` (left out).
 
     Raises:
         InputError: the captions or the vocabulary are not usable.
@@ -61,10 +62,10 @@ def _encode(
     empty: dict[str, int] = {}
     for split in SPLITS:
         row_of = {image["id"]: row for row, image in enumerate(original[split]["images"])}
-        annotations = original[split]["annotations"]
+        items = original[split]["annotations"]
         # image by image, as the course's archive has them; a sort keeps the order within an image
         pairs = sorted(
-            ((row_of[item["image_id"]], split_words(item["caption"])) for item in annotations),
+            ((row_of[item["image_id"]], split_tokens(item["caption"], config.tokens)) for item in items),
             key=lambda pair: pair[0],
         )
         kept = [(row, caption) for row, caption in pairs if caption]
@@ -73,7 +74,7 @@ def _encode(
         rows[split] = np.array([row for row, _ in kept], dtype=np.int32)  # (M,)
         words[split] = [caption for _, caption in kept]
         empty[split] = len(pairs) - len(kept)
-    vocabulary = build_vocabulary(words["train"], config.min_count, config.max_words)
+    vocabulary = build_vocabulary(words["train"], config.min_count, config.max_words, config.tokens)
     captions = Captions(
         vocabulary,
         train_captions=vocabulary.encode(words["train"], config.max_length),
@@ -91,4 +92,5 @@ def _describe(encoded: NDArray[np.int32]) -> dict[str, Any]:
         "captions": len(encoded),
         "mean_length": float(words.sum() / max(len(encoded), 1)),
         "unknown_share": float((encoded == UNK).sum() / max(int(words.sum()), 1)),
+        "cut_share": float((encoded[:, -1] == END).mean()),
     }

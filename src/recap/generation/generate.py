@@ -53,6 +53,7 @@ def generate(
                         tokens,
                         tuple(value for _, value in words),
                         tuple(vocabulary.idx_to_word[token] for token in tokens),
+                        vocabulary.separator,
                     )
                 )
     return captions
