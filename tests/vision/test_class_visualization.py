@@ -106,3 +106,19 @@ def test_a_class_gets_the_same_image_alone_as_in_a_batch(create, tiny_backbone: 
 def test_a_class_out_of_range_is_refused(create, tiny_backbone: Backbone) -> None:
     with pytest.raises(InputError, match=r"expected a class index in 0\.\.4, received 5"):
         create(torch.tensor([5]), tiny_backbone, tiny_backbone, 12, seeded())
+
+
+class Contrast(torch.nn.Module):
+    """Wakes only where neighbouring pixels differ enough, as the units of a trained network do."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        score = torch.relu((x[..., 1:] - x[..., :-1]).abs().mean(dim=(1, 2, 3)) - 0.01)
+        return torch.stack([score, torch.zeros_like(score)], dim=1)
+
+
+@pytest.mark.parametrize("create", CREATORS)
+def test_the_first_image_wakes_units_that_a_flat_one_does_not(create, tiny_backbone: Backbone) -> None:
+    model, target, options = Contrast(), torch.tensor([0]), {"max_jitter": 2}
+    start = create(target, model, tiny_backbone, 64, seeded(), iterations=0, **options)
+    grown = create(target, model, tiny_backbone, 64, seeded(), iterations=20, **options)
+    assert model(grown.images)[0, 0] > model(start.images)[0, 0] > 0
