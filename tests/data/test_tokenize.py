@@ -78,6 +78,17 @@ def test_characters_are_spelt_with_a_space_between_words(tmp_path: Path) -> None
     assert summary["train"]["cut_share"] == 0.0
 
 
+def test_a_validation_image_without_a_caption_is_named_before_anything_is_trained(tmp_path: Path) -> None:
+    write_raw(tmp_path / "raw", [(1, "A cat and a cat")], [(5, "A bird")])
+    images = [{"id": number, "file_name": f"{number}.png"} for number in (5, 6, 7)]
+    annotations = [{"id": 1, "image_id": 5, "caption": "A bird"}]
+    write_captions(tmp_path / "raw", "val", images, annotations)
+    with pytest.raises(
+        InputError, match=r"every validation image, received none for 6\.png \(id 6\) and 1 more"
+    ):
+        tokenize(tmp_path / "raw", tmp_path / "captions", CONFIG)
+
+
 def test_the_same_bytes_on_every_run(tmp_path: Path) -> None:
     write_raw(tmp_path / "raw", [(1, "A cat and a dog"), (2, "a dog and a cat")], [(5, "A bird")])
     for run in ("first", "second"):

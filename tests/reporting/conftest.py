@@ -62,6 +62,7 @@ def write_outputs(
         backbone_report=root / "reports/backbone",
         decoders=root / "reports/decoders",
         vision=root / "reports/vision",
+        visualize_report=root / "reports/visualize",
         sanity=root / "reports/sanity",
     )
     generator = np.random.default_rng(5)
@@ -101,6 +102,7 @@ def write_outputs(
         entry = {"kind": "saliency", "file": "saliency_0.png", "label": "digit: 7", "image": "000000.png"}
         write_png(folders.vision / "saliency_0.png", np.full((248, 1000, 3), 200, np.uint8))
     write_json(folders.vision / "index.json", [entry])
+    write_json(folders.visualize_report / "metrics.json", {"pictures": 1})
     _write_sanity(folders.sanity, decoders, captions)
     return folders
 

@@ -34,10 +34,11 @@ def tokenize(raw_directory: Path, directory: Path, config: TokenizeConfig) -> di
         and so may have lost their end) and ``empty_captions`` (left out).
 
     Raises:
-        InputError: the captions or the vocabulary are not usable.
+        InputError: the captions or the vocabulary are not usable, or a validation image has no caption.
     """
     raw = load_raw(raw_directory)
     original = {split: raw.captions(split) for split in SPLITS}
+    _refuse_uncaptioned(original["val"], str(raw_directory))
     if raw.source.encoded:
         captions = load_captions(raw.encoded_directory)
         images = {split: len(original[split]["images"]) for split in SPLITS}
@@ -52,6 +53,17 @@ def tokenize(raw_directory: Path, directory: Path, config: TokenizeConfig) -> di
     for split in SPLITS:
         summary[split] = {**_describe(captions.of(split)[0]), "empty_captions": empty[split]}
     return summary
+
+
+def _refuse_uncaptioned(validation: dict[str, Any], where: str) -> None:
+    """Raise InputError for a validation image without any caption: nothing could be scored against it."""
+    captioned = {item["image_id"] for item in validation["annotations"]}
+    missing = [image for image in validation["images"] if image["id"] not in captioned]
+    if missing:
+        raise InputError(
+            f"{where}: expected a caption for every validation image, received none for "
+            f"{missing[0]['file_name']} (id {missing[0]['id']}) and {len(missing) - 1} more"
+        )
 
 
 def _encode(

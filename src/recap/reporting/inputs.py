@@ -26,6 +26,7 @@ class Folders:
     backbone_report: Path
     decoders: Path
     vision: Path
+    visualize_report: Path
     sanity: Path
 
 
@@ -88,6 +89,7 @@ class Inputs:
         backbone_losses: steps and losses by phase of its training; empty when it was not trained here.
         sanity: None when the stage `sanity` did not run.
         pictures: entries of the index.json of `visualize`.
+        vision_metrics: what `visualize` measured, by kind of picture.
         params: all settings, by group.
         fetched: by URL, the image file or why there is none; for a source that has URLs only.
     """
@@ -101,6 +103,7 @@ class Inputs:
     decoders: list[Decoder]
     sanity: Sanity | None
     pictures: list[dict[str, Any]]
+    vision_metrics: dict[str, Any]
     vision: Path
     params: dict[str, Any]
     fetched: Mapping[str, Path | str]
@@ -147,6 +150,7 @@ def load_inputs(folders: Folders, decoders: Sequence[str], params: dict[str, Any
         decoders=[_decoder(folders, name, ids) for name in decoders],
         sanity=_sanity(folders.sanity),
         pictures=read_json(folders.vision / "index.json"),
+        vision_metrics=read_json(folders.visualize_report / "metrics.json"),
         vision=folders.vision,
         params=params,
         fetched={},
