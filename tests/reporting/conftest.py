@@ -14,6 +14,7 @@ import pytest
 
 from recap.artifacts import write_csv, write_json, write_png
 from recap.data.captions import Captions, save_captions
+from recap.data.features import write_features
 from recap.data.raw import Source, write_captions, write_source
 from recap.data.vocabulary import build_vocabulary, split_words
 from recap.reporting.inputs import Folders
@@ -82,6 +83,9 @@ def write_outputs(
         for image in entries if has_images else []:
             pixels = generator.integers(0, 255, (4, 4, 3), dtype=np.uint8).repeat(side // 4, 0)
             write_png(folders.raw / "images" / split / image["file_name"], pixels.repeat(side // 4, 1))
+        if not has_images:
+            features = generator.random((len(entries), 3), dtype=np.float32)
+            write_features(folders.raw / "features" / f"{split}.h5", features)
     _write_captions(folders.captions, images, captions)
     backbone: dict[str, Any] = {}
     if is_scenes:

@@ -204,6 +204,13 @@ def test_pictures_of_one_image_stand_together_and_most_unfold(outputs) -> None:
     assert "3 more" in page.text
 
 
+def test_the_data_section_counts_words_and_what_occurs_again(outputs) -> None:
+    text = " ".join(Page(render(outputs(captions=("a red seven", "a red seven", "one")))).text.split())
+    assert "have 4 different words, 0 of them once" in text
+    assert "Captions 22 in training, 58 in validation 60" in text
+    assert "Images 0 in training, 0 in validation 0" in text
+
+
 def test_what_visualize_measured_stands_beside_its_pictures(outputs) -> None:
     folders = outputs()
     entries = [

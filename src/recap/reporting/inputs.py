@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from recap.data.captions import Captions, load_captions
+from recap.data.describe import describe
 from recap.data.raw import RawData, load_raw, read_json
 from recap.errors import InputError
 
@@ -86,6 +87,7 @@ class Inputs:
     """Everything that the page tells.
 
     Attributes:
+        description: what ``recap.data.describe`` finds in the data.
         backbone_losses: steps and losses by phase of its training; empty when it was not trained here.
         sanity: None when the stage `sanity` did not run.
         pictures: entries of the index.json of `visualize`.
@@ -96,6 +98,7 @@ class Inputs:
 
     raw: RawData
     splits: dict[str, Split]
+    description: dict[str, Any]
     captions: Captions
     backbone_losses: dict[str, tuple[list[float], list[float]]]
     backbone_metrics: dict[str, Any]
@@ -143,6 +146,7 @@ def load_inputs(folders: Folders, decoders: Sequence[str], params: dict[str, Any
     return Inputs(
         raw=raw,
         splits=splits,
+        description=describe(folders.raw, folders.captions, folders.reduced, samples=0, seed=0),
         captions=load_captions(folders.captions),
         backbone_losses=_losses(folders.models / "backbone" / "history.csv", "phase"),
         backbone_metrics=read_json(folders.backbone_report / "metrics.json"),
