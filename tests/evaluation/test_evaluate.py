@@ -9,9 +9,10 @@ from recap.evaluation.config import EvaluateConfig
 from recap.evaluation.evaluate import claim_metrics, evaluate, invalid_words, is_true
 from recap.evaluation.scores import score_captions
 from recap.evaluation.truth import Claim
+from recap.generation.config import DecodingConfig
 
 CONFIG = EvaluateConfig(
-    max_length=30, allow_unknown=False, batch_size=4, tokenizer="ptb", bootstrap_resamples=100, seed=1
+    batch_size=4, tokenizer="ptb", bootstrap_resamples=100, seed=1, decoding=DecodingConfig()
 )
 REFERENCES = References(
     image_ids=(5, 2, 9, 4),

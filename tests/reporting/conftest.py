@@ -84,7 +84,7 @@ def write_outputs(
             pixels = generator.integers(0, 255, (4, 4, 3), dtype=np.uint8).repeat(side // 4, 0)
             write_png(folders.raw / "images" / split / image["file_name"], pixels.repeat(side // 4, 1))
         if not has_images:
-            features = generator.random((len(entries), 3), dtype=np.float32)
+            features = np.random.default_rng(len(entries)).random((len(entries), 3), dtype=np.float32)
             write_features(folders.raw / "features" / f"{split}.h5", features)
     _write_captions(folders.captions, images, captions)
     backbone: dict[str, Any] = {}
