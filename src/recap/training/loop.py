@@ -22,6 +22,9 @@ from recap.training.state import TrainingState
 
 STEPS_A_READING = 20  # reading a loss waits for the device, so it is done for many steps at once
 
+Keep = Callable[[TrainingState], None]
+"""Called between two steps with a state that may be kept and resumed; may end the process."""
+
 Report = Callable[[dict[str, float], int], None]
 """Receives live metrics and the step or epoch that they belong to."""
 
@@ -49,7 +52,13 @@ class Task:
     recipe: Recipe
 
 
-def fit(task: Task, state: TrainingState, report: Report, keep: Callable[[TrainingState], None]) -> None:
+def fit(
+    task: Task,
+    state: TrainingState,
+    report: Report,
+    keep: Keep = lambda state: None,
+    interrupted: Callable[[], bool] = lambda: False,
+) -> None:
     """Train until the last epoch, or until the validation loss has not improved for ``patience`` epochs.
 
     A state that has done some steps goes on with the next one, to the same bits as one that never stopped.
@@ -58,20 +67,26 @@ def fit(task: Task, state: TrainingState, report: Report, keep: Callable[[Traini
         task: what to do.
         state: new or resumed; ``state.best`` holds the weights of the best epoch at the end.
         report: receives live metrics.
-        keep: called now and then, between two steps, with a state that may be kept and resumed.
+        keep: called now and then, and as soon as ``interrupted``.
+        interrupted: whether the end is asked for.
 
     Raises:
         InputError: a training loss is not finite.
     """
     recipe = task.recipe
+
+    def end_when_asked() -> None:
+        if interrupted():
+            keep(state)
+
     while len(state.epochs) < recipe.epochs and len(state.epochs) - state.best_epoch() < recipe.patience:
         epoch = len(state.epochs) + 1
         start, steps_before = time.monotonic(), len(state.steps)
-        _train_epoch(task, state, epoch, report, keep)
+        _train_epoch(task, state, epoch, report, keep, interrupted)
         seconds, steps = time.monotonic() - start, len(state.steps) - steps_before
         _, _, losses, rates, norms, words = np.array([row for row in state.steps if row[1] == epoch]).T
         training_loss = float((losses * words).sum() / words.sum())
-        validation_loss = mean_loss(state.decoder, task.validation, recipe.batch_size)
+        validation_loss = mean_loss(state.decoder, task.validation, recipe.batch_size, end_when_asked)
         state.epochs.append([epoch, training_loss, validation_loss, float(rates[-1]), float(norms.mean())])
         if state.best_epoch() == epoch:
             state.best = {name: value.clone() for name, value in state.decoder.state_dict().items()}
@@ -85,7 +100,12 @@ def fit(task: Task, state: TrainingState, report: Report, keep: Callable[[Traini
         )
 
 
-def mean_loss(decoder: Decoder, data: CaptionedFeatures, batch_size: int) -> float:
+def mean_loss(
+    decoder: Decoder,
+    data: CaptionedFeatures,
+    batch_size: int,
+    between_batches: Callable[[], object] = lambda: None,
+) -> float:
     """Cross-entropy in nats, mean over all words of all captions, <END> included, without dropout."""
     device = next(decoder.parameters()).device
     lengths = data.lengths()
@@ -93,13 +113,19 @@ def mean_loss(decoder: Decoder, data: CaptionedFeatures, batch_size: int) -> flo
     total = torch.zeros((), dtype=torch.float64, device=device)
     with torch.inference_mode():
         for batch in sorted_batches(lengths, batch_size):
+            between_batches()
             features, captions = (part.to(device) for part in data.batch(batch))
             total += decoder.loss(features, captions).double() * int((lengths[batch] - 1).sum())
     return total.item() / int((lengths - 1).sum())
 
 
 def _train_epoch(
-    task: Task, state: TrainingState, epoch: int, report: Report, keep: Callable[[TrainingState], None]
+    task: Task,
+    state: TrainingState,
+    epoch: int,
+    report: Report,
+    keep: Keep,
+    interrupted: Callable[[], bool],
 ) -> None:
     """Do the steps of an epoch that are not yet done."""
     recipe = task.recipe
@@ -114,7 +140,7 @@ def _train_epoch(
         rate = learning_rate_at(step, recipe.learning_rate, recipe.warmup_steps, len(batches) * recipe.epochs)
         loss, norm = _train_step(task, state, batch, step, rate)
         waiting.append([step + 1, epoch, loss, rate, norm, int((lengths[batch] - 1).sum())])
-        if len(waiting) == STEPS_A_READING:
+        if len(waiting) == STEPS_A_READING or interrupted():
             _read(task, state, waiting, report)
             keep(state)
     _read(task, state, waiting, report)

@@ -48,6 +48,7 @@ def train(
         The content of summary.json: parameters, epochs and steps done, best epoch and its losses.
 
     Raises:
+        Interrupted: Ctrl-C or SIGTERM came; a checkpoint is written.
         InputError: there is no such decoder, a file is absent or does not fit the others, the training loss
             is not finite, or another process trains the same decoder with the same checkpoints.
     """
@@ -80,7 +81,7 @@ def train(
     inputs = [captions_directory / "captions.h5", *(features_directory / f"{split}.h5" for split in splits)]
     with Checkpoints(checkpoints / fingerprint(settings_that_matter, inputs)) as kept:
         kept.resume(state)
-        fit(task, state, report, keep=kept.save_now_and_then)
+        fit(task, state, report, kept.save_now_and_then, kept.interrupted)
         summary = _write(output, state, model)
         kept.clear()
     return summary
