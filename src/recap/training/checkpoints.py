@@ -18,8 +18,9 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from recap.artifacts import write_bytes
+from recap.distribution.workers import ALONE, Worker
 from recap.errors import InputError
-from recap.training.interruption import Interrupted, Interruption
+from recap.training.interruption import Interrupted, Interruption, tell
 
 SECONDS_BETWEEN = 30.0
 KEPT = 2  # the last and, should it be corrupt, the one before
@@ -43,20 +44,28 @@ class Resumable(Protocol):
 class Checkpoints:
     """The checkpoints of one training run; as a context manager it keeps a second trainer out.
 
+    Of several workers the first one reads and writes.
+
     Within it Ctrl-C and SIGTERM wait for ``save_now_and_then``, which saves and ends the process.
 
     Raises:
         InputError: on entering, when another process holds them.
     """
 
-    def __init__(self, directory: Path, seconds_between: float = SECONDS_BETWEEN) -> None:
+    def __init__(
+        self, directory: Path, seconds_between: float = SECONDS_BETWEEN, worker: Worker = ALONE
+    ) -> None:
         self.directory = directory
         self.seconds_between = seconds_between
+        self.worker = worker
         self._saved = time.monotonic()
         self._lock = FileLock(directory.with_name(f"{directory.name}.lock"))
         self._interruption = Interruption()
 
     def __enter__(self) -> "Checkpoints":
+        if self.worker.rank:
+            self._interruption.__enter__()
+            return self
         self.directory.parent.mkdir(parents=True, exist_ok=True)
         try:
             self._lock.acquire(timeout=0)
@@ -78,22 +87,18 @@ class Checkpoints:
         self._lock.release()
 
     def interrupted(self) -> bool:
-        """Whether Ctrl-C or SIGTERM asks for the end."""
-        return self._interruption.signal_number != 0
+        """Whether a signal asks for the end at once; several workers agree on it in ``save_now_and_then``."""
+        return self.worker.ranks == 1 and self._interruption.signal_number != 0
 
     def resume(self, state: Resumable) -> None:
         """Bring the state to the newest checkpoint that is whole; say so, and say which ones are not."""
-        for path in reversed(self._files()):
-            content = path.read_bytes()
-            digest, payload = content[:32], content[32:]
-            if hashlib.sha256(payload).digest() != digest:
-                print(f"checkpoint of step {int(path.stem)}: corrupt, not used", file=sys.stderr)
-                continue
+        payload = self.worker.share(self._newest() if self.worker.rank == 0 else b"")
+        if payload:
             tensors = load(payload)
             values = json.loads(tensors.pop(VALUES).numpy().tobytes())
             state.unpack(tensors, values)
-            print(f"resumed after step {state.steps_done()}", file=sys.stderr)
-            return
+            if self.worker.rank == 0:
+                print(f"resumed after step {state.steps_done()}", file=sys.stderr, flush=True)
 
     def save_now_and_then(self, state: Resumable) -> None:
         """Save when the last time is long enough ago, or a signal asks for the end.
@@ -101,10 +106,14 @@ class Checkpoints:
         Raises:
             Interrupted: a signal came; the checkpoint is written.
         """
-        if self.interrupted():
-            self.save(state)
-            raise Interrupted(self._interruption.signal_number, state.steps_done())
-        if time.monotonic() - self._saved >= self.seconds_between:
+        signal_number = self.worker.largest(self._interruption.signal_number)
+        if signal_number:
+            if self.worker.rank == 0:
+                self.save(state)
+                tell(signal_number, state.steps_done())
+            self.worker.wait()
+            raise Interrupted(signal_number)
+        if self.worker.rank == 0 and time.monotonic() - self._saved >= self.seconds_between:
             self.save(state)
 
     def save(self, state: Resumable) -> None:
@@ -126,9 +135,21 @@ class Checkpoints:
 
     def clear(self) -> None:
         """Remove them: the run is finished."""
+        if self.worker.rank:
+            return
         for path in self._files():
             path.unlink()
         self.directory.rmdir()
+
+    def _newest(self) -> bytes:
+        """The newest checkpoint that is whole; empty when there is none."""
+        for path in reversed(self._files()):
+            content = path.read_bytes()
+            digest, payload = content[:32], content[32:]
+            if hashlib.sha256(payload).digest() == digest:
+                return payload
+            print(f"checkpoint of step {int(path.stem)}: corrupt, not used", file=sys.stderr)
+        return b""
 
     def _files(self) -> list[Path]:
         return sorted(self.directory.glob(f"*{SUFFIX}"))

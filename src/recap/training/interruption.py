@@ -10,14 +10,16 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Interrupted(SystemExit):
-    """A signal ended the work after a checkpoint; says so and leaves with 128 + the signal's number."""
+    """A signal ended the work after a checkpoint; leaves with 128 + the signal's number."""
 
-    def __init__(self, signal_number: int, steps: int) -> None:
+    def __init__(self, signal_number: int) -> None:
         super().__init__(128 + signal_number)
-        name = signal.Signals(signal_number).name
-        print(
-            f"{name} after step {steps}: checkpoint written, run again to go on", file=sys.stderr, flush=True
-        )
+
+
+def tell(signal_number: int, steps: int) -> None:
+    """Say that a signal ended the work."""
+    name = signal.Signals(signal_number).name
+    print(f"{name} after step {steps}: checkpoint written, run again to go on", file=sys.stderr, flush=True)
 
 
 class Interruption:

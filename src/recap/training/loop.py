@@ -3,7 +3,7 @@
 import math
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +14,7 @@ from torch.nn.utils import clip_grad_norm_
 
 from recap.data.batches import CaptionedFeatures, shuffled_batches, sorted_batches
 from recap.decoders.decoder import Decoder
+from recap.distribution.workers import ALONE, Worker
 from recap.errors import InputError
 from recap.progress import track
 from recap.training.optimizer import learning_rate_at
@@ -44,12 +45,16 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Task:
-    """What is learnt, from what, and how; ``name`` is the decoder's, for messages."""
+    """What is learnt, from what, and how; ``name`` is the decoder's, for messages.
+
+    Of several workers each computes its share of every batch.
+    """
 
     name: str
     training: CaptionedFeatures
     validation: CaptionedFeatures
     recipe: Recipe
+    worker: Worker = ALONE
 
 
 def fit(
@@ -86,12 +91,16 @@ def fit(
         seconds, steps = time.monotonic() - start, len(state.steps) - steps_before
         _, _, losses, rates, norms, words = np.array([row for row in state.steps if row[1] == epoch]).T
         training_loss = float((losses * words).sum() / words.sum())
-        validation_loss = mean_loss(state.decoder, task.validation, recipe.batch_size, end_when_asked)
+        validation_loss = mean_loss(
+            state.decoder, task.validation, recipe.batch_size, task.worker, end_when_asked
+        )
         state.epochs.append([epoch, training_loss, validation_loss, float(rates[-1]), float(norms.mean())])
         if state.best_epoch() == epoch:
             state.best = {name: value.clone() for name, value in state.decoder.state_dict().items()}
         keep(state)
         report({"training_loss": training_loss, "validation_loss": validation_loss}, epoch)
+        if task.worker.rank:
+            continue
         print(
             f"{task.name}: epoch {epoch} of {recipe.epochs}: training loss {training_loss:.4f}, "
             f"validation loss {validation_loss:.4f}, {steps * recipe.batch_size / seconds:,.0f} captions/s",
@@ -104,18 +113,21 @@ def mean_loss(
     decoder: Decoder,
     data: CaptionedFeatures,
     batch_size: int,
+    worker: Worker = ALONE,
     between_batches: Callable[[], object] = lambda: None,
 ) -> float:
     """Cross-entropy in nats, mean over all words of all captions, <END> included, without dropout."""
-    device = next(decoder.parameters()).device
+    weight = next(decoder.parameters())
     lengths = data.lengths()
     decoder.eval()
-    total = torch.zeros((), dtype=torch.float64, device=device)
+    total = torch.zeros((), dtype=torch.float64, device=weight.device)
     with torch.inference_mode():
-        for batch in sorted_batches(lengths, batch_size):
+        for batch in sorted_batches(lengths, batch_size)[worker.rank :: worker.ranks]:
             between_batches()
-            features, captions = (part.to(device) for part in data.batch(batch))
+            features, captions = data.batch(batch)
+            features, captions = features.to(weight.device, weight.dtype), captions.to(weight.device)
             total += decoder.loss(features, captions).double() * int((lengths[batch] - 1).sum())
+    worker.add(total)
     return total.item() / int((lengths - 1).sum())
 
 
@@ -135,7 +147,10 @@ def _train_epoch(
     done = len(state.steps) - len(batches) * (epoch - 1)
     state.decoder.train()
     waiting: list[list[float | Tensor]] = []
-    for batch in track(batches[done:], f"{task.name}: epoch {epoch} of {recipe.epochs}"):
+    todo: Iterable[NDArray[np.int64]] = batches[done:]
+    if task.worker.rank == 0:
+        todo = track(todo, f"{task.name}: epoch {epoch} of {recipe.epochs}")
+    for batch in todo:
         step = len(state.steps) + len(waiting)
         rate = learning_rate_at(step, recipe.learning_rate, recipe.warmup_steps, len(batches) * recipe.epochs)
         loss, norm = _train_step(task, state, batch, step, rate)
@@ -150,17 +165,41 @@ def _train_step(
     task: Task, state: TrainingState, batch: NDArray[np.int64], step: int, rate: float
 ) -> tuple[Tensor, Tensor]:
     """One update of the weights; returns the loss and the gradient's norm, on the device."""
-    device = next(state.decoder.parameters()).device
-    features, captions = (part.to(device) for part in task.training.batch(batch))
-    torch.manual_seed(derive_seed(task.recipe.seed, "dropout", step))  # dropout alone draws from it
-    loss = state.decoder.loss(features, captions)
+    worker, weight = task.worker, next(state.decoder.parameters())
+    purpose = f"dropout/{worker.rank}" if worker.rank else "dropout"
+    torch.manual_seed(derive_seed(task.recipe.seed, purpose, step))  # dropout alone draws from it
+    mine = batch[worker.rank :: worker.ranks]  # of the same lengths as the others', for the same time
     state.optimizer.zero_grad()
-    loss.backward()
+    loss = torch.zeros((), dtype=weight.dtype, device=weight.device)
+    if len(mine):
+        features, captions = task.training.batch(mine)
+        features, captions = features.to(weight.device, weight.dtype), captions.to(weight.device)
+        loss = state.decoder.loss(features, captions)
+        if worker.ranks > 1:
+            loss = loss * (task.training.words(mine) / task.training.words(batch))
+        loss.backward()
+    if worker.ranks > 1:
+        loss = _add_up(worker, state.decoder, loss.detach())
     norm = clip_grad_norm_(state.decoder.parameters(), task.recipe.gradient_clip)
     for group in state.optimizer.param_groups:
         group["lr"] = rate
     state.optimizer.step()
     return loss.detach(), norm
+
+
+def _add_up(worker: Worker, decoder: Decoder, loss: Tensor) -> Tensor:
+    """Replace the gradients by their sums over the workers, in one message; returns the sum of the losses."""
+    parameters = list(decoder.parameters())
+    for parameter in parameters:
+        if parameter.grad is None:
+            parameter.grad = torch.zeros_like(parameter)
+    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+    message = torch.cat([loss.reshape(1), *(gradient.reshape(-1) for gradient in gradients)])  # (1 + P,)
+    worker.add(message)
+    sums = message[1:].split([gradient.numel() for gradient in gradients])
+    for gradient, total in zip(gradients, sums, strict=True):
+        gradient.copy_(total.view_as(gradient))
+    return message[0]
 
 
 def _read(task: Task, state: TrainingState, waiting: list[list[float | Tensor]], report: Report) -> None:
