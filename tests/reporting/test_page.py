@@ -12,6 +12,7 @@ from recap.errors import InputError
 from recap.reporting.config import ReportConfig
 from recap.reporting.inputs import load_inputs
 from recap.reporting.page import SECTIONS, render_page
+from recap.reporting.sections import scores
 
 CONFIG = ReportConfig(gallery_images=6, extreme_images=2, seed=3)
 ALL = ("rnn", "lstm", "transformer")
@@ -146,6 +147,37 @@ def test_the_best_of_a_column_is_marked(outputs) -> None:
     assert "2.250<span" not in html
     assert html.count("0.300<span") == 6, "equals are marked alike"
     assert html.count("0.250</td>") == 6, "a score whose better side is not known is shown, never marked"
+
+
+def test_scores_stand_beside_what_they_were_computed_on(outputs) -> None:
+    page = Page(render(outputs(source="coco")))
+    assert "20 images, scored against 40 original captions" in page.text
+    assert "the idf of CIDEr-D comes from the 40 references of these 20 images" in page.text
+
+
+def test_differences_between_decoders_are_paired(outputs) -> None:
+    folders = outputs()
+    for index, name in enumerate(ALL):  # rnn and lstm alike, the third better on every image, if unevenly
+        path = folders.decoders / name / "per_image.json"
+        rows = json.loads(path.read_text())
+        for number, row in enumerate(rows):
+            row["cider_d"] = number / 10 + (1 + number / 100 if index == 2 else 0)
+        path.write_text(json.dumps(rows))
+    inputs = load_inputs(folders, ALL, {})
+    table = scores.differences(inputs.decoders, "seen", 3)
+    assert table is not None
+    assert [head.label for head in table["heads"]] == ["True captions", "CIDEr-D"]
+    assert [[css for _, css in row["names"]] for row in table["rows"]] == [
+        ["rnn", "lstm"],
+        ["rnn", "transformer"],
+        ["lstm", "transformer"],
+    ]
+    alike, different = table["rows"][0]["cells"][1], table["rows"][1]["cells"][1]
+    assert (alike["text"], alike["p"], alike["certain"]) == ("+0.000", "1.000", False)
+    assert different["text"].startswith("−1.")
+    assert different["certain"]
+    assert "True captions 95 % interval p" in Page(render(folders)).text
+    assert scores.differences(inputs.decoders[:1], "seen", 3) is None
 
 
 def test_a_backbone_from_elsewhere_has_no_section(outputs) -> None:
