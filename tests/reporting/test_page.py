@@ -236,6 +236,43 @@ def test_pictures_of_one_image_stand_together_and_most_unfold(outputs) -> None:
     assert "3 more" in page.text
 
 
+def test_the_data_section_counts_words_and_what_occurs_again(outputs) -> None:
+    text = " ".join(Page(render(outputs(captions=("a red seven", "a red seven", "one")))).text.split())
+    assert "have 4 different words, 0 of them once" in text
+    assert "Captions 22 in training, 58 in validation 60" in text
+    assert "Images 0 in training, 0 in validation 0" in text
+
+
+def test_what_visualize_measured_stands_beside_its_pictures(outputs) -> None:
+    folders = outputs()
+    entries = [
+        {"kind": kind, "file": "saliency_0.png", "label": kind, "image": "000000.png"}
+        for kind in ("fooling", "class_visualization", "randomization", "word_saliency")
+    ]
+    write_json(folders.vision / "index.json", entries)
+    grown = {"mean_probability": 0.5, "share_above_0.9": 0.25}
+    hits = {"pointing_game": 0.875, "mass": 0.5}
+    measured = {
+        "pictures": 4,
+        "fooling": {"first_digit": {"pairs": 60, "success_rate": 0.0}},
+        "class_visualization": {"first_digit": {"pixels": grown, "spectrum": grown}},
+        "randomization": {"gradient": -0.125},
+        "words": {
+            "lstm": {"digit_words": 8, "area": 0.15, "gradient": hits, "random_map": hits},
+            "rnn": {"true_captions": 0, "digit_words": 0},
+        },
+    }
+    write_json(folders.visualize_report / "metrics.json", measured)
+    text = Page(render(folders)).text
+    for row in (
+        "First digit 60 0.0 % – – –",
+        "First digit spectrum 0.500 25.0 %",
+        "Gradient -0.125",
+        "LSTM 8 Gradient 87.5 % 50.0 % 15.0 %",
+    ):
+        assert row in " ".join(text.split())
+
+
 def test_settings_are_listed_without_folders_of_the_machine(outputs) -> None:
     params = {"data": {"coco": {"archive": "/home/someone/data/mini.zip", "check": "any"}}, "seed": 7}
     page = render(outputs(), params=params)

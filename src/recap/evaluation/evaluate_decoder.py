@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from recap.data.captions import load_captions
+from recap.data.captions import load_captions, load_references
 from recap.data.features import open_features
 from recap.data.raw import load_raw
 from recap.decoders.build import load_decoder
@@ -54,7 +54,7 @@ def evaluate_decoder(
     evaluation = evaluate(
         [caption.text for caption in generated],
         references,
-        [caption for own in read_references(captions / "references_train.json").captions for caption in own],
+        [item["caption"] for item in load_references(captions, "train")["annotations"]],
         source.scenes("val") if source.source.scenes else None,
         config,
     )

@@ -3,7 +3,7 @@
 import math
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +14,7 @@ from torch.nn.utils import clip_grad_norm_
 
 from recap.data.batches import CaptionedFeatures, shuffled_batches, sorted_batches
 from recap.decoders.decoder import Decoder
+from recap.distribution.workers import ALONE, Worker
 from recap.errors import InputError
 from recap.progress import track
 from recap.training.optimizer import learning_rate_at
@@ -21,6 +22,9 @@ from recap.training.seeds import derive_seed
 from recap.training.state import TrainingState
 
 STEPS_A_READING = 20  # reading a loss waits for the device, so it is done for many steps at once
+
+Keep = Callable[[TrainingState], None]
+"""Called between two steps with a state that may be kept and resumed; may end the process."""
 
 Report = Callable[[dict[str, float], int], None]
 """Receives live metrics and the step or epoch that they belong to."""
@@ -41,15 +45,25 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Task:
-    """What is learnt, from what, and how; ``name`` is the decoder's, for messages."""
+    """What is learnt, from what, and how; ``name`` is the decoder's, for messages.
+
+    Of several workers each computes its share of every batch.
+    """
 
     name: str
     training: CaptionedFeatures
     validation: CaptionedFeatures
     recipe: Recipe
+    worker: Worker = ALONE
 
 
-def fit(task: Task, state: TrainingState, report: Report, keep: Callable[[TrainingState], None]) -> None:
+def fit(
+    task: Task,
+    state: TrainingState,
+    report: Report,
+    keep: Keep = lambda state: None,
+    interrupted: Callable[[], bool] = lambda: False,
+) -> None:
     """Train until the last epoch, or until the validation loss has not improved for ``patience`` epochs.
 
     A state that has done some steps goes on with the next one, to the same bits as one that never stopped.
@@ -58,25 +72,35 @@ def fit(task: Task, state: TrainingState, report: Report, keep: Callable[[Traini
         task: what to do.
         state: new or resumed; ``state.best`` holds the weights of the best epoch at the end.
         report: receives live metrics.
-        keep: called now and then, between two steps, with a state that may be kept and resumed.
+        keep: called now and then, and as soon as ``interrupted``.
+        interrupted: whether the end is asked for.
 
     Raises:
         InputError: a training loss is not finite.
     """
     recipe = task.recipe
+
+    def end_when_asked() -> None:
+        if interrupted():
+            keep(state)
+
     while len(state.epochs) < recipe.epochs and len(state.epochs) - state.best_epoch() < recipe.patience:
         epoch = len(state.epochs) + 1
         start, steps_before = time.monotonic(), len(state.steps)
-        _train_epoch(task, state, epoch, report, keep)
+        _train_epoch(task, state, epoch, report, keep, interrupted)
         seconds, steps = time.monotonic() - start, len(state.steps) - steps_before
         _, _, losses, rates, norms, words = np.array([row for row in state.steps if row[1] == epoch]).T
         training_loss = float((losses * words).sum() / words.sum())
-        validation_loss = mean_loss(state.decoder, task.validation, recipe.batch_size)
+        validation_loss = mean_loss(
+            state.decoder, task.validation, recipe.batch_size, task.worker, end_when_asked
+        )
         state.epochs.append([epoch, training_loss, validation_loss, float(rates[-1]), float(norms.mean())])
         if state.best_epoch() == epoch:
             state.best = {name: value.clone() for name, value in state.decoder.state_dict().items()}
         keep(state)
         report({"training_loss": training_loss, "validation_loss": validation_loss}, epoch)
+        if task.worker.rank:
+            continue
         print(
             f"{task.name}: epoch {epoch} of {recipe.epochs}: training loss {training_loss:.4f}, "
             f"validation loss {validation_loss:.4f}, {steps * recipe.batch_size / seconds:,.0f} captions/s",
@@ -85,21 +109,35 @@ def fit(task: Task, state: TrainingState, report: Report, keep: Callable[[Traini
         )
 
 
-def mean_loss(decoder: Decoder, data: CaptionedFeatures, batch_size: int) -> float:
+def mean_loss(
+    decoder: Decoder,
+    data: CaptionedFeatures,
+    batch_size: int,
+    worker: Worker = ALONE,
+    between_batches: Callable[[], object] = lambda: None,
+) -> float:
     """Cross-entropy in nats, mean over all words of all captions, <END> included, without dropout."""
-    device = next(decoder.parameters()).device
+    weight = next(decoder.parameters())
     lengths = data.lengths()
     decoder.eval()
-    total = torch.zeros((), dtype=torch.float64, device=device)
+    total = torch.zeros((), dtype=torch.float64, device=weight.device)
     with torch.inference_mode():
-        for batch in sorted_batches(lengths, batch_size):
-            features, captions = (part.to(device) for part in data.batch(batch))
+        for batch in sorted_batches(lengths, batch_size)[worker.rank :: worker.ranks]:
+            between_batches()
+            features, captions = data.batch(batch)
+            features, captions = features.to(weight.device, weight.dtype), captions.to(weight.device)
             total += decoder.loss(features, captions).double() * int((lengths[batch] - 1).sum())
+    worker.add(total)
     return total.item() / int((lengths - 1).sum())
 
 
 def _train_epoch(
-    task: Task, state: TrainingState, epoch: int, report: Report, keep: Callable[[TrainingState], None]
+    task: Task,
+    state: TrainingState,
+    epoch: int,
+    report: Report,
+    keep: Keep,
+    interrupted: Callable[[], bool],
 ) -> None:
     """Do the steps of an epoch that are not yet done."""
     recipe = task.recipe
@@ -109,12 +147,15 @@ def _train_epoch(
     done = len(state.steps) - len(batches) * (epoch - 1)
     state.decoder.train()
     waiting: list[list[float | Tensor]] = []
-    for batch in track(batches[done:], f"{task.name}: epoch {epoch} of {recipe.epochs}"):
+    todo: Iterable[NDArray[np.int64]] = batches[done:]
+    if task.worker.rank == 0:
+        todo = track(todo, f"{task.name}: epoch {epoch} of {recipe.epochs}")
+    for batch in todo:
         step = len(state.steps) + len(waiting)
         rate = learning_rate_at(step, recipe.learning_rate, recipe.warmup_steps, len(batches) * recipe.epochs)
         loss, norm = _train_step(task, state, batch, step, rate)
         waiting.append([step + 1, epoch, loss, rate, norm, int((lengths[batch] - 1).sum())])
-        if len(waiting) == STEPS_A_READING:
+        if len(waiting) == STEPS_A_READING or interrupted():
             _read(task, state, waiting, report)
             keep(state)
     _read(task, state, waiting, report)
@@ -124,17 +165,41 @@ def _train_step(
     task: Task, state: TrainingState, batch: NDArray[np.int64], step: int, rate: float
 ) -> tuple[Tensor, Tensor]:
     """One update of the weights; returns the loss and the gradient's norm, on the device."""
-    device = next(state.decoder.parameters()).device
-    features, captions = (part.to(device) for part in task.training.batch(batch))
-    torch.manual_seed(derive_seed(task.recipe.seed, "dropout", step))  # dropout alone draws from it
-    loss = state.decoder.loss(features, captions)
+    worker, weight = task.worker, next(state.decoder.parameters())
+    purpose = f"dropout/{worker.rank}" if worker.rank else "dropout"
+    torch.manual_seed(derive_seed(task.recipe.seed, purpose, step))  # dropout alone draws from it
+    mine = batch[worker.rank :: worker.ranks]  # of the same lengths as the others', for the same time
     state.optimizer.zero_grad()
-    loss.backward()
+    loss = torch.zeros((), dtype=weight.dtype, device=weight.device)
+    if len(mine):
+        features, captions = task.training.batch(mine)
+        features, captions = features.to(weight.device, weight.dtype), captions.to(weight.device)
+        loss = state.decoder.loss(features, captions)
+        if worker.ranks > 1:
+            loss = loss * (task.training.words(mine) / task.training.words(batch))
+        loss.backward()
+    if worker.ranks > 1:
+        loss = _add_up(worker, state.decoder, loss.detach())
     norm = clip_grad_norm_(state.decoder.parameters(), task.recipe.gradient_clip)
     for group in state.optimizer.param_groups:
         group["lr"] = rate
     state.optimizer.step()
     return loss.detach(), norm
+
+
+def _add_up(worker: Worker, decoder: Decoder, loss: Tensor) -> Tensor:
+    """Replace the gradients by their sums over the workers, in one message; returns the sum of the losses."""
+    parameters = list(decoder.parameters())
+    for parameter in parameters:
+        if parameter.grad is None:
+            parameter.grad = torch.zeros_like(parameter)
+    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+    message = torch.cat([loss.reshape(1), *(gradient.reshape(-1) for gradient in gradients)])  # (1 + P,)
+    worker.add(message)
+    sums = message[1:].split([gradient.numel() for gradient in gradients])
+    for gradient, total in zip(gradients, sums, strict=True):
+        gradient.copy_(total.view_as(gradient))
+    return message[0]
 
 
 def _read(task: Task, state: TrainingState, waiting: list[list[float | Tensor]], report: Report) -> None:

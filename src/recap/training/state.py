@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from recap.decoders.decoder import Decoder
+from recap.training.checkpoints import pack_moments, unpack_moments
 
 STEP_COLUMNS = ("step", "epoch", "loss", "learning_rate", "gradient_norm", "words")
 EPOCH_COLUMNS = ("epoch", "training_loss", "validation_loss", "learning_rate", "gradient_norm")
@@ -31,13 +32,15 @@ class TrainingState:
         losses = [row[EPOCH_COLUMNS.index("validation_loss")] for row in self.epochs]
         return losses.index(min(losses)) + 1 if losses else 0
 
+    def steps_done(self) -> int:
+        """How many steps lie behind."""
+        return len(self.steps)
+
     def pack(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Everything as named tensors and JSON values."""
         tensors = {f"decoder/{name}": value for name, value in self.decoder.state_dict().items()}
         tensors |= {f"best/{name}": value for name, value in self.best.items()}
-        for number, moments in self.optimizer.state_dict()["state"].items():
-            tensors |= {f"optimizer/{number}/{name}": value for name, value in moments.items()}
-        return tensors, {"steps": self.steps, "epochs": self.epochs}
+        return tensors | pack_moments(self.optimizer), {"steps": self.steps, "epochs": self.epochs}
 
     def unpack(self, tensors: dict[str, Tensor], values: dict[str, Any]) -> None:
         """Continue from what ``pack`` returned."""
@@ -47,9 +50,5 @@ class TrainingState:
             groups[group][name] = value
         self.decoder.load_state_dict(groups["decoder"])
         self.best = groups["best"]
-        moments: dict[int, dict[str, Tensor]] = {}
-        for path, value in groups["optimizer"].items():
-            number, _, name = path.partition("/")
-            moments.setdefault(int(number), {})[name] = value
-        self.optimizer.load_state_dict(self.optimizer.state_dict() | {"state": moments})
+        unpack_moments(self.optimizer, tensors)
         self.steps, self.epochs = values["steps"], values["epochs"]

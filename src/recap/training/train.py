@@ -2,7 +2,6 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -11,6 +10,7 @@ from recap.data.batches import CaptionedFeatures
 from recap.data.captions import load_captions
 from recap.data.features import open_features
 from recap.decoders.build import NAMES, build_decoder, save_decoder
+from recap.distribution.workers import ALONE, Worker
 from recap.errors import InputError
 from recap.fingerprint import fingerprint
 from recap.training.checkpoints import Checkpoints
@@ -30,6 +30,7 @@ def train(
     device: torch.device,
     report: Report,
     checkpoints: Path,
+    worker: Worker = ALONE,
 ) -> dict[str, float]:
     """Fit one decoder and write weights, description, history and summary.
 
@@ -43,11 +44,13 @@ def train(
         device: where to compute.
         report: receives live metrics and their step or epoch.
         checkpoints: a folder of this machine's, for what a killed run needs to go on.
+        worker: which of the processes that share the work this is; the first one writes.
 
     Returns:
         The content of summary.json: parameters, epochs and steps done, best epoch and its losses.
 
     Raises:
+        Interrupted: Ctrl-C or SIGTERM came; a checkpoint is written.
         InputError: there is no such decoder, a file is absent or does not fit the others, the training loss
             is not finite, or another process trains the same decoder with the same checkpoints.
     """
@@ -74,25 +77,28 @@ def train(
     generator = torch.Generator().manual_seed(derive_seed(config.seed, "initialisation"))
     decoder = build_decoder(model, generator).to(device)
     state = TrainingState(decoder, make_optimizer(decoder, config.weight_decay))
-    task = Task(name, splits["train"], splits["val"], recipe)
+    task = Task(name, splits["train"], splits["val"], recipe, worker)
 
-    settings_that_matter = [asdict(recipe), model, config.weight_decay, str(device), torch.get_num_threads()]
+    machine = [str(device), torch.get_num_threads(), worker.ranks]
+    settings_that_matter = [asdict(recipe), model, config.weight_decay, *machine]
     inputs = [captions_directory / "captions.h5", *(features_directory / f"{split}.h5" for split in splits)]
-    with Checkpoints(checkpoints / fingerprint(settings_that_matter, inputs)) as kept:
+    with Checkpoints(checkpoints / fingerprint(settings_that_matter, inputs), worker=worker) as kept:
         kept.resume(state)
-        fit(task, state, report, keep=kept.save_now_and_then)
-        summary = _write(output, state, model)
+        fit(task, state, report, kept.save_now_and_then, kept.interrupted)
+        summary = _summarise(state)
+        if worker.rank == 0:
+            state.decoder.load_state_dict(state.best)
+            save_decoder(output, state.decoder, model)
+            write_csv(output / "history.csv", EPOCH_COLUMNS, state.epochs)
+            write_csv(output / "history_steps.csv", STEP_COLUMNS, state.steps)
+            write_json(output / "summary.json", summary)
         kept.clear()
     return summary
 
 
-def _write(output: Path, state: TrainingState, model: dict[str, Any]) -> dict[str, float]:
-    state.decoder.load_state_dict(state.best)
-    save_decoder(output, state.decoder, model)
-    write_csv(output / "history.csv", EPOCH_COLUMNS, state.epochs)
-    write_csv(output / "history_steps.csv", STEP_COLUMNS, state.steps)
+def _summarise(state: TrainingState) -> dict[str, float]:
     best = dict(zip(EPOCH_COLUMNS, state.epochs[state.best_epoch() - 1], strict=True))
-    summary: dict[str, float] = {
+    return {
         "parameters": sum(value.numel() for value in state.decoder.parameters()),
         "epochs": len(state.epochs),
         "steps": len(state.steps),
@@ -100,5 +106,3 @@ def _write(output: Path, state: TrainingState, model: dict[str, Any]) -> dict[st
         "training_loss": best["training_loss"],
         "validation_loss": best["validation_loss"],
     }
-    write_json(output / "summary.json", summary)
-    return summary
