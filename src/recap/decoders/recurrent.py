@@ -25,6 +25,7 @@ class RecurrentDecoder(Decoder):
         wordvec_dim: W.
         hidden_dim: H.
         dropout: share dropped from features, word vectors, and hidden states before the scores.
+        tied: whether word vectors are the weights of the scores too; then W is H.
     """
 
     def __init__(
@@ -35,10 +36,12 @@ class RecurrentDecoder(Decoder):
         wordvec_dim: int,
         hidden_dim: int,
         dropout: float,
+        tied: bool = False,
     ) -> None:
-        super().__init__(hidden_dim, vocabulary_size)
+        words = nn.Embedding(vocabulary_size, wordvec_dim)
+        super().__init__(words, hidden_dim, tied=tied)
         self.projection = nn.Linear(feature_dim, hidden_dim)
-        self.words = nn.Embedding(vocabulary_size, wordvec_dim)
+        self.words = words
         self.recurrence = (nn.RNN if cell == "rnn" else nn.LSTM)(wordvec_dim, hidden_dim, batch_first=True)
         self.dropout = Dropout(dropout)
 

@@ -67,7 +67,7 @@ class Checkpoints:
             tensors = load(payload)
             values = json.loads(tensors.pop(VALUES).numpy().tobytes())
             state.unpack(tensors, values)
-            print(f"resumed after step {len(state.steps)}", file=sys.stderr)
+            print(f"resumed after step {state.steps_done()}", file=sys.stderr)
             return
 
     def save_now_and_then(self, state: TrainingState) -> None:
@@ -82,7 +82,7 @@ class Checkpoints:
         tensors = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
         tensors[VALUES] = torch.from_numpy(np.frombuffer(text, dtype=np.uint8).copy())
         payload = save(tensors)
-        path = self.directory / f"{len(state.steps):09d}{SUFFIX}"
+        path = self.directory / f"{state.steps_done():09d}{SUFFIX}"
         write_bytes(path, hashlib.sha256(payload).digest() + payload)
         for old in self._files()[:-KEPT]:
             old.unlink()

@@ -16,7 +16,9 @@ from recap.data.batches import CaptionedFeatures, shuffled_batches, sorted_batch
 from recap.decoders.decoder import Decoder
 from recap.errors import InputError
 from recap.progress import track
+from recap.training.averaging import averaged, update_average
 from recap.training.optimizer import learning_rate_at
+from recap.training.scheduled_sampling import words_to_read
 from recap.training.seeds import derive_seed
 from recap.training.state import TrainingState
 
@@ -37,6 +39,10 @@ class Recipe:
     gradient_clip: float
     patience: int
     seed: int
+    label_smoothing: float = 0.0
+    average_decay: float = 0.0
+    scheduled_sampling: float = 0.0
+    keep: str = "best"
 
 
 @dataclass(frozen=True)
@@ -52,11 +58,14 @@ class Task:
 def fit(task: Task, state: TrainingState, report: Report, keep: Callable[[TrainingState], None]) -> None:
     """Train until the last epoch, or until the validation loss has not improved for ``patience`` epochs.
 
+    With ``keep`` "last" the validation loss chooses nothing: all epochs are done, the last weights kept.
+    Where weights are averaged, the average is what is validated and kept.
+
     A state that has done some steps goes on with the next one, to the same bits as one that never stopped.
 
     Args:
         task: what to do.
-        state: new or resumed; ``state.best`` holds the weights of the best epoch at the end.
+        state: new or resumed; ``state.best`` holds the weights to keep at the end.
         report: receives live metrics.
         keep: called now and then, between two steps, with a state that may be kept and resumed.
 
@@ -64,17 +73,21 @@ def fit(task: Task, state: TrainingState, report: Report, keep: Callable[[Traini
         InputError: a training loss is not finite.
     """
     recipe = task.recipe
-    while len(state.epochs) < recipe.epochs and len(state.epochs) - state.best_epoch() < recipe.patience:
+    patience = recipe.patience if recipe.keep == "best" else recipe.epochs
+    while len(state.epochs) < recipe.epochs and len(state.epochs) - state.best_epoch() < patience:
         epoch = len(state.epochs) + 1
         start, steps_before = time.monotonic(), len(state.steps)
         _train_epoch(task, state, epoch, report, keep)
         seconds, steps = time.monotonic() - start, len(state.steps) - steps_before
         _, _, losses, rates, norms, words = np.array([row for row in state.steps if row[1] == epoch]).T
         training_loss = float((losses * words).sum() / words.sum())
-        validation_loss = mean_loss(state.decoder, task.validation, recipe.batch_size)
-        state.epochs.append([epoch, training_loss, validation_loss, float(rates[-1]), float(norms.mean())])
-        if state.best_epoch() == epoch:
-            state.best = {name: value.clone() for name, value in state.decoder.state_dict().items()}
+        with averaged(state.average, state.decoder):
+            validation_loss = mean_loss(state.decoder, task.validation, recipe.batch_size)
+            state.epochs.append(
+                [epoch, training_loss, validation_loss, float(rates[-1]), float(norms.mean())]
+            )
+            if recipe.keep == "last" or state.best_epoch() == epoch:
+                state.best = {name: value.clone() for name, value in state.decoder.state_dict().items()}
         keep(state)
         report({"training_loss": training_loss, "validation_loss": validation_loss}, epoch)
         print(
@@ -111,8 +124,9 @@ def _train_epoch(
     waiting: list[list[float | Tensor]] = []
     for batch in track(batches[done:], f"{task.name}: epoch {epoch} of {recipe.epochs}"):
         step = len(state.steps) + len(waiting)
-        rate = learning_rate_at(step, recipe.learning_rate, recipe.warmup_steps, len(batches) * recipe.epochs)
-        loss, norm = _train_step(task, state, batch, step, rate)
+        total = len(batches) * recipe.epochs
+        rate = learning_rate_at(step, recipe.learning_rate, recipe.warmup_steps, total)
+        loss, norm = _train_step(task, state, batch, step, rate, recipe.scheduled_sampling * step / total)
         waiting.append([step + 1, epoch, loss, rate, norm, int((lengths[batch] - 1).sum())])
         if len(waiting) == STEPS_A_READING:
             _read(task, state, waiting, report)
@@ -121,19 +135,26 @@ def _train_epoch(
 
 
 def _train_step(
-    task: Task, state: TrainingState, batch: NDArray[np.int64], step: int, rate: float
+    task: Task, state: TrainingState, batch: NDArray[np.int64], step: int, rate: float, own_words: float
 ) -> tuple[Tensor, Tensor]:
     """One update of the weights; returns the loss and the gradient's norm, on the device."""
+    recipe = task.recipe
     device = next(state.decoder.parameters()).device
     features, captions = (part.to(device) for part in task.training.batch(batch))
-    torch.manual_seed(derive_seed(task.recipe.seed, "dropout", step))  # dropout alone draws from it
-    loss = state.decoder.loss(features, captions)
+    read = None
+    if own_words:
+        generator = torch.Generator(device).manual_seed(derive_seed(recipe.seed, "scheduled sampling", step))
+        read = words_to_read(state.decoder, features, captions, own_words, generator)
+    torch.manual_seed(derive_seed(recipe.seed, "dropout", step))  # dropout alone draws from it
+    loss = state.decoder.loss(features, captions, smoothing=recipe.label_smoothing, read=read)
     state.optimizer.zero_grad()
     loss.backward()
-    norm = clip_grad_norm_(state.decoder.parameters(), task.recipe.gradient_clip)
+    norm = clip_grad_norm_(state.decoder.parameters(), recipe.gradient_clip)
     for group in state.optimizer.param_groups:
         group["lr"] = rate
     state.optimizer.step()
+    if recipe.average_decay:
+        update_average(state.average, state.decoder, recipe.average_decay, step)
     return loss.detach(), norm
 
 
