@@ -1,4 +1,4 @@
-"""What a search returns, and which words it may choose."""
+"""What a search returns, and what a caption may be."""
 
 from dataclasses import dataclass
 
@@ -23,13 +23,29 @@ class Caption:
         """The words, joined by spaces."""
         return " ".join(self.words)
 
+    @property
+    def log_probability(self) -> float:
+        """Of the whole caption, in nats."""
+        return sum(self.log_probabilities)
+
 
 @dataclass(frozen=True)
 class Constraints:
-    """What a caption may be: at most ``max_length`` words, none of them ``banned``."""
+    """What a caption may be; where nothing would be allowed, it ends.
+
+    Attributes:
+        max_length: words at most.
+        banned: words that are never said.
+        min_length: words at least, at most ``max_length``.
+        banned_last: words that are not the last one.
+        repeat_trigrams: whether three words in a row may come again.
+    """
 
     max_length: int
     banned: tuple[int, ...]
+    min_length: int = 0
+    banned_last: tuple[int, ...] = ()
+    repeat_trigrams: bool = True
 
 
 def usual_constraints(max_length: int, *, allow_unknown: bool = False) -> Constraints:
