@@ -22,6 +22,7 @@ class TiedScores(nn.Module):
     def __init__(self, words: nn.Embedding) -> None:
         super().__init__()
         self._words = (words,)  # no module of this one, so that the weights count, and are saved, once
+        self.out_features = words.num_embeddings
         self.bias = nn.Parameter(torch.zeros(words.num_embeddings))
 
     def forward(self, hidden: Tensor) -> Tensor:

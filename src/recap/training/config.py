@@ -74,6 +74,7 @@ class TrainConfig:
     weight_decay: Annotated[float, Ge(0)]
     gradient_clip: Annotated[float, Gt(0)]
     warmup_steps: Annotated[int, Ge(0)]
+    schedule: Literal["cosine", "constant"]
     patience: Annotated[int, Ge(1)]
     keep: Literal["best", "last"]
     label_smoothing: Probability

@@ -43,6 +43,7 @@ class Recipe:
     average_decay: float = 0.0
     scheduled_sampling: float = 0.0
     keep: str = "best"
+    schedule: str = "cosine"
 
 
 @dataclass(frozen=True)
@@ -125,7 +126,7 @@ def _train_epoch(
     for batch in track(batches[done:], f"{task.name}: epoch {epoch} of {recipe.epochs}"):
         step = len(state.steps) + len(waiting)
         total = len(batches) * recipe.epochs
-        rate = learning_rate_at(step, recipe.learning_rate, recipe.warmup_steps, total)
+        rate = learning_rate_at(step, recipe.learning_rate, recipe.warmup_steps, total, recipe.schedule)
         loss, norm = _train_step(task, state, batch, step, rate, recipe.scheduled_sampling * step / total)
         waiting.append([step + 1, epoch, loss, rate, norm, int((lengths[batch] - 1).sum())])
         if len(waiting) == STEPS_A_READING:
