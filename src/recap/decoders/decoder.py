@@ -31,25 +31,24 @@ class TiedScores(nn.Module):
 
 
 class Decoder(nn.Module, ABC):
-    """Scores the next word of a caption, given the image's feature and the words so far.
+    """Scores the next word of a caption, given the image's feature and the words so far."""
 
-    Args:
-        words: the word vectors (V, W).
-        hidden_dim: H.
-        tied: whether the word layer shares its weights with the word vectors; then W is H.
-
-    Raises:
-        InputError: tied, and W is not H.
-    """
-
-    def __init__(self, words: nn.Embedding, hidden_dim: int, *, tied: bool) -> None:
+    def __init__(self, hidden_dim: int, vocabulary_size: int) -> None:
         super().__init__()
-        if tied and words.embedding_dim != hidden_dim:
+        self.scores: nn.Module = nn.Linear(hidden_dim, vocabulary_size)
+
+    def tie(self, words: nn.Embedding, hidden_dim: int) -> None:
+        """Make word vectors the weights of the word layer.
+
+        Raises:
+            InputError: they are not as wide as the hidden state.
+        """
+        if words.embedding_dim != hidden_dim:
             raise InputError(
                 f"decoder: expected word vectors as wide as the hidden state, {hidden_dim}, to tie them, "
                 f"received {words.embedding_dim}"
             )
-        self.scores = TiedScores(words) if tied else nn.Linear(hidden_dim, words.num_embeddings)
+        self.scores = TiedScores(words)
 
     @abstractmethod
     def hidden(self, features: Tensor, captions: Tensor) -> Tensor:

@@ -38,10 +38,11 @@ class RecurrentDecoder(Decoder):
         dropout: float,
         tied: bool = False,
     ) -> None:
-        words = nn.Embedding(vocabulary_size, wordvec_dim)
-        super().__init__(words, hidden_dim, tied=tied)
+        super().__init__(hidden_dim, vocabulary_size)
         self.projection = nn.Linear(feature_dim, hidden_dim)
-        self.words = words
+        self.words = nn.Embedding(vocabulary_size, wordvec_dim)
+        if tied:
+            self.tie(self.words, hidden_dim)
         self.recurrence = (nn.RNN if cell == "rnn" else nn.LSTM)(wordvec_dim, hidden_dim, batch_first=True)
         self.dropout = Dropout(dropout)
 

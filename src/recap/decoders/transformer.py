@@ -110,11 +110,12 @@ class TransformerDecoder(Decoder):
         dropout: float,
         tied: bool = False,
     ) -> None:
-        words = nn.Embedding(vocabulary_size, wordvec_dim)
-        super().__init__(words, wordvec_dim, tied=tied)
+        super().__init__(wordvec_dim, vocabulary_size)
         self.memory_tokens = memory_tokens
         self.projection = nn.Linear(feature_dim, memory_tokens * wordvec_dim)
-        self.words = words
+        self.words = nn.Embedding(vocabulary_size, wordvec_dim)
+        if tied:
+            self.tie(self.words, wordvec_dim)
         self.layers = nn.ModuleList(
             Layer(wordvec_dim, heads, feedforward_dim, dropout) for _ in range(layers)
         )
