@@ -88,12 +88,12 @@ def test_a_step_follows_the_gradient_of_the_rewarded_log_likelihoods(monkeypatch
         self_critical.derive_seed(RECIPE.seed, "self-critical order", 1)
     ).permutation(4)
     rows = [row for row in order.tolist() for _ in range(RECIPE.samples)]
-    reward = data.reward()
+    scorers = data.rewards()
     total, targets = torch.zeros(()), 0
     rewards = []
     for row, caption in zip(rows, captions, strict=True):
         words = [VOCABULARY.idx_to_word[token] for token in caption[1:].tolist() if token != NULL]
-        rewards.append(reward(row, words))
+        rewards.append(scorers[row](words))
     for place, (row, caption) in enumerate(zip(rows, captions, strict=True)):
         group = rewards[place // 3 * 3 : place // 3 * 3 + 3]
         baseline = (sum(group) - rewards[place]) / 2

@@ -18,10 +18,10 @@ from torch.nn.utils import clip_grad_norm_
 
 from recap.data.vocabulary import END, NULL, START, Vocabulary
 from recap.decoders.decoder import Decoder
+from recap.evaluation.cider_d import CiderD, InverseFrequency
 from recap.progress import track
 from recap.training.averaging import update_average
 from recap.training.optimizer import learning_rate_at
-from recap.training.reward import ConsensusReward
 from recap.training.scheduled_sampling import draw_words
 from recap.training.seeds import derive_seed
 from recap.training.state import TrainingState
@@ -56,10 +56,12 @@ class RewardedImages:
     vocabulary: Vocabulary
     longest: int
 
-    def reward(self) -> ConsensusReward:
-        """CIDEr-D with <END> as the last word of every reference."""
+    def rewards(self) -> list[CiderD]:
+        """CIDEr-D for each image, with <END> as the last word of every reference."""
         end = self.vocabulary.idx_to_word[END]
-        return ConsensusReward([[[*caption.split(), end] for caption in own] for own in self.references])
+        references = [[[*caption.split(), end] for caption in own] for own in self.references]
+        rarity = InverseFrequency(references)
+        return [CiderD(own, rarity) for own in references]
 
 
 def refine(
@@ -85,7 +87,7 @@ def refine(
         state.decoder.load_state_dict(state.best)
         state.optimizer.state.clear()
         state.average.clear()
-    reward = images.reward()
+    scorers = images.rewards()
     steps = -(-len(images.references) // recipe.images)  # an epoch
     for epoch in range(len(state.rewards) // steps + 1, recipe.epochs + 1):
         generator = np.random.default_rng(derive_seed(recipe.seed, "self-critical order", epoch))
@@ -95,7 +97,7 @@ def refine(
         for batch in track(batches[done:], f"{name}: self-critical epoch {epoch} of {recipe.epochs}"):
             step = len(state.rewards)
             rate = learning_rate_at(step, recipe.learning_rate, 0, steps * recipe.epochs)
-            mean, norm = _step(images, reward, batch, recipe, state, step, rate)
+            mean, norm = _step(images, scorers, batch, recipe, state, step, rate)
             state.rewards.append([step + 1, epoch, mean, rate, norm])
             report({"reward": mean, "learning_rate": rate, "gradient_norm": norm}, state.steps_done())
             keep(state)
@@ -111,7 +113,7 @@ def refine(
 
 def _step(
     images: RewardedImages,
-    reward: ConsensusReward,
+    scorers: Sequence[CiderD],
     batch: NDArray[np.int64],
     recipe: SelfCriticalRecipe,
     state: TrainingState,
@@ -128,7 +130,7 @@ def _step(
     words = images.vocabulary.idx_to_word
     rewards = np.array(
         [
-            reward(image, [words[token] for token in caption[1:] if token != NULL])
+            scorers[image]([words[token] for token in caption[1:] if token != NULL])
             for image, caption in zip(rows.tolist(), captions.tolist(), strict=True)
         ]
     )
