@@ -35,7 +35,7 @@ class Decoder(nn.Module, ABC):
 
     def __init__(self, hidden_dim: int, vocabulary_size: int) -> None:
         super().__init__()
-        self.scores: nn.Module = nn.Linear(hidden_dim, vocabulary_size)
+        self.scores: nn.Linear | TiedScores = nn.Linear(hidden_dim, vocabulary_size)
 
     def tie(self, words: nn.Embedding, hidden_dim: int) -> None:
         """Make word vectors the weights of the word layer.

@@ -70,5 +70,8 @@ def generate_n_best(
 def _caption(words: Words, vocabulary: Vocabulary) -> Caption:
     tokens = tuple(token for token in words.tokens if token != END)
     return Caption(
-        tokens, tuple(words.log_probabilities), tuple(vocabulary.idx_to_word[token] for token in tokens)
+        tokens,
+        tuple(words.log_probabilities),
+        tuple(vocabulary.idx_to_word[token] for token in tokens),
+        vocabulary.separator,
     )

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from recap.generation.caption import Constraints
 from recap.generation.greedy import word_by_word
-from recap.generation.search import NEVER, StepDecoder, Words
+from recap.generation.search import StepDecoder, Words
 
 
 def sample(
@@ -50,10 +50,13 @@ def sample(
     )  # (N, L)
 
     def choose(logs: Tensor, images: Tensor, step: int) -> Tensor:
-        ranked, words = (logs.double() / temperature).sort(dim=1, descending=True, stable=True)  # (R, V)
+        sharpened = logs.double() / temperature  # (R, V)
+        words = None
         if top_k is not None:
-            ranked[:, top_k:] = NEVER
-        probability = ranked.softmax(1)
+            sharpened, words = sharpened.topk(min(top_k, logs.shape[1]))  # (R, k), descending
+        elif top_p < 1:
+            sharpened, words = sharpened.sort(dim=1, descending=True)
+        probability = sharpened.softmax(1)
         cumulative = probability.cumsum(1)
         if top_p < 1:
             probability = probability.masked_fill(cumulative - probability >= top_p, 0)
@@ -61,7 +64,8 @@ def sample(
         total = cumulative[:, -1:].contiguous()
         place = torch.searchsorted(cumulative, uniform[images, step, None] * total, right=True)  # (R, 1)
         last = torch.searchsorted(cumulative, total)  # rounding must not reach words of probability 0
-        return words.gather(1, torch.minimum(place, last))[:, 0]
+        place = torch.minimum(place, last)
+        return (place if words is None else words.gather(1, place))[:, 0]
 
     return word_by_word(decoder, features, constraints, choose)
 

@@ -7,7 +7,7 @@ Shapes: N images a step, K samples an image, D feature, V vocabulary, L steps of
 """
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,9 +18,11 @@ from torch.nn.utils import clip_grad_norm_
 
 from recap.data.vocabulary import END, NULL, START, Vocabulary
 from recap.decoders.decoder import Decoder
+from recap.distribution.workers import ALONE, Worker
 from recap.evaluation.cider_d import CiderD, InverseFrequency
 from recap.progress import track
 from recap.training.averaging import update_average
+from recap.training.loop import add_up
 from recap.training.optimizer import learning_rate_at
 from recap.training.scheduled_sampling import draw_words
 from recap.training.seeds import derive_seed
@@ -71,6 +73,7 @@ def refine(
     state: TrainingState,
     report: Callable[[dict[str, float], int], None],
     keep: Callable[[TrainingState], None],
+    worker: Worker = ALONE,
 ) -> None:
     """Raise the expected reward of sampled captions, from the weights that `fit` ended with.
 
@@ -82,6 +85,7 @@ def refine(
             ``state.best`` holds the last weights at the end, or their average.
         report: receives live metrics and the step.
         keep: called between two steps with a state that may be kept and resumed.
+        worker: which of the processes that share the work this is; each samples for its share of the images.
     """
     if not state.rewards:
         state.decoder.load_state_dict(state.best)
@@ -94,13 +98,18 @@ def refine(
         order = generator.permutation(len(images.references))
         batches = [order[first : first + recipe.images] for first in range(0, len(order), recipe.images)]
         done = len(state.rewards) % steps
-        for batch in track(batches[done:], f"{name}: self-critical epoch {epoch} of {recipe.epochs}"):
+        todo: Iterable[NDArray[np.int64]] = batches[done:]
+        if worker.rank == 0:
+            todo = track(todo, f"{name}: self-critical epoch {epoch} of {recipe.epochs}")
+        for batch in todo:
             step = len(state.rewards)
             rate = learning_rate_at(step, recipe.learning_rate, 0, steps * recipe.epochs)
-            mean, norm = _step(images, scorers, batch, recipe, state, step, rate)
+            mean, norm = _step(images, scorers, batch, recipe, state, step, rate, worker)
             state.rewards.append([step + 1, epoch, mean, rate, norm])
             report({"reward": mean, "learning_rate": rate, "gradient_norm": norm}, state.steps_done())
             keep(state)
+        if worker.rank:
+            continue
         mean = float(np.mean([row[2] for row in state.rewards[-steps:]]))
         print(
             f"{name}: self-critical epoch {epoch} of {recipe.epochs}: reward {mean:.4f}",
@@ -119,34 +128,54 @@ def _step(
     state: TrainingState,
     step: int,
     rate: float,
+    worker: Worker,
 ) -> tuple[float, float]:
     """One update of the weights; returns the mean reward of the samples and the gradient's norm."""
-    decoder = state.decoder
-    device = next(decoder.parameters()).device
-    rows = np.repeat(batch, recipe.samples)  # (N K,)
-    features = torch.from_numpy(np.asarray(images.features[rows])).to(device)  # (N K, D)
-    generator = torch.Generator(device).manual_seed(derive_seed(recipe.seed, "samples", step))
-    captions = sample_captions(decoder, features, images.longest, generator)  # (N K, at most L)
-    words = images.vocabulary.idx_to_word
-    rewards = np.array(
-        [
-            scorers[image]([words[token] for token in caption[1:] if token != NULL])
-            for image, caption in zip(rows.tolist(), captions.tolist(), strict=True)
-        ]
-    )
-    advantages = torch.from_numpy(leave_one_out(rewards, recipe.samples)).to(features)  # (N K,)
-    decoder.train()
-    torch.manual_seed(derive_seed(recipe.seed, "self-critical dropout", step))
-    loss = decoder.loss(features, captions, weights=advantages)
+    decoder, weight = state.decoder, next(state.decoder.parameters())
+    suffix = f"/{worker.rank}" if worker.rank else ""
+    counts = torch.zeros(3, dtype=torch.float64, device=weight.device)  # rewards, samples, words
+    own = batch[worker.rank :: worker.ranks]
+    if len(own):
+        rows = np.repeat(own, recipe.samples)  # (N K,)
+        features = torch.from_numpy(np.asarray(images.features[rows])).to(weight.device, weight.dtype)
+        generator = torch.Generator(weight.device)
+        generator.manual_seed(derive_seed(recipe.seed, f"samples{suffix}", step))
+        captions = sample_captions(decoder, features, images.longest, generator)  # (N K, at most L)
+        rewards = _rewards(images, scorers, rows, captions)
+        counts += torch.tensor([rewards.sum(), len(rewards), (captions[:, 1:] != NULL).sum()]).to(counts)
+        words = counts[2].item()
+    worker.add(counts)
     state.optimizer.zero_grad()
-    loss.backward()
+    if len(own):
+        advantages = torch.from_numpy(leave_one_out(rewards, recipe.samples)).to(features)  # (N K,)
+        decoder.train()
+        torch.manual_seed(derive_seed(recipe.seed, f"self-critical dropout{suffix}", step))
+        loss = decoder.loss(features, captions, weights=advantages)
+        if worker.ranks > 1:
+            loss = loss * (words / counts[2].item())
+        loss.backward()
+    if worker.ranks > 1:
+        add_up(worker, decoder, counts[:1].to(weight.dtype))
     norm = clip_grad_norm_(decoder.parameters(), recipe.gradient_clip)
     for group in state.optimizer.param_groups:
         group["lr"] = rate
     state.optimizer.step()
     if recipe.average_decay:
         update_average(state.average, decoder, recipe.average_decay, step)
-    return float(rewards.mean()), norm.item()
+    return (counts[0] / counts[1]).item(), norm.item()
+
+
+def _rewards(
+    images: RewardedImages, scorers: Sequence[CiderD], rows: NDArray[np.int64], captions: Tensor
+) -> NDArray[np.float64]:
+    """The reward of each caption (N K, at most L) of the images ``rows`` (N K,)."""
+    words = images.vocabulary.idx_to_word
+    return np.array(
+        [
+            scorers[image]([words[token] for token in caption[1:] if token != NULL])
+            for image, caption in zip(rows.tolist(), captions.tolist(), strict=True)
+        ]
+    )
 
 
 def leave_one_out(rewards: NDArray[np.float64], samples: int) -> NDArray[np.float64]:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from recap.decoders.decoder import Decoder
+from recap.training.checkpoints import pack_moments, unpack_moments
 
 STEP_COLUMNS = ("step", "epoch", "loss", "learning_rate", "gradient_norm", "words")
 EPOCH_COLUMNS = ("epoch", "training_loss", "validation_loss", "learning_rate", "gradient_norm")
@@ -44,8 +45,7 @@ class TrainingState:
         tensors = {f"decoder/{name}": value for name, value in self.decoder.state_dict().items()}
         tensors |= {f"best/{name}": value for name, value in self.best.items()}
         tensors |= {f"average/{name}": value for name, value in self.average.items()}
-        for number, moments in self.optimizer.state_dict()["state"].items():
-            tensors |= {f"optimizer/{number}/{name}": value for name, value in moments.items()}
+        tensors |= pack_moments(self.optimizer)
         return tensors, {"steps": self.steps, "epochs": self.epochs, "rewards": self.rewards}
 
     def unpack(self, tensors: dict[str, Tensor], values: dict[str, Any]) -> None:
@@ -56,9 +56,5 @@ class TrainingState:
             groups[group][name] = value
         self.decoder.load_state_dict(groups["decoder"])
         self.best, self.average = groups["best"], groups["average"]
-        moments: dict[int, dict[str, Tensor]] = {}
-        for path, value in groups["optimizer"].items():
-            number, _, name = path.partition("/")
-            moments.setdefault(int(number), {})[name] = value
-        self.optimizer.load_state_dict(self.optimizer.state_dict() | {"state": moments})
+        unpack_moments(self.optimizer, tensors)
         self.steps, self.epochs, self.rewards = values["steps"], values["epochs"], values["rewards"]

@@ -2,7 +2,6 @@
 
 from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -11,6 +10,7 @@ from recap.data.batches import CaptionedFeatures
 from recap.data.captions import Captions, load_captions
 from recap.data.features import open_features
 from recap.decoders.build import NAMES, build_decoder, save_decoder
+from recap.distribution.workers import ALONE, Worker
 from recap.errors import InputError
 from recap.evaluation.coco import read_references
 from recap.evaluation.tokenizers import tokenize_groups, tokenizer
@@ -33,6 +33,7 @@ def train(
     device: torch.device,
     report: Report,
     checkpoints: Path,
+    worker: Worker = ALONE,
 ) -> dict[str, float]:
     """Fit one decoder and write weights, description, history and summary.
 
@@ -47,12 +48,14 @@ def train(
         device: where to compute.
         report: receives live metrics and their step or epoch.
         checkpoints: a folder of this machine's, for what a killed run needs to go on.
+        worker: which of the processes that share the work this is; the first one writes.
 
     Returns:
         The content of summary.json: parameters, epochs and steps done, the epoch kept and its losses, and
         after self-critical epochs their number and the mean reward in the last one.
 
     Raises:
+        Interrupted: Ctrl-C or SIGTERM came; a checkpoint is written.
         InputError: there is no such decoder, a file is absent or does not fit the others, the training loss
             is not finite, or another process trains the same decoder with the same checkpoints.
     """
@@ -79,7 +82,7 @@ def train(
     generator = torch.Generator().manual_seed(derive_seed(config.seed, "initialisation"))
     decoder = build_decoder(model, generator).to(device)
     state = TrainingState(decoder, make_optimizer(decoder, config.weight_decay))
-    task = Task(name, splits["train"], splits["val"], recipe)
+    task = Task(name, splits["train"], splits["val"], recipe, worker)
 
     self_critical = SelfCriticalRecipe(
         **settings["self_critical"],
@@ -87,25 +90,26 @@ def train(
         average_decay=recipe.average_decay,
         seed=recipe.seed,
     )
-
-    settings_that_matter = [
-        asdict(recipe),
-        asdict(self_critical),
-        model,
-        config.weight_decay,
-        str(device),
-        torch.get_num_threads(),
-    ]
+    machine = [str(device), torch.get_num_threads(), worker.ranks]
+    settings_that_matter = [asdict(recipe), asdict(self_critical), model, config.weight_decay, *machine]
     inputs = [captions_directory / "captions.h5", *(features_directory / f"{split}.h5" for split in splits)]
     if self_critical.epochs:
         inputs.append(captions_directory / "references_train.json")
-    with Checkpoints(checkpoints / fingerprint(settings_that_matter, inputs)) as kept:
+    with Checkpoints(checkpoints / fingerprint(settings_that_matter, inputs), worker=worker) as kept:
         kept.resume(state)
-        fit(task, state, report, keep=kept.save_now_and_then)
+        fit(task, state, report, kept.save_now_and_then, kept.interrupted)
         if self_critical.epochs:
             images = _rewarded_images(captions_directory, captions, splits["train"])
-            refine(name, images, self_critical, state, report, keep=kept.save_now_and_then)
-        summary = _write(output, state, model, recipe.keep)
+            refine(name, images, self_critical, state, report, kept.save_now_and_then, worker)
+        summary = _summarise(state, recipe.keep)
+        if worker.rank == 0:
+            state.decoder.load_state_dict(state.best)
+            save_decoder(output, state.decoder, model)
+            write_csv(output / "history.csv", EPOCH_COLUMNS, state.epochs)
+            write_csv(output / "history_steps.csv", STEP_COLUMNS, state.steps)
+            if state.rewards:
+                write_csv(output / "history_self_critical.csv", REWARD_COLUMNS, state.rewards)
+            write_json(output / "summary.json", summary)
         kept.clear()
     return summary
 
@@ -116,13 +120,7 @@ def _rewarded_images(directory: Path, captions: Captions, data: CaptionedFeature
     return RewardedImages(data.features, tokenized, captions.vocabulary, data.captions.shape[1])
 
 
-def _write(output: Path, state: TrainingState, model: dict[str, Any], keep: str) -> dict[str, float]:
-    state.decoder.load_state_dict(state.best)
-    save_decoder(output, state.decoder, model)
-    write_csv(output / "history.csv", EPOCH_COLUMNS, state.epochs)
-    write_csv(output / "history_steps.csv", STEP_COLUMNS, state.steps)
-    if state.rewards:
-        write_csv(output / "history_self_critical.csv", REWARD_COLUMNS, state.rewards)
+def _summarise(state: TrainingState, keep: str) -> dict[str, float]:
     kept_epoch = len(state.epochs) if keep == "last" else state.best_epoch()
     kept = dict(zip(EPOCH_COLUMNS, state.epochs[kept_epoch - 1], strict=True))
     summary: dict[str, float] = {
@@ -137,5 +135,4 @@ def _write(output: Path, state: TrainingState, model: dict[str, Any], keep: str)
         epochs = int(state.rewards[-1][1])
         last = [row[2] for row in state.rewards if row[1] == epochs]
         summary |= {"self_critical_epochs": epochs, "reward": sum(last) / len(last)}
-    write_json(output / "summary.json", summary)
     return summary
