@@ -149,7 +149,7 @@ def _reduce(folder: Path, server: str, scale: float) -> tuple[int, str]:
     from recap.vision.reduce_config import ReduceConfig
 
     features = folder / "raw" / "features"
-    config = ReduceConfig(enabled=True, components=min(COMPONENTS, round(82_783 * scale)))
+    config = ReduceConfig(enabled=True, components=min(COMPONENTS, round(82_783 * scale)), whiten=False)
     summary = reduce(features, folder / "reduced", config, THREADS)
     moved = sum(path.stat().st_size for path in features.iterdir())
     return (

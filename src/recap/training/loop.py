@@ -17,7 +17,9 @@ from recap.decoders.decoder import Decoder
 from recap.distribution.workers import ALONE, Worker
 from recap.errors import InputError
 from recap.progress import track
+from recap.training.averaging import averaged, update_average
 from recap.training.optimizer import learning_rate_at
+from recap.training.scheduled_sampling import words_to_read
 from recap.training.seeds import derive_seed
 from recap.training.state import TrainingState
 
@@ -41,6 +43,11 @@ class Recipe:
     gradient_clip: float
     patience: int
     seed: int
+    label_smoothing: float = 0.0
+    average_decay: float = 0.0
+    scheduled_sampling: float = 0.0
+    keep: str = "best"
+    schedule: str = "cosine"
 
 
 @dataclass(frozen=True)
@@ -66,11 +73,14 @@ def fit(
 ) -> None:
     """Train until the last epoch, or until the validation loss has not improved for ``patience`` epochs.
 
+    With ``keep`` "last" the validation loss chooses nothing: all epochs are done, the last weights kept.
+    Where weights are averaged, the average is what is validated and kept.
+
     A state that has done some steps goes on with the next one, to the same bits as one that never stopped.
 
     Args:
         task: what to do.
-        state: new or resumed; ``state.best`` holds the weights of the best epoch at the end.
+        state: new or resumed; ``state.best`` holds the weights to keep at the end.
         report: receives live metrics.
         keep: called now and then, and as soon as ``interrupted``.
         interrupted: whether the end is asked for.
@@ -84,19 +94,23 @@ def fit(
         if interrupted():
             keep(state)
 
-    while len(state.epochs) < recipe.epochs and len(state.epochs) - state.best_epoch() < recipe.patience:
+    patience = recipe.patience if recipe.keep == "best" else recipe.epochs
+    while len(state.epochs) < recipe.epochs and len(state.epochs) - state.best_epoch() < patience:
         epoch = len(state.epochs) + 1
         start, steps_before = time.monotonic(), len(state.steps)
         _train_epoch(task, state, epoch, report, keep, interrupted)
         seconds, steps = time.monotonic() - start, len(state.steps) - steps_before
         _, _, losses, rates, norms, words = np.array([row for row in state.steps if row[1] == epoch]).T
         training_loss = float((losses * words).sum() / words.sum())
-        validation_loss = mean_loss(
-            state.decoder, task.validation, recipe.batch_size, task.worker, end_when_asked
-        )
-        state.epochs.append([epoch, training_loss, validation_loss, float(rates[-1]), float(norms.mean())])
-        if state.best_epoch() == epoch:
-            state.best = {name: value.clone() for name, value in state.decoder.state_dict().items()}
+        with averaged(state.average, state.decoder):
+            validation_loss = mean_loss(
+                state.decoder, task.validation, recipe.batch_size, task.worker, end_when_asked
+            )
+            state.epochs.append(
+                [epoch, training_loss, validation_loss, float(rates[-1]), float(norms.mean())]
+            )
+            if recipe.keep == "last" or state.best_epoch() == epoch:
+                state.best = {name: value.clone() for name, value in state.decoder.state_dict().items()}
         keep(state)
         report({"training_loss": training_loss, "validation_loss": validation_loss}, epoch)
         if task.worker.rank:
@@ -152,8 +166,9 @@ def _train_epoch(
         todo = track(todo, f"{task.name}: epoch {epoch} of {recipe.epochs}")
     for batch in todo:
         step = len(state.steps) + len(waiting)
-        rate = learning_rate_at(step, recipe.learning_rate, recipe.warmup_steps, len(batches) * recipe.epochs)
-        loss, norm = _train_step(task, state, batch, step, rate)
+        total = len(batches) * recipe.epochs
+        rate = learning_rate_at(step, recipe.learning_rate, recipe.warmup_steps, total, recipe.schedule)
+        loss, norm = _train_step(task, state, batch, step, rate, recipe.scheduled_sampling * step / total)
         waiting.append([step + 1, epoch, loss, rate, norm, int((lengths[batch] - 1).sum())])
         if len(waiting) == STEPS_A_READING or interrupted():
             _read(task, state, waiting, report)
@@ -162,32 +177,40 @@ def _train_epoch(
 
 
 def _train_step(
-    task: Task, state: TrainingState, batch: NDArray[np.int64], step: int, rate: float
+    task: Task, state: TrainingState, batch: NDArray[np.int64], step: int, rate: float, own_words: float
 ) -> tuple[Tensor, Tensor]:
     """One update of the weights; returns the loss and the gradient's norm, on the device."""
-    worker, weight = task.worker, next(state.decoder.parameters())
-    purpose = f"dropout/{worker.rank}" if worker.rank else "dropout"
-    torch.manual_seed(derive_seed(task.recipe.seed, purpose, step))  # dropout alone draws from it
+    recipe, worker, weight = task.recipe, task.worker, next(state.decoder.parameters())
+    suffix = f"/{worker.rank}" if worker.rank else ""
     mine = batch[worker.rank :: worker.ranks]  # of the same lengths as the others', for the same time
     state.optimizer.zero_grad()
     loss = torch.zeros((), dtype=weight.dtype, device=weight.device)
     if len(mine):
         features, captions = task.training.batch(mine)
         features, captions = features.to(weight.device, weight.dtype), captions.to(weight.device)
-        loss = state.decoder.loss(features, captions)
+        read = None
+        if own_words:
+            generator = torch.Generator(weight.device)
+            generator.manual_seed(derive_seed(recipe.seed, f"scheduled sampling{suffix}", step))
+            read = words_to_read(state.decoder, features, captions, own_words, generator)
+        # dropout alone draws from it
+        torch.manual_seed(derive_seed(recipe.seed, f"dropout{suffix}", step))
+        loss = state.decoder.loss(features, captions, smoothing=recipe.label_smoothing, read=read)
         if worker.ranks > 1:
             loss = loss * (task.training.words(mine) / task.training.words(batch))
         loss.backward()
     if worker.ranks > 1:
-        loss = _add_up(worker, state.decoder, loss.detach())
-    norm = clip_grad_norm_(state.decoder.parameters(), task.recipe.gradient_clip)
+        loss = add_up(worker, state.decoder, loss.detach())
+    norm = clip_grad_norm_(state.decoder.parameters(), recipe.gradient_clip)
     for group in state.optimizer.param_groups:
         group["lr"] = rate
     state.optimizer.step()
+    if recipe.average_decay:
+        update_average(state.average, state.decoder, recipe.average_decay, step)
     return loss.detach(), norm
 
 
-def _add_up(worker: Worker, decoder: Decoder, loss: Tensor) -> Tensor:
+def add_up(worker: Worker, decoder: Decoder, loss: Tensor) -> Tensor:
     """Replace the gradients by their sums over the workers, in one message; returns the sum of the losses."""
     parameters = list(decoder.parameters())
     for parameter in parameters:
