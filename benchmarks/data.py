@@ -122,12 +122,12 @@ def _tokenize(folder: Path, server: str, scale: float) -> tuple[int, str]:
 
 def _tokenize_text(folder: Path, server: str, scale: float) -> tuple[int, str]:
     """The original captions as a source that is not encoded."""
-    from recap.data.raw import Source, write_source
+    from recap.data.raw import ANNOTATIONS, Source, write_source
 
     raw = folder / "raw_text"
-    raw.mkdir()
+    (raw / ANNOTATIONS).mkdir(parents=True)
     for split in ("train", "val"):
-        shutil.copy(folder / "raw" / f"captions_{split}.json", raw)
+        shutil.copy(folder / "raw" / ANNOTATIONS / f"captions_{split}.json", raw / ANNOTATIONS)
     write_source(raw, Source("folder", False, False, False, False, "original"))
     return _tokens(raw, folder / "captions_text")
 
@@ -136,8 +136,10 @@ def _tokens(raw: Path, captions: Path) -> tuple[int, str]:
     from recap.data.tokenize import tokenize
     from recap.data.tokenize_config import TokenizeConfig
 
-    summary = tokenize(raw, captions, TokenizeConfig(min_count=5, max_words=None, max_length=17))
-    moved = sum(path.stat().st_size for path in raw.glob("captions_*.json"))
+    summary = tokenize(
+        raw, captions, TokenizeConfig(tokens="word", min_count=5, max_words=None, max_length=17)
+    )
+    moved = sum(path.stat().st_size for path in raw.glob("annotations/captions_*.json"))
     counts = summary["train"]["captions"] + summary["val"]["captions"]
     return moved, f"{counts:,} captions, {summary['vocabulary']:,} words"
 
@@ -147,7 +149,7 @@ def _reduce(folder: Path, server: str, scale: float) -> tuple[int, str]:
     from recap.vision.reduce_config import ReduceConfig
 
     features = folder / "raw" / "features"
-    config = ReduceConfig(enabled=True, components=min(COMPONENTS, round(82_783 * scale)))
+    config = ReduceConfig(enabled=True, components=min(COMPONENTS, round(82_783 * scale)), whiten=False)
     summary = reduce(features, folder / "reduced", config, THREADS)
     moved = sum(path.stat().st_size for path in features.iterdir())
     return (

@@ -21,7 +21,14 @@ def main() -> None:
     with start("backbone", runtime, config, features) as run:
         device = configure(runtime)
         metrics = prepare_backbone(
-            Path("data/raw"), Path("models/backbone"), config, features, device, run.log_metrics, files
+            Path("data/raw"),
+            Path("models/backbone"),
+            config,
+            features,
+            device,
+            run.log_metrics,
+            files,
+            Path(".recap/checkpoints"),
         )
         write_json(Path("reports/backbone/metrics.json"), metrics)
         run.log_metrics(metrics)

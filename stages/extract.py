@@ -1,15 +1,18 @@
-"""Stage `extract`: one feature vector an image. `torchrun stages/extract.py` shares it between processes."""
+"""Stage `extract`: one feature vector an image."""
 
 import os
+import sys
 from pathlib import Path
 
 from recap.artifacts import write_json
 from recap.config import load
+from recap.distribution.config import DistributedConfig
+from recap.distribution.launch import launch
+from recap.distribution.workers import join_workers
 from recap.runtime import RuntimeConfig, configure
 from recap.tracking.stage import execute, start
 from recap.vision.extraction import Folders, extract
 from recap.vision.features_config import FeaturesConfig
-from recap.vision.workers import join_workers
 
 FOLDERS = Folders(Path("data/raw"), Path("models/backbone"), Path("data/features"), Path(".recap/extract"))
 
@@ -17,15 +20,18 @@ FOLDERS = Folders(Path("data/raw"), Path("models/backbone"), Path("data/features
 def main() -> None:
     runtime = load(Path("params.yaml"), RuntimeConfig)
     config = load(Path("params.yaml"), FeaturesConfig)
+    distributed = load(Path("params.yaml"), DistributedConfig)
+    if launch(distributed, sys.orig_argv[1:], os.environ):
+        return
     device = configure(runtime)
-    with join_workers(os.environ) as worker:
-        if worker.rank:
-            extract(FOLDERS, config, device, worker)
-            return
-        with start("extract", runtime, config) as run:
-            summary = extract(FOLDERS, config, device, worker)
+    with (
+        join_workers(distributed.processes, device, os.environ) as worker,
+        start("extract", runtime, distributed, config) as run,
+    ):
+        summary = extract(FOLDERS, config, device, worker)
+        if worker.rank == 0:
             write_json(Path("reports/extract/metrics.json"), summary)
-            run.log_metrics(summary)
+        run.log_metrics(summary)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ FOLDERS = Folders(
     backbone_report=Path("reports/backbone"),
     decoders=Path("reports/decoders"),
     vision=Path("reports/vision"),
+    visualize_report=Path("reports/visualize"),
     sanity=Path("reports/sanity"),
 )
 IMAGES = Path(".recap/images")

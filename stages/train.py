@@ -1,9 +1,13 @@
 """Stage `train`: fit a decoder to the captions; `train.py lstm`."""
 
+import os
 import sys
 from pathlib import Path
 
 from recap.config import load
+from recap.distribution.config import DistributedConfig
+from recap.distribution.launch import launch
+from recap.distribution.workers import join_workers
 from recap.runtime import RuntimeConfig, configure
 from recap.tracking.stage import execute, start
 from recap.training.config import TrainConfig
@@ -15,10 +19,15 @@ PARAMS = Path("params.yaml")
 def main() -> None:
     name = sys.argv[1]
     config = load(PARAMS, TrainConfig)
-    runtime = load(PARAMS, RuntimeConfig)
+    runtime, distributed = load(PARAMS, RuntimeConfig), load(PARAMS, DistributedConfig)
+    if launch(distributed, sys.orig_argv[1:], os.environ):
+        return
     device = configure(runtime)
     output = Path("models") / name
-    with start(f"train/{name}", runtime, config) as run:
+    with (
+        join_workers(distributed.processes, device, os.environ) as worker,
+        start(f"train/{name}", runtime, distributed, config) as run,
+    ):
         summary = train(
             name,
             Path("data/captions"),
@@ -28,6 +37,7 @@ def main() -> None:
             device,
             run.log_metrics,
             Path(".recap/checkpoints"),
+            worker,
         )
         run.log_metrics(summary)
         run.log_artifact(output)

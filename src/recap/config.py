@@ -17,6 +17,7 @@ STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
 GROUPS = {
     "runtime": "recap.runtime:RuntimeConfig",
+    "distributed": "recap.distribution.config:DistributedConfig",
     "data": "recap.data.config:DataConfig",
     "tokenize": "recap.data.tokenize_config:TokenizeConfig",
     "backbone": "recap.vision.backbone_config:BackboneConfig",

@@ -142,8 +142,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         if len(cut) < len(body):
             self.close_connection = True
         with contextlib.suppress(ConnectionError):
+            server.sent.append((first, len(cut)))  # first: after the write the client may be done
             self.wfile.write(cut)
-            server.sent.append((first, len(cut)))
 
 
 @pytest.fixture

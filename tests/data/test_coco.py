@@ -71,10 +71,13 @@ def test_an_archive_becomes_the_raw_layout(
         5,
     ]
     assert sorted(path.name for path in (tmp_path / "raw").iterdir()) == [
+        "annotations",
+        "features",
+    ]
+    assert sorted(path.name for path in (tmp_path / "raw" / "annotations").iterdir()) == [
         "captions_train.json",
         "captions_val.json",
         "encoded",
-        "features",
         "source.json",
     ]
 
@@ -85,7 +88,9 @@ def test_original_captions_are_joined_by_image_id(
     files = originals(tmp_path, {"train": range(9, 0, -1), "val": range(100, 109)})
     source, _ = fetch_coco(make_archive(members), files, ANY, tmp_path / "raw")
     assert source.references == "original"
-    annotations = json.loads((tmp_path / "raw" / "captions_train.json").read_text())["annotations"]
+    annotations = json.loads((tmp_path / "raw" / "annotations" / "captions_train.json").read_text())[
+        "annotations"
+    ]
     assert [item["image_id"] for item in annotations] == [1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6]
     assert annotations[2]["caption"] == "A red cat of 2."
     assert len({item["id"] for item in annotations}) == 12
@@ -227,8 +232,10 @@ def test_the_real_archive(tmp_path: Path, shared: Path) -> None:
         "val": {"images": 300, "captions": 1451},
         "feature_dim": 1280,
     }
-    captions = load_captions(tmp_path / "encoded")
-    first = json.loads((tmp_path / "captions_train.json").read_text())["annotations"][0]["caption"]
+    captions = load_captions(tmp_path / "annotations" / "encoded")
+    first = json.loads((tmp_path / "annotations" / "captions_train.json").read_text())["annotations"][0][
+        "caption"
+    ]
     assert captions.vocabulary.decode(captions.train_captions[0]) == first.lower().rstrip(".")
     with pytest.raises(InputError, match="expected 42922600 bytes"):
         fetch_coco(real / "coco_captioning_mini.zip", files, OFFICIAL, tmp_path / "again")

@@ -25,7 +25,7 @@ def test_duplicates_and_overlaps_are_counted(tmp_path: Path) -> None:
     assert found["splits"]["train"]["duplicates"] == {"captions": 1, "images": 1}
     assert found["splits"]["train"]["lengths"] == {2: 2, 3: 1}
     assert found["overlap"] == {"image ids": 1, "images": 1, "captions": 1}
-    assert found["vocabulary"] == {"words": 4, "once": 2, "curve": {4: 1.0}}
+    assert found["vocabulary"] == {"words": 4, "once": 2, "curve": {1: 3 / 7, 3: 6 / 7, 4: 1.0}}
     assert [len(sample["captions"]) for sample in found["splits"]["val"]["samples"]] == [1, 1]
     assert "encoded" not in found
     assert "spectrum" not in found

@@ -85,5 +85,5 @@ def test_urls_are_fetched_and_zipped_captions_unpacked(
     assert len(raw.captions("train")["annotations"]) == 6
     server.replies.clear()
     fetch(config, tmp_path / "again", files(tmp_path, offline=True))
-    for name in ("captions_val.json", "features/train.h5"):
+    for name in ("annotations/captions_val.json", "features/train.h5"):
         assert (raw.directory / name).read_bytes() == (tmp_path / "again" / name).read_bytes()

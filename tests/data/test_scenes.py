@@ -31,7 +31,7 @@ def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def read(raw: Path, name: str) -> dict:
-    return json.loads((raw / name).read_text())
+    return json.loads((raw / "annotations" / name).read_text())
 
 
 def contents(directory: Path) -> dict[str, bytes]:

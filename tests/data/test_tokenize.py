@@ -14,7 +14,7 @@ from recap.data.tokenize import tokenize
 from recap.data.tokenize_config import TokenizeConfig
 from recap.errors import InputError
 
-CONFIG = TokenizeConfig(min_count=2, max_words=None, max_length=7)
+CONFIG = TokenizeConfig(tokens="word", min_count=2, max_words=None, max_length=7)
 
 
 def write_raw(directory: Path, train: list[tuple[int, str]], val: list[tuple[int, str]]) -> None:
@@ -46,12 +46,47 @@ def test_text_becomes_the_course_layout(tmp_path: Path) -> None:
     check_captions(captions, {"train": 2, "val": 1}, "captions.h5")
     assert summary == {
         "vocabulary": 8,
-        "train": {"captions": 3, "mean_length": 11 / 3, "unknown_share": 1 / 11, "empty_captions": 1},
-        "val": {"captions": 1, "mean_length": 2.0, "unknown_share": 0.5, "empty_captions": 0},
+        "train": {
+            "captions": 3,
+            "mean_length": 11 / 3,
+            "unknown_share": 1 / 11,
+            "cut_share": 1 / 3,
+            "empty_captions": 1,
+        },
+        "val": {
+            "captions": 1,
+            "mean_length": 2.0,
+            "unknown_share": 0.5,
+            "cut_share": 0.0,
+            "empty_captions": 0,
+        },
     }
     references = load_references(tmp_path / "captions", "train")
     assert [item["caption"] for item in references["annotations"]] == [caption for _, caption in train]
     assert references["images"][0]["part"] == "seen"
+
+
+def test_characters_are_spelt_with_a_space_between_words(tmp_path: Path) -> None:
+    write_raw(tmp_path / "raw", [(1, "A cat, a cat!"), (2, "An ant -- on a hat")], [(5, "A tiny bird")])
+    config = TokenizeConfig(tokens="char", min_count=1, max_words=None, max_length=30)
+    summary = tokenize(tmp_path / "raw", tmp_path / "captions", config)
+    captions = load_captions(tmp_path / "captions")
+    assert sorted(captions.vocabulary.idx_to_word[4:]) == [" ", *"achnot"]
+    assert captions.vocabulary.decode(captions.train_captions[0]) == "an ant on a hat"
+    assert captions.vocabulary.decode(captions.val_captions[0]) == "a t<UNK>n<UNK> <UNK><UNK><UNK><UNK>"
+    assert summary["train"]["mean_length"] == (11 + 15) / 2
+    assert summary["train"]["cut_share"] == 0.0
+
+
+def test_a_validation_image_without_a_caption_is_named_before_anything_is_trained(tmp_path: Path) -> None:
+    write_raw(tmp_path / "raw", [(1, "A cat and a cat")], [(5, "A bird")])
+    images = [{"id": number, "file_name": f"{number}.png"} for number in (5, 6, 7)]
+    annotations = [{"id": 1, "image_id": 5, "caption": "A bird"}]
+    write_captions(tmp_path / "raw", "val", images, annotations)
+    with pytest.raises(
+        InputError, match=r"every validation image, received none for 6\.png \(id 6\) and 1 more"
+    ):
+        tokenize(tmp_path / "raw", tmp_path / "captions", CONFIG)
 
 
 def test_the_same_bytes_on_every_run(tmp_path: Path) -> None:
@@ -81,13 +116,15 @@ def test_an_encoded_source_keeps_its_encoding(
         "captions": 12,
         "mean_length": 3.0,
         "unknown_share": 1 / 6,
+        "cut_share": 0.0,
         "empty_captions": 0,
     }
+    encoded = raw / "annotations" / "encoded"
     for name in ("captions.h5", "vocabulary.json"):
-        assert (raw / "encoded" / name).read_bytes() == (tmp_path / "captions" / name).read_bytes()
-    captions = load_captions(raw / "encoded")
+        assert (encoded / name).read_bytes() == (tmp_path / "captions" / name).read_bytes()
+    captions = load_captions(encoded)
     captions.val_image_idxs[0] = 3
-    save_captions(raw / "encoded", captions)
+    save_captions(encoded, captions)
     with pytest.raises(InputError, match="val_image_idxs: expected rows of 3 images"):
         tokenize(raw, tmp_path / "captions", CONFIG)
 
@@ -101,8 +138,8 @@ def test_our_words_are_those_of_the_official_encoding(tmp_path: Path, shared: Pa
     files = {split: real / f"captions_{split}.json" for split in ("train", "val")}
     config = CocoConfig(archive=None, check="any", train_captions=None, validation_captions=None)
     fetch_coco(real / "coco_captioning_mini.zip", files, config, tmp_path)
-    captions = load_captions(tmp_path / "encoded")
-    original = json.loads((tmp_path / "captions_val.json").read_text())
+    captions = load_captions(tmp_path / "annotations" / "encoded")
+    original = json.loads((tmp_path / "annotations" / "captions_val.json").read_text())
     rows = {image["id"]: row for row, image in enumerate(original["images"])}
     ours = captions.vocabulary.encode([split_words(item["caption"]) for item in original["annotations"]], 17)
     mine = {

@@ -124,7 +124,7 @@ def test_greedy_captions_are_the_same_token_by_token(name: str, seed: int) -> No
     with torch.inference_mode():
         searched = greedy(fast(name, weights_of(model)), features, Constraints(12, banned=()))
 
-    assert [[token for token, _ in words] for words in searched] == expected
+    assert [words.tokens for (words,) in searched] == expected
 
 
 @pytest.mark.parametrize(

@@ -6,12 +6,13 @@ import pytest
 from recap.evaluation import evaluate as module
 from recap.evaluation.coco import References
 from recap.evaluation.config import EvaluateConfig
-from recap.evaluation.evaluate import claim_metrics, evaluate, is_true
+from recap.evaluation.evaluate import claim_metrics, evaluate, invalid_words, is_true
 from recap.evaluation.scores import score_captions
 from recap.evaluation.truth import Claim
+from recap.generation.config import DecodingConfig
 
 CONFIG = EvaluateConfig(
-    max_length=30, allow_unknown=False, batch_size=4, tokenizer="ptb", bootstrap_resamples=100, seed=1
+    batch_size=4, tokenizer="ptb", bootstrap_resamples=100, seed=1, decoding=DecodingConfig()
 )
 REFERENCES = References(
     image_ids=(5, 2, 9, 4),
@@ -76,3 +77,8 @@ def test_the_same_seed_gives_the_same_metrics():
     first, second = (evaluate(CAPTIONS, REFERENCES, [], None, CONFIG) for _ in range(2))
     assert first == second
     assert all(np.isfinite(row["cider_d"]) for row in first.per_image)
+
+
+def test_words_that_no_training_caption_has_are_counted():
+    assert invalid_words(["a dgo's hat", "a cat"], {"a", "cat", "hat"}) == 1 / 5
+    assert invalid_words([""], {"a"}) == 0.0

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from recap.evaluation import treebank_words
 from recap.evaluation.java import has_java, tokenize_with_stanford
 from recap.evaluation.tokenizer import PUNCTUATION, tokenize
 
@@ -113,6 +114,16 @@ def test_awkward_captions_come_out_as_the_original_has_them(seed):
         if ours != official
     ]
     assert different == []
+
+
+@needs_java
+def test_every_listed_word_is_treated_as_the_original_treats_it():
+    listed = [word for value in vars(treebank_words).values() if isinstance(value, tuple) for word in value]
+    words = sorted({"".join(word) for word in listed})
+    places = ("a {}. man", "the {}. The man", "see {}. 5", "x.{}, a", "'{}", "{}' a", "K. {} a", "no {}.")
+    cases = [form for word in words for form in (word, word.capitalize(), word.upper())]
+    captions = [place.format(form) for form in cases for place in places]
+    assert tokenize(captions) == tokenize_with_stanford(captions)
 
 
 @settings(deadline=None)

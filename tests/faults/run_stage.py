@@ -13,8 +13,8 @@ import torch
 from recap.data.config import CocoConfig, DataConfig, FolderConfig, ImagesConfig, ScenesConfig
 from recap.data.download import Files
 from recap.data.fetch import fetch
+from recap.distribution.workers import ALONE
 from recap.vision.extraction import Folders, extract
-from recap.vision.feature_shards import ALONE
 from recap.vision.features_config import FeaturesConfig
 from recap.vision.reduce import reduce
 from recap.vision.reduce_config import ReduceConfig
@@ -44,7 +44,7 @@ def run_extract(raw: str, backbone: str, features: str, work: str) -> None:
 
 
 def run_reduce(features: str, reduced: str) -> None:
-    reduce(Path(features), Path(reduced), ReduceConfig(enabled=True, components=16), threads=1)
+    reduce(Path(features), Path(reduced), ReduceConfig(enabled=True, components=16, whiten=False), threads=1)
 
 
 def main() -> None:

@@ -14,7 +14,7 @@ from recap.data.features import open_features, write_features
 from recap.data.vocabulary import END, NULL, SPECIAL_WORDS, START, UNK, Vocabulary
 from recap.decoders.build import NAMES, build_decoder
 from recap.decoders.decoder import Decoder
-from recap.generation.caption import Constraints, usual_constraints
+from recap.generation.caption import Caption, Constraints, usual_constraints
 from recap.generation.generate import generate
 
 VOCABULARY = Vocabulary((*SPECIAL_WORDS, *"abcdefg"))
@@ -138,3 +138,13 @@ def test_finished_captions_leave_the_batch() -> None:
     captions = generate(decoder, draw_features(40), VOCABULARY, usual_constraints(12), 40)
     assert sum(sizes) == sum(len(caption.log_probabilities) for caption in captions)
     assert sizes[-1] < 40
+
+
+def test_a_caption_knows_which_tokens_spell_a_word() -> None:
+    spelt = Caption((4,) * 8, (0.0,) * 8, tuple("a  cat a"), separator="")
+    assert spelt.text == "a  cat a"
+    assert spelt.words == ("a", "cat", "a")
+    assert ["".join(spelt.pieces[place] for place in span) for span in spelt.spans] == ["a", "cat", "a"]
+    words = Caption((4, 5), (0.0,) * 2, ("a", "cat"), separator=" ")
+    assert words.text == "a cat"
+    assert words.spans == [range(0, 1), range(1, 2)]

@@ -67,7 +67,7 @@ def scenes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """Captions of scenes, and the whitened principal components of their pixels for features."""
     directory = tmp_path_factory.mktemp("scenes")
     write_scenes(ScenesConfig(train_images=120, validation_images=3, seed=1), directory)
-    raw_captions = json.loads((directory / "captions_train.json").read_text())
+    raw_captions = json.loads((directory / "annotations" / "captions_train.json").read_text())
     words = [split_words(annotation["caption"]) for annotation in raw_captions["annotations"]]
     row = {image["id"]: number for number, image in enumerate(raw_captions["images"])}
     image_rows = np.array([row[annotation["image_id"]] for annotation in raw_captions["annotations"]])

@@ -10,6 +10,7 @@ import pytest
 
 from recap.artifacts import write_csv, write_json, write_png
 from recap.data.captions import Captions, save_captions
+from recap.data.features import write_features
 from recap.data.raw import Source, write_captions, write_source
 from recap.data.vocabulary import build_vocabulary, split_words
 from recap.reporting.inputs import Folders
@@ -58,6 +59,7 @@ def write_outputs(
         backbone_report=root / "reports/backbone",
         decoders=root / "reports/decoders",
         vision=root / "reports/vision",
+        visualize_report=root / "reports/visualize",
         sanity=root / "reports/sanity",
     )
     generator = np.random.default_rng(5)
@@ -77,6 +79,9 @@ def write_outputs(
         for image in entries if has_images else []:
             pixels = generator.integers(0, 255, (4, 4, 3), dtype=np.uint8).repeat(side // 4, 0)
             write_png(folders.raw / "images" / split / image["file_name"], pixels.repeat(side // 4, 1))
+        if not has_images:
+            features = np.random.default_rng(len(entries)).random((len(entries), 3), dtype=np.float32)
+            write_features(folders.raw / "features" / f"{split}.h5", features)
     _write_captions(folders.captions, images, captions)
     backbone: dict[str, Any] = {}
     if is_scenes:
@@ -97,6 +102,7 @@ def write_outputs(
         entry = {"kind": "saliency", "file": "saliency_0.png", "label": "digit: 7", "image": "000000.png"}
         write_png(folders.vision / "saliency_0.png", np.full((248, 1000, 3), 200, np.uint8))
     write_json(folders.vision / "index.json", [entry])
+    write_json(folders.visualize_report / "metrics.json", {"pictures": 1})
     _write_sanity(folders.sanity, decoders, captions)
     return folders
 
@@ -173,6 +179,7 @@ def _write_decoder(
     part = {
         "images": 20,
         "references": 40,
+        "idf": "the 40 references of these 20 images",
         "bleu_1": 0.4 + 0.1 * index,
         "bleu_4": 0.3,
         "rouge_l": 0.5,

@@ -12,6 +12,7 @@ from recap.errors import InputError
 from recap.reporting.config import ReportConfig
 from recap.reporting.inputs import load_inputs
 from recap.reporting.page import SECTIONS, render_page
+from recap.reporting.sections import scores
 
 CONFIG = ReportConfig(gallery_images=6, extreme_images=2, seed=3)
 ALL = ("rnn", "lstm", "transformer")
@@ -148,6 +149,37 @@ def test_the_best_of_a_column_is_marked(outputs) -> None:
     assert html.count("0.250</td>") == 6, "a score whose better side is not known is shown, never marked"
 
 
+def test_scores_stand_beside_what_they_were_computed_on(outputs) -> None:
+    page = Page(render(outputs(source="coco")))
+    assert "20 images, scored against 40 original captions" in page.text
+    assert "the idf of CIDEr-D comes from the 40 references of these 20 images" in page.text
+
+
+def test_differences_between_decoders_are_paired(outputs) -> None:
+    folders = outputs()
+    for index, name in enumerate(ALL):  # rnn and lstm alike, the third better on every image, if unevenly
+        path = folders.decoders / name / "per_image.json"
+        rows = json.loads(path.read_text())
+        for number, row in enumerate(rows):
+            row["cider_d"] = number / 10 + (1 + number / 100 if index == 2 else 0)
+        path.write_text(json.dumps(rows))
+    inputs = load_inputs(folders, ALL, {})
+    table = scores.differences(inputs.decoders, "seen", 3)
+    assert table is not None
+    assert [head.label for head in table["heads"]] == ["True captions", "CIDEr-D"]
+    assert [[css for _, css in row["names"]] for row in table["rows"]] == [
+        ["rnn", "lstm"],
+        ["rnn", "transformer"],
+        ["lstm", "transformer"],
+    ]
+    alike, different = table["rows"][0]["cells"][1], table["rows"][1]["cells"][1]
+    assert (alike["text"], alike["p"], alike["certain"]) == ("+0.000", "1.000", False)
+    assert different["text"].startswith("−1.")
+    assert different["certain"]
+    assert "True captions 95 % interval p" in Page(render(folders)).text
+    assert scores.differences(inputs.decoders[:1], "seen", 3) is None
+
+
 def test_a_backbone_from_elsewhere_has_no_section(outputs) -> None:
     assert "92.5 %" in Page(render(outputs())).text
     assert "backbone" not in {own["id"] for own in Page(render(outputs(source="coco"))).all("section")}
@@ -202,6 +234,43 @@ def test_pictures_of_one_image_stand_together_and_most_unfold(outputs) -> None:
     labels = [str(own["alt"]) for own in page.all("img") if " on " in str(own["alt"])]
     assert labels == [f"{decoder} on {image}" for image in ("0.png", "1.png") for decoder in ALL]
     assert "3 more" in page.text
+
+
+def test_the_data_section_counts_words_and_what_occurs_again(outputs) -> None:
+    text = " ".join(Page(render(outputs(captions=("a red seven", "a red seven", "one")))).text.split())
+    assert "have 4 different words, 0 of them once" in text
+    assert "Captions 22 in training, 58 in validation 60" in text
+    assert "Images 0 in training, 0 in validation 0" in text
+
+
+def test_what_visualize_measured_stands_beside_its_pictures(outputs) -> None:
+    folders = outputs()
+    entries = [
+        {"kind": kind, "file": "saliency_0.png", "label": kind, "image": "000000.png"}
+        for kind in ("fooling", "class_visualization", "randomization", "word_saliency")
+    ]
+    write_json(folders.vision / "index.json", entries)
+    grown = {"mean_probability": 0.5, "share_above_0.9": 0.25}
+    hits = {"pointing_game": 0.875, "mass": 0.5}
+    measured = {
+        "pictures": 4,
+        "fooling": {"first_digit": {"pairs": 60, "success_rate": 0.0}},
+        "class_visualization": {"first_digit": {"pixels": grown, "spectrum": grown}},
+        "randomization": {"gradient": -0.125},
+        "words": {
+            "lstm": {"digit_words": 8, "area": 0.15, "gradient": hits, "random_map": hits},
+            "rnn": {"true_captions": 0, "digit_words": 0},
+        },
+    }
+    write_json(folders.visualize_report / "metrics.json", measured)
+    text = Page(render(folders)).text
+    for row in (
+        "First digit 60 0.0 % – – –",
+        "First digit spectrum 0.500 25.0 %",
+        "Gradient -0.125",
+        "LSTM 8 Gradient 87.5 % 50.0 % 15.0 %",
+    ):
+        assert row in " ".join(text.split())
 
 
 def test_settings_are_listed_without_folders_of_the_machine(outputs) -> None:

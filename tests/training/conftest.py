@@ -12,6 +12,7 @@ from recap.data.captions import Captions, save_captions
 from recap.data.features import write_features
 from recap.data.vocabulary import SPECIAL_WORDS, Vocabulary
 
+ROOT = Path(__file__).resolve().parents[2]
 WORDS = ("red", "green", "blue", "grey")
 TEMPLATES = ("a {} thing", "one {} thing here", "{}", "this is a {} thing")
 
@@ -39,7 +40,7 @@ def task(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def group() -> dict:
     """The params group `train` of the repository, made small."""
-    params = (Path(__file__).resolve().parents[2] / "params.yaml").read_text(encoding="utf-8")
+    params = (ROOT / "params.yaml").read_text(encoding="utf-8")
     values: dict = YAML(typ="safe", pure=True).load(params)["train"]
     values |= {"batch_size": 16, "warmup_steps": 5, "seed": 3}
     for name in ("rnn", "lstm", "transformer"):

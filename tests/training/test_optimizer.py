@@ -19,6 +19,8 @@ def test_the_rate_rises_to_its_peak_and_falls_towards_zero(warmup: int, total: i
     assert falling == sorted(falling, reverse=True)
     if falling:
         assert falling[0] == 0.3
+    constant = [learning_rate_at(step, 0.3, warmup, total, "constant") for step in range(total)]
+    assert constant == rising + [0.3] * len(falling)
 
 
 def test_only_matrices_decay() -> None:

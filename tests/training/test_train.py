@@ -42,7 +42,9 @@ from recap.training.train import train
 name, task, output, group, threads, seconds = sys.argv[1:]
 device = configure(RuntimeConfig(int(threads), "cpu"))
 keep_checkpoints = checkpoints.Checkpoints.__init__
-checkpoints.Checkpoints.__init__ = lambda self, folder: keep_checkpoints(self, folder, float(seconds))
+checkpoints.Checkpoints.__init__ = (
+    lambda self, folder, worker: keep_checkpoints(self, folder, float(seconds), worker)
+)
 config = TypeAdapter(TrainConfig).validate_json(group)
 task, output = Path(task), Path(output)
 train(name, task / "captions", task / "features", output / name, config, device,

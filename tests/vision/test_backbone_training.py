@@ -12,9 +12,16 @@ from recap.data.download import Files
 from recap.data.raw import Source, load_raw, write_source
 from recap.data.scenes import write_scenes
 from recap.errors import InputError
+from recap.training.checkpoints import Checkpoints
 from recap.vision.backbone import head_slices
 from recap.vision.backbone_config import BackboneConfig
-from recap.vision.backbone_training import initialize, train_backbone
+from recap.vision.backbone_training import (
+    RISE,
+    BackboneState,
+    initialize,
+    one_cycle,
+    train_backbone,
+)
 from recap.vision.backbones import load_backbone
 from recap.vision.features_config import FeaturesConfig
 from recap.vision.images import load_images
@@ -62,6 +69,7 @@ def test_what_is_written_reads_back_as_it_was_scored(raw: Path, tmp_path: Path) 
         CPU,
         lambda values, step: reported.append((step, values)),
         FILES,
+        tmp_path / "checkpoints",
     )
     backbone = load_backbone(tmp_path)
     assert list(backbone.heads) == list(HEADS)
@@ -87,22 +95,76 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(raw: Path, t
     folders = [tmp_path / name for name in ("one", "same", "other")]
     for folder, seed in zip(folders, (1, 1, 2), strict=True):
         torch.rand(seed)  # the global generator's state must not matter
-        train_backbone(load_raw(raw), folder, config_of(seed=seed), CPU, ignore)
+        train_backbone(load_raw(raw), folder, config_of(seed=seed), CPU, ignore, tmp_path)
     one, same, other = ((folder / "weights.safetensors").read_bytes() for folder in folders)
     assert one == same != other
 
 
 def test_crops_train_the_convolutions_and_no_crops_are_allowed(raw: Path, tmp_path: Path) -> None:
     for steps in (0, 2):
-        train_backbone(load_raw(raw), tmp_path / str(steps), config_of(crop_steps=steps), CPU, ignore)
+        train_backbone(
+            load_raw(raw), tmp_path / str(steps), config_of(crop_steps=steps), CPU, ignore, tmp_path
+        )
     without, with_crops = (load_backbone(tmp_path / str(steps)).state_dict() for steps in (0, 2))
     assert not torch.equal(without["convolutions.0.weight"], with_crops["convolutions.0.weight"])
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3, 4, 5, 9])
+def test_few_steps_are_enough(raw: Path, tmp_path: Path, steps: int) -> None:
+    config = config_of(crop_steps=steps, steps=steps, batch_size=4)
+    metrics = train_backbone(load_raw(raw), tmp_path, config, CPU, ignore, tmp_path)
+    assert metrics["parameters"] > 0
+
+
+def test_the_cycle_is_that_of_torch() -> None:
+    steps, peak = 60, 0.3
+    optimizer = torch.optim.AdamW([torch.zeros(1, requires_grad=True)])
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, peak, total_steps=steps + 1, pct_start=RISE)
+    for step in range(steps):
+        rate, beta = one_cycle(step, steps, peak)
+        (group,) = optimizer.param_groups
+        assert rate == pytest.approx(group["lr"], rel=1e-9)
+        assert beta == pytest.approx(group["betas"][0], rel=1e-9)
+        optimizer.step()
+        schedule.step()
+
+
+class _Killed(Exception):
+    pass
+
+
+def test_a_resumed_run_gives_the_same_bytes(
+    raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = config_of(crop_steps=12, steps=14)
+    train_backbone(load_raw(raw), tmp_path / "whole", config, CPU, ignore, tmp_path / "kept")
+    assert not list((tmp_path / "kept").glob("*/*"))
+
+    def save_and_die(self: Checkpoints, state: BackboneState) -> None:
+        self.save(state)
+        if state.steps_done() in (3, 11, 12, 13, 22, 26):
+            raise _Killed
+
+    killed = 0
+    with monkeypatch.context() as patch:
+        patch.setattr(Checkpoints, "save_now_and_then", save_and_die)
+        while True:
+            try:
+                train_backbone(load_raw(raw), tmp_path / "killed", config, CPU, ignore, tmp_path / "kept")
+                break
+            except _Killed:
+                killed += 1
+    assert killed == 6
+    for name in ("weights.safetensors", "history.csv", "backbone.json"):
+        assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
 
 
 def test_images_without_scene_graphs_need_fetched_weights(tmp_path: Path) -> None:
     write_source(tmp_path, Source("folder", True, False, False, False, "original"))
     with pytest.raises(InputError, match="expected squeezenet1_1 for images without scene graphs"):
-        prepare_backbone(tmp_path, tmp_path / "backbone", config_of(), TRAINED_HERE, CPU, ignore, FILES)
+        prepare_backbone(
+            tmp_path, tmp_path / "backbone", config_of(), TRAINED_HERE, CPU, ignore, FILES, tmp_path
+        )
 
 
 def test_features_of_the_source_need_no_backbone(tmp_path: Path) -> None:
@@ -110,7 +172,10 @@ def test_features_of_the_source_need_no_backbone(tmp_path: Path) -> None:
     (tmp_path / "backbone").mkdir()
     (tmp_path / "backbone" / "weights.safetensors").write_bytes(b"of an earlier run")
     assert (
-        prepare_backbone(tmp_path, tmp_path / "backbone", config_of(), TRAINED_HERE, CPU, ignore, FILES) == {}
+        prepare_backbone(
+            tmp_path, tmp_path / "backbone", config_of(), TRAINED_HERE, CPU, ignore, FILES, tmp_path
+        )
+        == {}
     )
     assert [path.name for path in (tmp_path / "backbone").iterdir()] == ["backbone.json"]
 
@@ -135,7 +200,12 @@ def test_it_learns_to_read_scenes(tmp_path: Path) -> None:
     config = config_of(feature_dim=256, crop_steps=100, steps=100, batch_size=32, learning_rate=0.004)
     losses: dict[int, float] = {}
     metrics = train_backbone(
-        load_raw(tmp_path), tmp_path, config, CPU, lambda values, step: losses.update({step: values["loss"]})
+        load_raw(tmp_path),
+        tmp_path,
+        config,
+        CPU,
+        lambda values, step: losses.update({step: values["loss"]}),
+        tmp_path / "checkpoints",
     )
     # The first loss of each phase is about that of guessing.
     assert losses[100] < 0.5 * losses[10]

@@ -106,3 +106,22 @@ def test_a_class_gets_the_same_image_alone_as_in_a_batch(create, tiny_backbone: 
 def test_a_class_out_of_range_is_refused(create, tiny_backbone: Backbone) -> None:
     with pytest.raises(InputError, match=r"expected a class index in 0\.\.4, received 5"):
         create(torch.tensor([5]), tiny_backbone, tiny_backbone, 12, seeded())
+
+
+class Contrast(torch.nn.Module):
+    """Wakes only where neighbouring pixels differ enough, as the units of a trained network do."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        score = torch.relu((x[..., 1:] - x[..., :-1]).abs().mean(dim=(1, 2, 3)) - 0.01)
+        return torch.stack([score, torch.zeros_like(score)], dim=1)
+
+
+def test_the_first_spectrum_wakes_units_that_a_flat_image_does_not(tiny_backbone: Backbone) -> None:
+    model, target = Contrast(), torch.tensor([0])
+    probability = {}
+    for iterations in (0, 20):
+        grown = create_fourier_visualization(
+            target, model, tiny_backbone, 64, seeded(), iterations=iterations, max_jitter=2
+        )
+        probability[iterations] = grown.probabilities.item()
+    assert probability[20] > probability[0] > 0.5

@@ -11,11 +11,11 @@ from PIL import Image
 
 from recap.data.features import open_features, write_features
 from recap.data.raw import Source, write_captions, write_source
+from recap.distribution.workers import ALONE
 from recap.errors import InputError
 from recap.vision.backbone import Backbone
 from recap.vision.backbones import save_backbone
 from recap.vision.extraction import Folders, compute_features, extract
-from recap.vision.feature_shards import ALONE
 from recap.vision.features_config import FeaturesConfig
 
 CPU = torch.device("cpu")
@@ -114,9 +114,9 @@ def test_torchrun_shares_the_work_and_ends_with_the_same_bytes(raw: Path, backbo
         "import torch\n"
         "from recap.vision.extraction import Folders, extract\n"
         "from recap.vision.features_config import FeaturesConfig\n"
-        "from recap.vision.workers import join_workers\n"
+        "from recap.distribution.workers import join_workers\n"
         "torch.set_num_threads(1)\n"
-        "with join_workers(os.environ) as worker:\n"
+        "with join_workers(int(os.environ['WORLD_SIZE']), torch.device('cpu'), os.environ) as worker:\n"
         "    config = FeaturesConfig('squeezenet1_1', None, None, None, 2)\n"
         "    extract(Folders(*map(Path, sys.argv[1:])), config, torch.device('cpu'), worker)\n"
     )

@@ -22,9 +22,13 @@ def features(tmp_path: Path) -> Path:
 
 
 def test_only_training_features_shape_the_space(tmp_path: Path, features: Path) -> None:
-    summary = reduce(features, tmp_path / "a", ReduceConfig(enabled=True, components=4), threads=1)
+    summary = reduce(
+        features, tmp_path / "a", ReduceConfig(enabled=True, components=4, whiten=False), threads=1
+    )
     write_features(features / "val.h5", np.zeros((30, 12), np.float32))
-    again = reduce(features, tmp_path / "b", ReduceConfig(enabled=True, components=4), threads=1)
+    again = reduce(
+        features, tmp_path / "b", ReduceConfig(enabled=True, components=4, whiten=False), threads=1
+    )
     assert summary == again
     for name in ("train.h5", "pca.safetensors", "spectrum.csv"):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
@@ -36,7 +40,9 @@ def test_only_training_features_shape_the_space(tmp_path: Path, features: Path) 
 
 
 def test_the_spectrum_sums_up(tmp_path: Path, features: Path) -> None:
-    summary = reduce(features, tmp_path / "reduced", ReduceConfig(enabled=True, components=12), threads=1)
+    summary = reduce(
+        features, tmp_path / "reduced", ReduceConfig(enabled=True, components=12, whiten=False), threads=1
+    )
     assert summary["explained_variance_ratio"] == pytest.approx(1)
     rows = list(csv.DictReader((tmp_path / "reduced" / "spectrum.csv").read_text().splitlines()))
     assert [int(row["component"]) for row in rows] == list(range(1, 13))
@@ -45,10 +51,27 @@ def test_the_spectrum_sums_up(tmp_path: Path, features: Path) -> None:
     np.testing.assert_allclose([float(row["cumulative"]) for row in rows], np.cumsum(ratios))
 
 
+def test_whitened_training_features_have_variance_1(tmp_path: Path, features: Path) -> None:
+    plain, white = (ReduceConfig(enabled=True, components=6, whiten=whiten) for whiten in (False, True))
+    summaries = [
+        reduce(features, tmp_path / str(config.whiten), config, threads=1) for config in (plain, white)
+    ]
+    assert summaries[0] == summaries[1]
+    for split in ("train", "val"):
+        values = {whiten: open_features(tmp_path / str(whiten) / f"{split}.h5") for whiten in (False, True)}
+        deviation = open_features(tmp_path / "False" / "train.h5").std(axis=0, ddof=1)
+        np.testing.assert_allclose(values[True], values[False] / deviation, rtol=1e-3, atol=1e-4)
+    tensors = load_file(tmp_path / "True" / "pca.safetensors")
+    expected = (open_features(features / "val.h5") - tensors["mean"]) @ tensors["components"].T
+    np.testing.assert_allclose(open_features(tmp_path / "True" / "val.h5"), expected, rtol=1e-3, atol=1e-4)
+
+
 def test_features_pass_through(tmp_path: Path, features: Path) -> None:
     (tmp_path / "reduced").mkdir()
     (tmp_path / "reduced" / "pca.safetensors").write_bytes(b"of an earlier run")
-    summary = reduce(features, tmp_path / "reduced", ReduceConfig(enabled=False, components=500), threads=1)
+    summary = reduce(
+        features, tmp_path / "reduced", ReduceConfig(enabled=False, components=500, whiten=False), threads=1
+    )
     assert summary == {"components": 12}
     assert sorted(path.name for path in (tmp_path / "reduced").iterdir()) == ["train.h5", "val.h5"]
     for split in ("train", "val"):
@@ -61,4 +84,6 @@ def test_splits_of_different_width(tmp_path: Path, features: Path) -> None:
     with pytest.raises(
         InputError, match=r"val\.h5: expected the width of the training features, 12, received 11"
     ):
-        reduce(features, tmp_path / "reduced", ReduceConfig(enabled=True, components=2), threads=1)
+        reduce(
+            features, tmp_path / "reduced", ReduceConfig(enabled=True, components=2, whiten=False), threads=1
+        )

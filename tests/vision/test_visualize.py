@@ -39,7 +39,7 @@ def scenes(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     data, models = root / "data", root / "models"
     write_scenes(ScenesConfig(12, 6, 231), data / "raw")
     write_source(data / "raw", Source("scenes", True, False, False, True, "original"))
-    tokenize(data / "raw", data / "captions", TokenizeConfig(1, None, 17))
+    tokenize(data / "raw", data / "captions", TokenizeConfig("word", 1, None, 17))
     with torch.random.fork_rng():
         torch.manual_seed(0)
         network = SmallVgg(FEATURE_DIM, HEADS)
@@ -141,7 +141,7 @@ def test_photographs_are_looked_into(
             data / "raw", split, [{"id": i, "file_name": name} for i, name in enumerate(names)], captions
         )
     write_source(data / "raw", Source("folder", True, False, False, False, "original"))
-    tokenize(data / "raw", data / "captions", TokenizeConfig(1, None, 17))
+    tokenize(data / "raw", data / "captions", TokenizeConfig("word", 1, None, 17))
     shutil.copytree(squeezenet_directory, models / "backbone")
     model = {
         "name": "lstm",

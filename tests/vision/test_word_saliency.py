@@ -56,7 +56,7 @@ def test_it_is_what_the_decoder_says_of_reduced_features(captioner: Captioner) -
 
 def test_word_gradients_equal_finite_differences(captioner: Captioner) -> None:
     x = noise(3, 12, 12)
-    maps = word_gradients(captioner, x, TOKENS, [0, 2])
+    maps = word_gradients(captioner, x, TOKENS, [range(0, 1), range(2, 3)])
     assert maps.shape == (2, 12, 12)
     step = 1e-2
     for row, column in [(2, 3), (7, 7)]:
@@ -73,10 +73,13 @@ def test_word_gradients_equal_finite_differences(captioner: Captioner) -> None:
 
 def test_integrated_gradients_add_up_to_the_change_of_log_probability(captioner: Captioner) -> None:
     x = noise(3, 12, 12)
-    maps = word_integrated_gradients(captioner, x, TOKENS, [0, 1, 2, 3], points=64)
+    words = [range(place, place + 1) for place in range(4)]
+    maps = word_integrated_gradients(captioner, x, TOKENS, words, points=64)
     flat = x.mean(dim=(1, 2), keepdim=True).expand_as(x)
     change = captioner(x[None], TOKENS) - captioner(flat[None], TOKENS)
     assert torch.allclose(maps.sum(dim=(1, 2)), change[0], atol=1e-3)
+    spelt = word_integrated_gradients(captioner, x, TOKENS, [range(1, 3)], points=64)
+    assert torch.allclose(spelt[0], maps[1] + maps[2], atol=1e-6)  # a word of two characters
 
 
 def test_no_pca_passes_features_and_a_spoilt_one_is_refused(tmp_path: Path) -> None:

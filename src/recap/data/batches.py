@@ -38,6 +38,10 @@ class CaptionedFeatures:
         """(M,) the steps of each caption that are not <NULL>."""
         return (self.captions != NULL).sum(axis=1)
 
+    def words(self, rows: NDArray[np.int64]) -> int:
+        """Targets of the captions ``rows`` (N,): their steps but the first."""
+        return int((self.captions[rows, 1:] != NULL).sum())
+
     def batch(self, rows: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
         """Features (N, D) float32 and captions (N, longest of them) int64 of the captions ``rows`` (N,)."""
         captions = self.captions[rows]

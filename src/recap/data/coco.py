@@ -20,7 +20,7 @@ from recap.data.config import CocoConfig
 from recap.data.features import write_feature_blocks
 from recap.data.hdf5 import Expected, open_checked, read_rows
 from recap.data.official import CAPTION_ROWS, IMAGE_ROWS, MEMBER_BYTES, PCA_WIDTH, STEPS, VGG_WIDTH, WORDS
-from recap.data.raw import SPLITS, Source, read_json, write_captions
+from recap.data.raw import SPLITS, Source, encoded_directory, read_json, write_captions
 from recap.data.vocabulary import Vocabulary, parse_vocabulary
 from recap.errors import InputError
 from recap.progress import track
@@ -80,7 +80,7 @@ def fetch_coco(
         (unpacked / name).unlink()
         if official:
             _check_pca(unpacked / _pca_member(split), len(images[split]), archive_path)
-    save_captions(directory / "encoded", captions)
+    save_captions(encoded_directory(directory), captions)
     for split in SPLITS:
         if originals is None:
             annotations = _decoded(captions, images[split], split)

@@ -17,7 +17,7 @@ from recap.data.features import open_features, read_blocks
 from recap.data.raw import SPLITS, RawData, load_raw
 from recap.data.vocabulary import END, NULL, START, UNK, split_words
 
-CURVE = (10, 30, 100, 300, 1000, 3000, 10000, 30000)
+CURVE = (1, 3, 10, 30, 100, 300, 1000, 3000, 10000, 30000)
 SHARES = (0.5, 0.9, 0.95, 0.99)
 BLOCK_ROWS = 2048
 
@@ -76,9 +76,8 @@ def describe(raw: Path, captions: Path, reduced: Path, samples: int, seed: int) 
             description["splits"][split]["features"] = list(shape)
     if (captions / "captions.h5").exists():
         description["encoded"] = _encoded(captions)
-    if (reduced / "spectrum.csv").exists():
-        description["spectrum"] = _spectrum(reduced / "spectrum.csv")
-    return description
+    spectrum = _spectrum(reduced / "spectrum.csv")
+    return description | ({"spectrum": spectrum} if spectrum else {})
 
 
 def _digests(data: RawData, split: str) -> Iterator[bytes]:
@@ -149,9 +148,14 @@ def _encoded(directory: Path) -> dict[str, Any]:
     return result
 
 
-def _spectrum(path: Path) -> dict[str, Any]:
+def _spectrum(path: Path) -> dict[str, Any] | None:
+    """What the components of a PCA keep; None before `reduce` ran and where features passed through."""
+    if not path.exists():
+        return None
     with open(path, newline="", encoding="utf-8") as file:
         cumulative = np.array([float(row["cumulative"]) for row in csv.DictReader(file)])
+    if not len(cumulative):
+        return None
     reached = {
         share: int(np.searchsorted(cumulative, share)) + 1 for share in SHARES if cumulative[-1] >= share
     }

@@ -1,5 +1,6 @@
 """The layout of data/raw, which every source writes and the later stages read.
 
+The folder ``annotations`` holds all text, so that a stage can depend on it without the images. In it
 ``source.json`` says what there is. Row i of anything of a split belongs to ``images[i]`` of
 ``captions_{split}.json``, which is in COCO format.
 """
@@ -14,6 +15,7 @@ from recap.artifacts import write_json
 from recap.errors import InputError
 
 SPLITS = ("train", "val")
+ANNOTATIONS = "annotations"
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,7 @@ class RawData:
 
     def captions(self, split: str) -> dict[str, Any]:
         """COCO-format captions of a split: ``images`` in row order, and ``annotations``."""
-        captions: dict[str, Any] = read_json(self.directory / f"captions_{split}.json")
+        captions: dict[str, Any] = read_json(self.directory / ANNOTATIONS / f"captions_{split}.json")
         return captions
 
     def image_paths(self, split: str) -> list[Path]:
@@ -47,7 +49,7 @@ class RawData:
 
     def scenes(self, split: str) -> list[dict[str, Any]]:
         """The scene graphs of a split in row order; only where ``source.scenes``."""
-        scenes: list[dict[str, Any]] = read_json(self.directory / f"scenes_{split}.json")
+        scenes: list[dict[str, Any]] = read_json(self.directory / ANNOTATIONS / f"scenes_{split}.json")
         return scenes
 
     def features_path(self, split: str) -> Path:
@@ -57,7 +59,7 @@ class RawData:
     @property
     def encoded_directory(self) -> Path:
         """The folder of captions.h5 and vocabulary.json; only where ``source.encoded``."""
-        return self.directory / "encoded"
+        return encoded_directory(self.directory)
 
 
 def load_raw(directory: Path) -> RawData:
@@ -66,12 +68,12 @@ def load_raw(directory: Path) -> RawData:
     Raises:
         InputError: there is no readable source.json in it.
     """
-    return RawData(directory, Source(**read_json(directory / "source.json")))
+    return RawData(directory, Source(**read_json(directory / ANNOTATIONS / "source.json")))
 
 
 def write_source(directory: Path, source: Source) -> None:
     """Write source.json; the last file that `fetch` writes."""
-    write_json(directory / "source.json", vars(source))
+    write_json(directory / ANNOTATIONS / "source.json", vars(source))
 
 
 def write_captions(
@@ -89,7 +91,17 @@ def write_captions(
         annotations: each with ``id``, ``image_id`` and ``caption``, the original text.
     """
     captions = {"images": list(images), "annotations": list(annotations)}
-    write_json(directory / f"captions_{split}.json", captions, compact=True)
+    write_json(directory / ANNOTATIONS / f"captions_{split}.json", captions, compact=True)
+
+
+def write_graphs(directory: Path, split: str, graphs: Sequence[Mapping[str, Any]]) -> None:
+    """Write the scene graphs of a split, in row order, into data/raw."""
+    write_json(directory / ANNOTATIONS / f"scenes_{split}.json", list(graphs), compact=True)
+
+
+def encoded_directory(directory: Path) -> Path:
+    """The folder in data/raw of captions that come encoded, and their vocabulary."""
+    return directory / ANNOTATIONS / "encoded"
 
 
 def read_json(path: Path) -> Any:

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from recap.artifacts import write_json, write_png
+from recap.artifacts import write_png
 from recap.data.config import ScenesConfig
-from recap.data.raw import write_captions
+from recap.data.raw import write_captions, write_graphs
 from recap.data.scene_captions import write_captions as describe
 from recap.data.scene_graphs import (
     Scene,
@@ -92,4 +92,4 @@ def _write_split(
     ]
     write_captions(directory, split, images, annotations)
     graphs = [to_json(scene, image_id) for scene, image_id in zip(scenes, ids, strict=True)]
-    write_json(directory / f"scenes_{split}.json", graphs, compact=True)
+    write_graphs(directory, split, graphs)

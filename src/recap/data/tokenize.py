@@ -13,7 +13,7 @@ from recap.artifacts import write_json
 from recap.data.captions import Captions, check_captions, load_captions, save_captions
 from recap.data.raw import SPLITS, RawData, load_raw
 from recap.data.tokenize_config import TokenizeConfig
-from recap.data.vocabulary import END, NULL, START, UNK, build_vocabulary, split_words
+from recap.data.vocabulary import END, NULL, START, UNK, build_vocabulary, split_tokens
 from recap.errors import InputError
 
 
@@ -29,14 +29,16 @@ def tokenize(raw_directory: Path, directory: Path, config: TokenizeConfig) -> di
         config: group `tokenize`.
 
     Returns:
-        ``vocabulary`` (words, special ones included) and for each split ``captions``, ``mean_length``
-        (words), ``unknown_share`` (of the words) and ``empty_captions`` (left out).
+        ``vocabulary`` (tokens, special ones included) and for each split ``captions``, ``mean_length``
+        (tokens), ``unknown_share`` (of the tokens), ``cut_share`` (of the captions: those that fill all steps
+        and so may have lost their end) and ``empty_captions`` (left out).
 
     Raises:
-        InputError: the captions or the vocabulary are not usable.
+        InputError: the captions or the vocabulary are not usable, or a validation image has no caption.
     """
     raw = load_raw(raw_directory)
     original = {split: raw.captions(split) for split in SPLITS}
+    _refuse_uncaptioned(original["val"], str(raw_directory))
     if raw.source.encoded:
         captions = load_captions(raw.encoded_directory)
         images = {split: len(original[split]["images"]) for split in SPLITS}
@@ -53,6 +55,17 @@ def tokenize(raw_directory: Path, directory: Path, config: TokenizeConfig) -> di
     return summary
 
 
+def _refuse_uncaptioned(validation: dict[str, Any], where: str) -> None:
+    """Raise InputError for a validation image without any caption: nothing could be scored against it."""
+    captioned = {item["image_id"] for item in validation["annotations"]}
+    missing = [image for image in validation["images"] if image["id"] not in captioned]
+    if missing:
+        raise InputError(
+            f"{where}: expected a caption for every validation image, received none for "
+            f"{missing[0]['file_name']} (id {missing[0]['id']}) and {len(missing) - 1} more"
+        )
+
+
 def _encode(
     raw: RawData, original: dict[str, dict[str, Any]], config: TokenizeConfig
 ) -> tuple[Captions, dict[str, int]]:
@@ -61,10 +74,10 @@ def _encode(
     empty: dict[str, int] = {}
     for split in SPLITS:
         row_of = {image["id"]: row for row, image in enumerate(original[split]["images"])}
-        annotations = original[split]["annotations"]
+        items = original[split]["annotations"]
         # image by image, as the course's archive has them; a sort keeps the order within an image
         pairs = sorted(
-            ((row_of[item["image_id"]], split_words(item["caption"])) for item in annotations),
+            ((row_of[item["image_id"]], split_tokens(item["caption"], config.tokens)) for item in items),
             key=lambda pair: pair[0],
         )
         kept = [(row, caption) for row, caption in pairs if caption]
@@ -73,7 +86,7 @@ def _encode(
         rows[split] = np.array([row for row, _ in kept], dtype=np.int32)  # (M,)
         words[split] = [caption for _, caption in kept]
         empty[split] = len(pairs) - len(kept)
-    vocabulary = build_vocabulary(words["train"], config.min_count, config.max_words)
+    vocabulary = build_vocabulary(words["train"], config.min_count, config.max_words, config.tokens)
     captions = Captions(
         vocabulary,
         train_captions=vocabulary.encode(words["train"], config.max_length),
@@ -91,4 +104,5 @@ def _describe(encoded: NDArray[np.int32]) -> dict[str, Any]:
         "captions": len(encoded),
         "mean_length": float(words.sum() / max(len(encoded), 1)),
         "unknown_share": float((encoded == UNK).sum() / max(int(words.sum()), 1)),
+        "cut_share": float((encoded[:, -1] == END).mean()),
     }

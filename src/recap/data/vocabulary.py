@@ -1,4 +1,4 @@
-"""The words that captions are made of, and their numbers.
+"""The tokens that captions are made of, words or characters, and their numbers.
 
 Shapes: M captions, L steps of a caption (<START> and <END> included).
 """
@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,8 @@ from recap.errors import InputError
 
 SPECIAL_WORDS = ("<NULL>", "<START>", "<END>", "<UNK>")
 NULL, START, END, UNK = range(4)
+
+Tokens = Literal["word", "char"]
 
 _APOSTROPHES = re.compile("['’]")
 _WORD = re.compile(r"[^\W_]+")
@@ -31,11 +33,27 @@ def split_words(caption: str) -> list[str]:
     return _WORD.findall(_APOSTROPHES.sub("", caption.lower()))
 
 
+def split_tokens(caption: str, tokens: Tokens) -> list[str]:
+    """The tokens of a caption: its words, or the characters of its words with a space between words.
+
+    >>> split_tokens("A dog!", "char")
+    ['a', ' ', 'd', 'o', 'g']
+    """
+    words = split_words(caption)
+    return words if tokens == "word" else list(" ".join(words))
+
+
 @dataclass(frozen=True)
 class Vocabulary:
-    """Words by number; <NULL> 0, <START> 1, <END> 2, <UNK> 3."""
+    """Tokens by number; <NULL> 0, <START> 1, <END> 2, <UNK> 3. The course has words, hence the names."""
 
     idx_to_word: tuple[str, ...]
+    tokens: Tokens = "word"
+
+    @property
+    def separator(self) -> str:
+        """What stands between two tokens in a text."""
+        return " " if self.tokens == "word" else ""
 
     @cached_property
     def word_to_idx(self) -> dict[str, int]:
@@ -49,11 +67,11 @@ class Vocabulary:
         """Captions as numbers, in the CS231n layout.
 
         Args:
-            captions: the words of each caption.
+            captions: the tokens of each caption.
             max_length: steps of an encoded caption; what is longer is cut, <END> is kept.
 
         Returns:
-            (M, max_length) int32: <START>, the words, <END>, then <NULL>.
+            (M, max_length) int32: <START>, the tokens, <END>, then <NULL>.
         """
         number = self.word_to_idx
         encoded = np.full((len(captions), max_length), NULL, dtype=np.int32)  # (M, L)
@@ -70,34 +88,39 @@ class Vocabulary:
                 break
             if number not in (NULL, START):
                 words.append(self.idx_to_word[number])
-        return " ".join(words)
+        return self.separator.join(words)
 
     def to_json(self) -> dict[str, Any]:
-        """The content of vocabulary.json."""
-        return {"idx_to_word": list(self.idx_to_word), "word_to_idx": self.word_to_idx}
+        """The content of vocabulary.json: the course's, and ``tokens`` when they are not words."""
+        content = {"idx_to_word": list(self.idx_to_word), "word_to_idx": self.word_to_idx}
+        return content if self.tokens == "word" else {**content, "tokens": self.tokens}
 
 
-def build_vocabulary(captions: Iterable[Sequence[str]], min_count: int, max_words: int | None) -> Vocabulary:
+def build_vocabulary(
+    captions: Iterable[Sequence[str]], min_count: int, max_words: int | None, tokens: Tokens = "word"
+) -> Vocabulary:
     """The special words, then the others, most frequent first, equally frequent ones by alphabet.
 
     Args:
-        captions: the words of each training caption.
-        min_count: a word that occurs less often is left out.
+        captions: the tokens of each training caption.
+        min_count: a token that occurs less often is left out.
         max_words: the size at most, special words included; None for no limit.
+        tokens: what the captions were split into.
     """
     counts = Counter(word for words in captions for word in words)
     ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     words = [word for word, count in ranked if count >= min_count]
     if max_words is not None:
         words = words[: max_words - len(SPECIAL_WORDS)]
-    return Vocabulary((*SPECIAL_WORDS, *words))
+    return Vocabulary((*SPECIAL_WORDS, *words), tokens)
 
 
 def parse_vocabulary(content: Any, where: str) -> Vocabulary:
     """Check a vocabulary in the CS231n form.
 
     Args:
-        content: parsed JSON, ``{"idx_to_word": [word, ...], "word_to_idx": {word: number}}``.
+        content: parsed JSON, ``{"idx_to_word": [word, ...], "word_to_idx": {word: number}}``, and
+            ``"tokens": "char"`` when the words are characters.
         where: named in the error.
 
     Raises:
@@ -111,7 +134,10 @@ def parse_vocabulary(content: Any, where: str) -> Vocabulary:
     if tuple(words[: len(SPECIAL_WORDS)]) != SPECIAL_WORDS:
         first = ", ".join(words[: len(SPECIAL_WORDS)]) or "none"
         raise InputError(f"{where}: expected the words {', '.join(SPECIAL_WORDS)} first, received {first}")
-    vocabulary = Vocabulary(tuple(words))
+    tokens = content.get("tokens", "word")
+    if tokens not in ("word", "char"):
+        raise InputError(f"{where}: expected tokens to be word or char, received {tokens!r}")
+    vocabulary = Vocabulary(tuple(words), tokens)
     if len(vocabulary.word_to_idx) != len(words):
         twice = next(word for word in words if words.count(word) > 1)
         raise InputError(f"{where}: expected every word once, received {twice!r} more than once")

@@ -10,9 +10,24 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from recap.data.vocabulary import NULL
+from recap.errors import InputError
 
 State = tuple[Tensor, ...]
 """What a decoder remembers of the words so far; the first axis of every tensor is the batch."""
+
+
+class TiedScores(nn.Module):
+    """The word layer whose weights are the word vectors (Press and Wolf 2017): scores = E h + b."""
+
+    def __init__(self, words: nn.Embedding) -> None:
+        super().__init__()
+        self._words = (words,)  # no module of this one, so that the weights count, and are saved, once
+        self.out_features = words.num_embeddings
+        self.bias = nn.Parameter(torch.zeros(words.num_embeddings))
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """Hidden states (..., H) to scores (..., V)."""
+        return functional.linear(hidden, self._words[0].weight, self.bias)
 
 
 class Decoder(nn.Module, ABC):
@@ -20,7 +35,20 @@ class Decoder(nn.Module, ABC):
 
     def __init__(self, hidden_dim: int, vocabulary_size: int) -> None:
         super().__init__()
-        self.scores = nn.Linear(hidden_dim, vocabulary_size)
+        self.scores: nn.Linear | TiedScores = nn.Linear(hidden_dim, vocabulary_size)
+
+    def tie(self, words: nn.Embedding, hidden_dim: int) -> None:
+        """Make word vectors the weights of the word layer.
+
+        Raises:
+            InputError: they are not as wide as the hidden state.
+        """
+        if words.embedding_dim != hidden_dim:
+            raise InputError(
+                f"decoder: expected word vectors as wide as the hidden state, {hidden_dim}, to tie them, "
+                f"received {words.embedding_dim}"
+            )
+        self.scores = TiedScores(words)
 
     @abstractmethod
     def hidden(self, features: Tensor, captions: Tensor) -> Tensor:
@@ -47,7 +75,15 @@ class Decoder(nn.Module, ABC):
         scores: Tensor = self.scores(self.hidden(features, captions))
         return scores
 
-    def loss(self, features: Tensor, captions: Tensor) -> Tensor:
+    def loss(
+        self,
+        features: Tensor,
+        captions: Tensor,
+        *,
+        smoothing: float = 0.0,
+        read: Tensor | None = None,
+        weights: Tensor | None = None,
+    ) -> Tensor:
         """Cross-entropy, mean over the targets that are not <NULL>; 0 when all are.
 
         The course sums over time and divides by N instead: times M / N, this is its number.
@@ -55,15 +91,23 @@ class Decoder(nn.Module, ABC):
         Args:
             features: (N, D).
             captions: (N, L) int64; the words but the last are read, the words but the first are targets.
+            smoothing: share of each target that all V words have in equal parts (Szegedy et al. 2016).
+            read: (N, T) int64, T = L - 1, the words to read in place of those.
+            weights: (N,) factors of the captions' cross-entropies; the divisor stays the number of targets.
         """
-        hidden = self.hidden(features, captions[:, :-1])  # (N, T, H), T = L - 1
+        hidden = self.hidden(features, captions[:, :-1] if read is None else read)  # (N, T, H)
         targets = captions[:, 1:].flatten()  # (N * T,)
         real = (targets != NULL).nonzero().squeeze(1)  # (M,)
         hidden = hidden.flatten(0, 1)  # (N * T, H)
         if len(real) < len(targets):
             # a lookup, because its backward is faster than that of indexing, and deterministic
             hidden, targets = functional.embedding(real, hidden), targets[real]  # (M, H), (M,)
-        total = functional.cross_entropy(self.scores(hidden), targets, reduction="sum")
+        scores = self.scores(hidden)  # (M, V)
+        if weights is None:
+            total = functional.cross_entropy(scores, targets, reduction="sum", label_smoothing=smoothing)
+        else:
+            losses = functional.cross_entropy(scores, targets, reduction="none", label_smoothing=smoothing)
+            total = losses @ weights[real // (captions.shape[1] - 1)]  # (M,) @ (M,)
         return total / max(len(real), 1)
 
     def initialise(self, generator: torch.Generator) -> None:
@@ -76,6 +120,8 @@ class Decoder(nn.Module, ABC):
                 nn.init.normal_(module.weight, std=module.embedding_dim**-0.5, generator=generator)
             elif isinstance(module, nn.LayerNorm):
                 module.reset_parameters()
+            elif isinstance(module, TiedScores):
+                nn.init.zeros_(module.bias)
             elif isinstance(module, nn.RNNBase):
                 _initialise_recurrence(module, generator)
 

@@ -71,14 +71,20 @@ _TRANSFORMER_NAMES = (
 )
 
 
+def transformer_name(name: str) -> str:
+    """What a weight of `CaptioningTransformer` is called in the fast Transformer."""
+    for theirs, ours in _TRANSFORMER_NAMES:
+        name = name.replace(theirs, ours)
+    return name
+
+
 def transformer(state: Mapping[str, Tensor], heads: int) -> Decoder:
     """A Transformer with the weights of `CaptioningTransformer.state_dict()`, in eval mode."""
-    weights = {}
-    for name, value in state.items():
-        if not name.startswith("positional_encoding."):
-            for theirs, ours in _TRANSFORMER_NAMES:
-                name = name.replace(theirs, ours)
-            weights[name] = value
+    weights = {
+        transformer_name(name): value
+        for name, value in state.items()
+        if not name.startswith("positional_encoding.")
+    }
     wordvec_dim, feature_dim = weights["projection.weight"].shape
     decoder = build_decoder(
         {

@@ -95,6 +95,7 @@ class TransformerDecoder(Decoder):
         feedforward_dim: width inside a layer's feed-forward part.
         memory_tokens: K.
         dropout: share dropped from features, attention weights, embedded words and each part's output.
+        tied: whether word vectors are the weights of the scores too.
     """
 
     def __init__(
@@ -107,11 +108,14 @@ class TransformerDecoder(Decoder):
         feedforward_dim: int,
         memory_tokens: int,
         dropout: float,
+        tied: bool = False,
     ) -> None:
         super().__init__(wordvec_dim, vocabulary_size)
         self.memory_tokens = memory_tokens
         self.projection = nn.Linear(feature_dim, memory_tokens * wordvec_dim)
         self.words = nn.Embedding(vocabulary_size, wordvec_dim)
+        if tied:
+            self.tie(self.words, wordvec_dim)
         self.layers = nn.ModuleList(
             Layer(wordvec_dim, heads, feedforward_dim, dropout) for _ in range(layers)
         )

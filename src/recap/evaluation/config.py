@@ -6,6 +6,7 @@ from annotated_types import Ge, Le
 from pydantic.dataclasses import dataclass
 
 from recap.config import STRICT
+from recap.generation.config import DecodingConfig
 
 TokenizerName = Literal["ptb", "stanford", "whitespace"]
 
@@ -14,9 +15,8 @@ TokenizerName = Literal["ptb", "stanford", "whitespace"]
 class EvaluateConfig:
     """Group `evaluate` of params.yaml."""
 
-    max_length: Annotated[int, Ge(1), Le(1000)]
-    allow_unknown: bool
     batch_size: Annotated[int, Ge(1)]
     tokenizer: TokenizerName
     bootstrap_resamples: Annotated[int, Ge(100), Le(1_000_000)]
     seed: Annotated[int, Ge(0)]
+    decoding: DecodingConfig

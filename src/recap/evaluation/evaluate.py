@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from recap.data.vocabulary import split_words
 from recap.evaluation.coco import References
 from recap.evaluation.config import EvaluateConfig
 from recap.evaluation.scores import score_captions
@@ -51,6 +52,7 @@ def evaluate(
     tokenized = tokenize(captions)
     originals = tokenize_groups(tokenize, references.captions)
     known = frozenset(tokenize(tuple(training_captions)))
+    valid = frozenset(word for caption in training_captions for word in split_words(caption))
     per_image: list[dict[str, Any]] = [
         {"image_id": image_id, "part": part, "caption": caption}
         for image_id, part, caption in zip(references.image_ids, references.parts, captions, strict=True)
@@ -79,6 +81,7 @@ def evaluate(
             resamples=config.bootstrap_resamples,
             generator=np.random.default_rng(config.seed),
         )
+        metrics[part]["invalid_words"] = invalid_words([captions[row] for row in rows], valid)
         if claims is not None:
             metrics[part] |= claim_metrics([claims[row] for row in rows])
     if claims is not None:
@@ -94,6 +97,12 @@ def evaluate(
 def is_true(claims: Sequence[Claim]) -> bool:
     """Whether a caption claims something and all of it holds."""
     return bool(claims) and all(claim.holds for claim in claims)
+
+
+def invalid_words(captions: Sequence[str], valid: Collection[str]) -> float:
+    """The share of written words that no training caption has; above 0 only where characters are written."""
+    words = [word for caption in captions for word in split_words(caption)]
+    return sum(word not in valid for word in words) / max(len(words), 1)
 
 
 def claim_metrics(claims: Sequence[Sequence[Claim]]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from recap.data.captions import load_captions
+from recap.data.captions import load_captions, load_references
 from recap.data.features import open_features
 from recap.data.raw import load_raw
 from recap.decoders.build import load_decoder
@@ -13,14 +13,14 @@ from recap.evaluation.coco import read_references
 from recap.evaluation.config import EvaluateConfig
 from recap.evaluation.evaluate import Evaluation, evaluate
 from recap.evaluation.perplexity import perplexity
-from recap.generation.caption import usual_constraints
+from recap.generation.decoding import make_constraints, make_search
 from recap.generation.generate import generate
 
 
 def evaluate_decoder(
     model: Path, raw: Path, captions: Path, reduced: Path, config: EvaluateConfig, device: torch.device
 ) -> Evaluation:
-    """Load a decoder, caption the validation images greedily, and score the captions.
+    """Load a decoder, caption the validation images, and score the captions.
 
     Args:
         model: folder of the decoder.
@@ -31,7 +31,8 @@ def evaluate_decoder(
         device: where to compute.
 
     Returns:
-        The evaluation; ``metrics`` has, beside the parts, ``perplexity`` and which ``references`` were used.
+        The evaluation; ``per_image`` has ``log_probabilities``, the decoder's own of each word and of <END>;
+        ``metrics``, beside the parts, ``perplexity`` and which ``references`` were used.
 
     Raises:
         InputError: a folder does not hold what its stage writes.
@@ -40,12 +41,20 @@ def evaluate_decoder(
     source = load_raw(raw)
     decoder = load_decoder(model, device)
     features = open_features(reduced / "val.h5")
-    constraints = usual_constraints(config.max_length, allow_unknown=config.allow_unknown)
-    generated = generate(decoder, features, data.vocabulary, constraints, config.batch_size)
+    references = read_references(captions / "references_val.json")
+    generated = generate(
+        decoder,
+        features,
+        data.vocabulary,
+        make_constraints(config.decoding, data.vocabulary),
+        config.batch_size,
+        make_search(config.decoding),
+        references.image_ids,
+    )
     evaluation = evaluate(
         [caption.text for caption in generated],
-        read_references(captions / "references_val.json"),
-        [caption for own in read_references(captions / "references_train.json").captions for caption in own],
+        references,
+        [item["caption"] for item in load_references(captions, "train")["annotations"]],
         source.scenes("val") if source.source.scenes else None,
         config,
     )
@@ -54,4 +63,8 @@ def evaluate_decoder(
         "perplexity": perplexity(decoder, features, encoded, image_rows, config.batch_size),
         "references": source.source.references,
     }
-    return dataclasses.replace(evaluation, metrics=metrics)
+    per_image = [
+        row | {"log_probabilities": list(caption.log_probabilities)}
+        for row, caption in zip(evaluation.per_image, generated, strict=True)
+    ]
+    return dataclasses.replace(evaluation, per_image=per_image, metrics=metrics)

@@ -6,9 +6,10 @@ in any case where a pattern says ``(?i:``; "Ill." is a state and "ill." is not.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
+from recap.evaluation import treebank_words as words
 from recap.evaluation.treebank_characters import MARKS, OTHER_DIGITS, OTHER_LETTERS, SYMBOLS
 
 
@@ -73,6 +74,27 @@ def _hyphens(token: str) -> str:
     return "--" if 3 <= len(token) <= 4 else token
 
 
+def _any(texts: Iterable[str]) -> str:
+    """One of some texts, in any case; longer ones first, so that the first match is the longest."""
+    ordered = sorted(texts, key=lambda text: (-len(text), text))
+    return f"(?i:{'|'.join(re.escape(text) for text in ordered)})"
+
+
+def _any_with_capital(texts: Iterable[str]) -> str:
+    """One of some texts whose first letter is a capital, the others in any case."""
+    ordered = sorted(texts, key=lambda text: (-len(text), text))
+    return f"(?:{'|'.join(f'{text[0].upper()}(?i:{re.escape(text[1:])})' for text in ordered)})"
+
+
+def _one_of(characters: str) -> str:
+    return f"[{re.escape(characters)}]"
+
+
+def _none_of(characters: str) -> str:
+    return f"[^{re.escape(characters)}]"
+
+
+QUOTE, BACKSLASH = "'", chr(92)
 CURRENCIES = {"\xa2": "cents", "\xa3": "#", "\x80": "$", "\xa4": "$", "\u20a0": "$", "\u20ac": "$"}
 FRACTIONS = {"\xbc": "1/4", "\xbd": "1/2", "\xbe": "3/4", "\u2153": "1/3", "\u2154": "2/3"}
 
@@ -97,52 +119,33 @@ ALNUM = f"[0-9A-Za-z{OTHER_DIGITS}{OTHER_LETTERS}]"
 HYPHEN = "[-_\u058a\u2010\u2011]"
 ELISION = f"(?:[dDoOlL]{ANY_APOSTROPHE}{ALNUM})?"
 COMPOUND = f"{ELISION}{ALNUM}+(?:{HYPHEN}{ELISION}{ALNUM}+)*"
-INITIALS = (
-    r"(?:(?i:Canada|Sino|Korean|EU|Japan|non)-(?i:U\.S)|(?i:U\.S\.-U\.K|U\.S\.-U\.S\.S\.R)"
-    r"|[A-Za-z](?:\.[A-Za-z])+)"
-)
+ANY_US = rf"{_any(words.BEFORE_US)}-(?i:u\.s)|(?i:u\.s\.-u\.k)|(?i:u\.s\.-u\.s\.s\.r)"
+INITIALS = rf"(?:{ANY_US}|[A-Za-z](?:\.[A-Za-z])+)"
 HYPHENATED = rf"[A-Za-z0-9][A-Za-z0-9.,\xad]*(?:-(?:{INITIALS}\.|[A-Za-z0-9\xad]+))+"
 COMPANY = "[A-Z]+(?:(?:[+&]|&(?i:amp);)[A-Z]+)+"
 SLASHED = r"[0-9A-Za-z]+(?:-[A-Za-z]+){0,2}(?:\\?/[0-9A-Za-z]+(?:-[A-Za-z]+){0,2}){1,2}"
 
-MONTHS = "Jan|Feb|Mar|Apr|Jun|Jul|Aug|Sept?|Oct|Nov|Dec"
-DAYS = "Mon|Tues?|Wed|Thu(?:rs)?|Fri"
-STATES = (
-    "Ala|Ariz|Calif|Colo|Conn|Ct|Dak|Fla|Ga|Ind|Kans?|Ky|Md|Mich|Minn|Mo|Mont|Neb|Nev|Okla|Penn|Tenn|Va|Vt"
-    "|Wisc?|Wyo"
-)
-CAPITAL_STATES = "A(?i:z|rk)|D(?i:el)|I(?i:ll)|L(?i:a)|M(?i:ass|iss)|O(?i:re)|P(?i:a)|T(?i:ex)|W(?i:ash)"
-COMPANIES = "(?i:Inc|Cos?|Corp|Ltd|Plc|Rt|Bancorp|Bhd|Assn|Univ|Intl|Sys)|(?i:Pp?t)[ye](?i:s?)"
-TITLES = (
-    "Mr|Mrs|Ms|Drs?|Profs?|Sens?|Reps?|Attys?|Lt|Col|Gen|Messrs|Govs?|Adm|Rev|Maj|Sgt|Cpl|Pvt|Capt|Ste?|Ave"
-    "|Pres|Lieut|Hon|Brig|Co?mdr|Pfc|Spc|Supts?|Det|Mt|Ft|Adj|Adv|Asst|Assoc|Ens|Insp|Mlle|Mme|Msgr|Sfc"
+PARTNERSHIP = "(?i:p?pt)[ye](?i:s?)"  # the y or e is small
+ABBREVIATIONS = (
+    *(words.MONTHS + words.DAYS + words.STATES + words.COMPANIES + words.AFTER_NAMES + words.PLACES),
+    *words.CITATIONS,
 )
 BEFORE_LOWER_CASE = (
-    rf"(?:(?i:{MONTHS}|{DAYS}|{STATES}|tel|est|ext|sq|Jr|Sr|Bros|Ed\.D|Ph\.D|Blvd|Rd|Esq|etc|al|seq|Bldg)"
-    rf"|{CAPITAL_STATES}|{COMPANIES})"
+    f"(?:{_any(ABBREVIATIONS)}|{_any_with_capital(words.STATES_THAT_ARE_WORDS)}|{PARTNERSHIP})"
 )
+TITLES = (*(words.PEOPLE + words.OFFICES + words.RANKS + words.BEFORE_PLACES + words.BEFORE_OTHERS),)
+MANUFACTURING_OR_MEETING = "(?i:m)[ft](?i:g)"  # the f or t is small
 BEFORE_UPPER_CASE = (
-    rf"(?:{INITIALS}|M(?i:iss)|(?i:{TITLES}|vs|Alex|Wm|Jos|Cie|cf|Treas|Ph|Invt|Elec|Natl|Dept)"
-    r"|(?i:M)[ft](?i:g)|[A-Za-z])"
+    f"(?:{INITIALS}|{_any_with_capital(['miss'])}|{_any(TITLES)}|{MANUFACTURING_OR_MEETING}|[A-Za-z])"
 )
-BEFORE_LIMITED = "(?i:pt[ey]|co)"
-BEFORE_NUMBERS = "(?i:ca|figs?|prop|nos?|art|bldg|pp|op)"
-SENTENCE_STARTS = (
-    "About|According|Additionally|After|An|A|As|At|But|Earlier|He|Her|Here|However|If|In|It|Last|Many|More"
-    r"|Mr\.|Ms\.|Now|Once|One|Other|Our|She|Since|So|Some|Such|That|The|Their|Then|There|These|They|This|We"
-    "|When|While|What|Yet|You"
-)
-NEXT_SENTENCE = "|".join(f"{word[0]}(?i:{word[1:]})" for word in SENTENCE_STARTS.split("|"))
-FILE_ENDINGS = (
-    "bat|bmp|c|class|cgi|cpp|dll|docx?|exe|gif|gz|h|html?|jar|java|jpe?g|mov|mp3|pdf|php|pl|png|ppt|ps|py|sql"
-    "|tar|txt|wav|x|xml|zip"
-)
-URL_END = r"""[^ \t\n\f\r"<>|.!?(){},-]"""
+BEFORE_LIMITED = _any(("co", "pte", "pty"))
+BEFORE_NUMBERS = _any(words.BEFORE_NUMBERS)
+NEXT_SENTENCE = _any_with_capital(words.SENTENCE_STARTS)
 MARKUP_NAME = "[A-Za-z][A-Za-z0-9_:.-]*"
 QUOTED = r"(?:'[^'\r\n]*'|\"[^\"\r\n]*\")"
-MARKUP = (
-    rf"<(?:[!?][A-Za-z-][^>\r\n]*|{MARKUP_NAME}(?: +{MARKUP_NAME}(?: *= *{QUOTED})?)* */?|/{MARKUP_NAME}) *>"
-)
+ATTRIBUTE = f" +{MARKUP_NAME}(?: *= *{QUOTED})?"
+OPENING_TAG = f"{MARKUP_NAME}(?:{ATTRIBUTE})* */?"
+MARKUP = rf"<(?:[!?][A-Za-z-][^>\r\n]*|{OPENING_TAG}|/{MARKUP_NAME}) *>"
 
 
 def _rule(token: str, follows: str = "", write: Callable[[str], str] = _as_it_is) -> Rule:
@@ -150,23 +153,43 @@ def _rule(token: str, follows: str = "", write: Callable[[str], str] = _as_it_is
 
 
 BRACKET_NAMES = {"(": "-lrb-", ")": "-rrb-", "[": "-lsb-", "]": "-rsb-", "{": "-lcb-", "}": "-rcb-"}
-EYES_AND_MOUTH = r"[<>]?[:;=][-o*']?[()DPdpO\\{@|\[\]]"
-EASTERN_FACE = (
-    r"[\^x=~<>]\.\[\^x=~<>]|[-^x=~<>']_[-^x=~<>']|\([-^x=~<>'][_.]?[-^x=~<>']\)|\([\^x=~<>']-[\^x=~<>'`]\)"
+FACE = f"[<>]?{_one_of(':;=')}{_one_of('-o*' + QUOTE)}?{_one_of('()DPdpO@{[]|' + BACKSLASH)}"
+ROUND_EYE, EYE = _one_of("^x=~<>"), _one_of("^x=~<>-'")
+EASTERN_FACE = "|".join(
+    (
+        ROUND_EYE + re.escape(".[^x=~<>]"),  # the second eye is this text, as it is
+        f"{EYE}_{EYE}",
+        rf"\({EYE}[_.]?{EYE}\)",
+        rf"\({_one_of('^x=~<>' + QUOTE)}-{_one_of('^x=~<>`' + QUOTE)}\)",
+    )
 )
 ELLIPSIS = r"(?:\.{3,5}|[\x85\u2026])"
 SPACED_ELLIPSIS = r"(?:\.[ \xa0]){2,4}\."
-KEPT_TOGETHER = (
-    r"-(?i:RRB|LRB|RCB|LCB|RSB|LSB)-|(?i:C\.D\.s|pro-|anti-|S(?:&|&amp;)P-500|S(?:&|&amp;)Ls)"
-    rf"|(?i:Cap){APOSTROPHE}(?i:n)|(?i:c){APOSTROPHE}(?i:est)"
+KEPT_TOGETHER = "|".join(
+    (
+        _any((*words.KEPT_TOGETHER, *(word.replace("&", "&amp;") for word in words.KEPT_TOGETHER))),
+        f"(?i:cap){APOSTROPHE}(?i:n)",
+        f"(?i:c){APOSTROPHE}(?i:est)",
+    )
 )
 
+# Addresses end before white space, quotation marks and angle brackets, and not with a sign of punctuation.
+NO_ADDRESS = ' \t\n\f\r"<>|'
+ADDRESS_END = _none_of(NO_ADDRESS + ".!?(){},-")
+PATH = f"{_none_of(NO_ADDRESS + '()')}+{ADDRESS_END}"
+HOST_PART = _none_of(NO_ADDRESS + ".!?(){},")
+BARE_HOST_PART = (
+    f"[^{re.escape(NO_ADDRESS + '`.!?(){}$' + QUOTE)},-_]"  # a range: all from the comma to the underscore
+)
+MAIL_HOST_PART = _none_of(NO_ADDRESS + "(){}.\xa0")
+MAIL_NAME = f"[a-zA-Z0-9]{_none_of(NO_ADDRESS + '(){}' + chr(0xA0))}*"
+
+TELEPHONE_GAP = "[- \xa0]"
+COUNTRY = r"(?:\+\+?)?[0-9]{2,4}"
+SUBSCRIBER = f"[0-9]{{3,4}}{TELEPHONE_GAP}?[0-9]{{3,5}}"
+
 RULES = [
-    _rule("(?i:can)", "(?i:not)"),
-    _rule("'(?i:t)", "(?i:was|is)"),
-    _rule("(?i:gon|wan)", "(?i:na)"),
-    _rule("(?i:got)", "(?i:ta)"),
-    _rule("(?i:lem|gim)", "(?i:me)"),
+    *(_rule(f"(?i:{first})", f"(?i:{second})") for first, second in words.SPLIT),
     _rule(r"(?i:c\+\+|[cCfF]#)"),
     _rule(MARKUP, write=_in_one_piece),
     _rule("&(?i:MD|mdash|ndash);|[\x96\x97\u2013-\u2015]", write=_constant("--")),
@@ -177,25 +200,18 @@ RULES = [
     _rule(WORD, write=_without_soft_hyphens),
     # Words that an apostrophe belongs to.
     _rule(f"{APOSTROPHE}(?i:n){APOSTROPHE}?"),
-    _rule(f"(?:[lLdDjJ]|(?i:Dunkin|somethin|ol)){APOSTROPHE}"),
-    _rule(f"{APOSTROPHE}(?:(?i:em|till?|cause)|[2-9](?i:0s))"),
+    _rule(f"(?:(?i:[ldj])|{_any(words.BEFORE_APOSTROPHE)}){APOSTROPHE}"),
+    _rule(f"{APOSTROPHE}(?:{_any(words.AFTER_APOSTROPHE)}|[2-9](?i:0s))"),
     _rule(f"[A-HJ-XZn]{ANY_APOSTROPHE}{PLAIN_LETTER}{{2,}}"),
     _rule(f"{PLAIN_LETTER}+[aeiouyAEIOUY]{ANY_APOSTROPHE}[aeiouA-Z]{PLAIN_LETTER}*"),
-    _rule(r"(?i:cont'd\.?|nor'easter|c'mon|e'er|s'mores|ev'ry|li'l|nat'l)"),
+    _rule(_any(words.WITH_APOSTROPHE)),
     _rule(f"[oO]{ANY_APOSTROPHE}[oO]"),
     _rule(f"[yY]{APOSTROPHE}", PLAIN_LETTER),
     # Addresses.
-    _rule(rf"(?i:https?)://[^ \t\n\f\r\"<>|(){{}}]+{URL_END}"),
-    _rule(
-        rf"(?i:www)\.(?:[^ \t\n\f\r\"<>|.!?(){{}},]+\.)+[a-zA-Z]{{2,4}}(?:/[^ \t\n\f\r\"<>|()]+{URL_END})?"
-    ),
-    _rule(
-        rf"(?:[^ \t\n\f\r\"`'<>|.!?(){{}},-_$]+\.)+(?i:com|net|org|edu)(?:/[^ \t\n\f\r\"<>|()]+{URL_END})?"
-    ),
-    _rule(
-        r"(?:<|&(?i:lt);)?[a-zA-Z0-9][^ \t\n\f\r\"<>|(){}\xa0]*@(?:[^ \t\n\f\r\"<>|(){}.\xa0]+\.)*"
-        r"[^ \t\n\f\r\"<>|(){}.\xa0]+(?:>|&(?i:gt);)?"
-    ),
+    _rule(f"(?i:https?)://{_none_of(NO_ADDRESS + '(){}')}+{ADDRESS_END}"),
+    _rule(rf"(?i:www)\.(?:{HOST_PART}+\.)+[a-zA-Z]{{2,4}}(?:/{PATH})?"),
+    _rule(rf"(?:{BARE_HOST_PART}+\.)+{_any(('com', 'edu', 'net', 'org'))}(?:/{PATH})?"),
+    _rule(rf"(?:<|&(?i:lt);)?{MAIL_NAME}@(?:{MAIL_HOST_PART}+\.)*{MAIL_HOST_PART}+(?:>|&(?i:gt);)?"),
     _rule("@[a-zA-Z_][a-zA-Z_0-9]*"),
     _rule(f"#{LETTER}+"),
     _rule(REDUCED_VERB, NOT_A_LETTER, _closing_quote),
@@ -224,19 +240,18 @@ RULES = [
     _rule(BEFORE_UPPER_CASE, SPACE),
     _rule(INITIALS, BLANK),
     _rule(f"{APOSTROPHE}[0-9]{{2}}", BLANK),
-    _rule(rf"{ALNUM}+(?:\.{ALNUM}+)*\.(?i:{FILE_ENDINGS})", f"(?:{BLANK}|[.,?!])"),
+    _rule(rf"{ALNUM}+(?:\.{ALNUM}+)*\.{_any(words.FILE_ENDINGS)}", f"(?:{BLANK}|[.,?!])"),
     _rule(rf"{WORD}\.", "[,;:\u3001]", _without_soft_hyphens),
     # Telephones.
-    _rule(r"\([0-9]{2,3}\)[ \xa0]?[0-9]{3,4}[- \xa0]?[0-9]{3,5}", write=_phone),
-    _rule(r"(?:\+\+?)?[0-9]{2,4}[- \xa0][0-9]{2,4}[- \xa0][0-9]{3,4}[- \xa0]?[0-9]{3,5}", write=_phone),
-    _rule(r"(?:\+\+?)?[0-9]{2,4}[- \xa0][0-9]{3,4}[- \xa0]?[0-9]{3,5}", write=_phone),
-    _rule(r"(?:(?:\+\+?)?[0-9]{2,4}\.)?[0-9]{2,4}\.[0-9]{3,4}\.[0-9]{3,5}", write=_phone),
+    _rule(rf"\([0-9]{{2,3}}\)[ \xa0]?{SUBSCRIBER}", write=_phone),
+    _rule(f"{COUNTRY}{TELEPHONE_GAP}(?:[0-9]{{2,4}}{TELEPHONE_GAP})?{SUBSCRIBER}", write=_phone),
+    _rule(rf"(?:{COUNTRY}\.)?[0-9]{{2,4}}\.[0-9]{{3,4}}\.[0-9]{{3,5}}", write=_phone),
     # Signs.
     _rule('"|&(?i:quot);', "[A-Za-z0-9$]", _opening_quote),
     _rule('"|&(?i:quot);', write=_closing_quote),
     _rule("<|&(?i:lt);", write=_constant("<")),
     _rule(">|&(?i:gt);", write=_constant(">")),
-    _rule(EYES_AND_MOUTH, "[^A-Za-z0-9]", _brackets),
+    _rule(FACE, "[^A-Za-z0-9]", _brackets),
     _rule(EASTERN_FACE, write=_brackets),
     _rule(r"[][(){}]", write=lambda token: BRACKET_NAMES[token]),
     _rule("-+", write=_hyphens),

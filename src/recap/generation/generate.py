@@ -3,31 +3,44 @@
 Shapes: I images, N batch, D feature.
 """
 
-from collections.abc import Callable
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from recap.data.vocabulary import END, Vocabulary
 from recap.decoders.decoder import Decoder
 from recap.generation.caption import Caption, Constraints
-from recap.generation.greedy import Words, greedy
+from recap.generation.ensemble import Ensemble
+from recap.generation.greedy import greedy
+from recap.generation.search import Search, Words
 from recap.progress import track
-
-Search = Callable[[Decoder, Tensor, Constraints], list[Words]]
-"""Decoder and features (N, D) to the tokens and log-probabilities of N captions."""
 
 
 def generate(
-    decoder: Decoder,
+    decoder: Decoder | Ensemble,
     features: NDArray[np.float32],
     vocabulary: Vocabulary,
     constraints: Constraints,
     batch_size: int,
     search: Search = greedy,
+    image_ids: Sequence[int] | None = None,
 ) -> list[Caption]:
+    """The best caption of each image; arguments as of ``generate_n_best``."""
+    found = generate_n_best(decoder, features, vocabulary, constraints, batch_size, search, image_ids)
+    return [captions[0] for captions in found]
+
+
+def generate_n_best(
+    decoder: Decoder | Ensemble,
+    features: NDArray[np.float32],
+    vocabulary: Vocabulary,
+    constraints: Constraints,
+    batch_size: int,
+    search: Search,
+    image_ids: Sequence[int] | None = None,
+) -> list[list[Caption]]:
     """Caption images.
 
     Args:
@@ -37,22 +50,28 @@ def generate(
         constraints: what a caption may be.
         batch_size: images at once.
         search: how to choose words.
+        image_ids: I; sampling draws by them. None: the numbers of the rows.
 
     Returns:
-        One caption an image, in their order.
+        The captions of each image that the search returns, best first; images in their order.
     """
     device = next(decoder.parameters()).device
-    captions: list[Caption] = []
+    ids = range(len(features)) if image_ids is None else image_ids
+    captions: list[list[Caption]] = []
     with torch.inference_mode():
         for first in track(range(0, len(features), batch_size), "captions"):
-            batch = np.array(features[first : first + batch_size])
-            for words in search(decoder, torch.from_numpy(batch).to(device), constraints):
-                tokens = tuple(token for token, _ in words if token != END)
-                captions.append(
-                    Caption(
-                        tokens,
-                        tuple(value for _, value in words),
-                        tuple(vocabulary.idx_to_word[token] for token in tokens),
-                    )
-                )
+            rows = slice(first, first + batch_size)
+            batch = torch.from_numpy(np.array(features[rows])).to(device)  # (N, D)
+            found = search(decoder, batch, constraints, ids[rows])
+            captions += [[_caption(words, vocabulary) for words in own] for own in found]
     return captions
+
+
+def _caption(words: Words, vocabulary: Vocabulary) -> Caption:
+    tokens = tuple(token for token in words.tokens if token != END)
+    return Caption(
+        tokens,
+        tuple(words.log_probabilities),
+        tuple(vocabulary.idx_to_word[token] for token in tokens),
+        vocabulary.separator,
+    )

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from recap.data.captions import Captions, load_captions
+from recap.data.describe import describe
 from recap.data.raw import RawData, load_raw, read_json
 from recap.errors import InputError
 
@@ -26,6 +27,7 @@ class Folders:
     backbone_report: Path
     decoders: Path
     vision: Path
+    visualize_report: Path
     sanity: Path
 
 
@@ -85,15 +87,18 @@ class Inputs:
     """Everything that the page tells.
 
     Attributes:
+        description: what ``recap.data.describe`` finds in the data.
         backbone_losses: steps and losses by phase of its training; empty when it was not trained here.
         sanity: None when the stage `sanity` did not run.
         pictures: entries of the index.json of `visualize`.
+        vision_metrics: what `visualize` measured, by kind of picture.
         params: all settings, by group.
         fetched: by URL, the image file or why there is none; for a source that has URLs only.
     """
 
     raw: RawData
     splits: dict[str, Split]
+    description: dict[str, Any]
     captions: Captions
     backbone_losses: dict[str, tuple[list[float], list[float]]]
     backbone_metrics: dict[str, Any]
@@ -101,6 +106,7 @@ class Inputs:
     decoders: list[Decoder]
     sanity: Sanity | None
     pictures: list[dict[str, Any]]
+    vision_metrics: dict[str, Any]
     vision: Path
     params: dict[str, Any]
     fetched: Mapping[str, Path | str]
@@ -140,6 +146,7 @@ def load_inputs(folders: Folders, decoders: Sequence[str], params: dict[str, Any
     return Inputs(
         raw=raw,
         splits=splits,
+        description=describe(folders.raw, folders.captions, folders.reduced, samples=0, seed=0),
         captions=load_captions(folders.captions),
         backbone_losses=_losses(folders.models / "backbone" / "history.csv", "phase"),
         backbone_metrics=read_json(folders.backbone_report / "metrics.json"),
@@ -147,6 +154,7 @@ def load_inputs(folders: Folders, decoders: Sequence[str], params: dict[str, Any
         decoders=[_decoder(folders, name, ids) for name in decoders],
         sanity=_sanity(folders.sanity),
         pictures=read_json(folders.vision / "index.json"),
+        vision_metrics=read_json(folders.visualize_report / "metrics.json"),
         vision=folders.vision,
         params=params,
         fetched={},

@@ -4,7 +4,7 @@ import shutil
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from recap.errors import InputError
 from recap.tracking.headline import MAIN_PARTS
@@ -137,14 +137,15 @@ def _pack(pipeline: Pipeline, decoder: str, files: Mapping[str, str], folder: Pa
         python_model=str(folder / "recap" / "tracking" / "served_model.py"),
         artifacts={"pipeline": str(folder / "pipeline")},
         code_paths=[str(folder / "recap")],
-        signature=_signature(has_images),
+        signature=make_signature(has_images, pipeline.params["evaluate"]["decoding"]),
         input_example=pandas.DataFrame({"features": [example]}),
         pip_requirements=_requirements(),
         metadata={"decoder": decoder, "feature_dim": len(example)},
     )
 
 
-def _signature(has_images: bool) -> "ModelSignature":
+def make_signature(has_images: bool, decoding: Mapping[str, Any]) -> "ModelSignature":
+    """What a model takes and gives; ``decoding`` holds the options of a request that names none."""
     from mlflow.models import ModelSignature
     from mlflow.types.schema import Array, ColSpec, DataType, ParamSchema, ParamSpec, Schema, TensorSpec
 
@@ -153,13 +154,17 @@ def _signature(has_images: bool) -> "ModelSignature":
     ]
     if has_images:
         columns.append(ColSpec(DataType.string, "image", required=False))
+    kinds = {str: DataType.string, bool: DataType.boolean, int: DataType.long, float: DataType.double}
+    kinds[type(None)] = DataType.long  # top_k, the only one that may be absent
     return ModelSignature(
         inputs=Schema(columns),
         outputs=Schema([ColSpec(DataType.string, "caption"), ColSpec(DataType.double, "log_probability")]),
         params=ParamSchema(
             [
-                ParamSpec("max_length", DataType.long, 30),
-                ParamSpec("allow_unknown", DataType.boolean, False),
+                ParamSpec(name, DataType.string, list(value), (-1,))
+                if isinstance(value, list | tuple)
+                else ParamSpec(name, kinds[type(value)], value)
+                for name, value in decoding.items()
             ]
         ),
     )

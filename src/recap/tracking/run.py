@@ -66,9 +66,10 @@ def open_run(stage: str, groups: Sequence[object], environment: Mapping[str, str
     Args:
         stage: "fetch", "train/lstm", ...
         groups: frozen dataclasses whose values are logged as params.
-        environment: the process's variables; ``RECAP_TRACKING=off`` yields a run that logs nothing.
+        environment: the process's variables; ``RECAP_TRACKING=off`` yields a run that logs nothing, and so
+            does torchrun's ``RANK`` in all processes but the first.
     """
-    if environment.get("RECAP_TRACKING") == "off":
+    if environment.get("RECAP_TRACKING") == "off" or environment.get("RANK", "0") != "0":
         yield Run()
         return
     queue = queue_folder(environment)

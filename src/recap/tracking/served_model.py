@@ -19,11 +19,13 @@ import torch
 from mlflow.exceptions import MlflowException
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
 from numpy.typing import NDArray
+from pydantic import TypeAdapter, ValidationError
 
 from recap.data.vocabulary import parse_vocabulary
 from recap.decoders.build import load_decoder
 from recap.errors import InputError
-from recap.generation.caption import usual_constraints
+from recap.generation.config import DecodingConfig
+from recap.generation.decoding import make_constraints, make_search
 from recap.generation.generate import generate
 from recap.vision.backbones import load_backbone
 from recap.vision.images import load_images
@@ -55,29 +57,29 @@ class CaptionModel(PythonModel):
         Args:
             context: unused.
             model_input: N rows with ``features``, D numbers before PCA, or ``image``: a path, or base64.
-            params: ``max_length`` in words, ``allow_unknown``.
+            params: fields of ``recap.generation.config.DecodingConfig``; sampling draws by the row's number.
 
         Returns:
             ``caption`` and ``log_probability`` (nats, of the whole caption), a row each.
 
         Raises:
-            MlflowException: a row has neither or cannot be used; a server answers 400.
+            MlflowException: a row has neither or cannot be used, or an option is none; a server answers 400.
         """
-        options = params or {}
-        constraints = usual_constraints(
-            int(options.get("max_length", 30)), allow_unknown=bool(options.get("allow_unknown", False))
-        )
         try:
+            decoding = _decoding(params or {})
+            constraints = make_constraints(decoding, self.vocabulary)
             features = self._features(model_input)  # (N, D)
             with torch.inference_mode():
                 reduced = self.projection(torch.from_numpy(features)).numpy()  # (N, K)
-            captions = generate(self.decoder, reduced, self.vocabulary, constraints, LARGEST_BATCH)
+            captions = generate(
+                self.decoder, reduced, self.vocabulary, constraints, LARGEST_BATCH, make_search(decoding)
+            )
         except (InputError, RuntimeError) as error:
             raise MlflowException.invalid_parameter_value(" ".join(str(error).split())) from None
         return pd.DataFrame(
             {
                 "caption": [caption.text for caption in captions],
-                "log_probability": [sum(caption.log_probabilities) for caption in captions],
+                "log_probability": [caption.log_probability for caption in captions],
             }
         )
 
@@ -109,6 +111,17 @@ class CaptionModel(PythonModel):
         if len(widths) != 1 or not all(np.isfinite(values).all() for values in found):
             raise InputError(f"features: expected finite rows of one width, received widths {widths}")
         return np.stack(found)
+
+
+def _decoding(options: Mapping[str, Any]) -> DecodingConfig:
+    """The options of a request, checked as params.yaml is; MLflow passes lists as arrays."""
+    text = json.dumps(dict(options), default=lambda value: value.tolist())
+    try:
+        return TypeAdapter(DecodingConfig).validate_json(text)
+    except ValidationError as error:
+        mistake = error.errors()[0]
+        where = ".".join(str(key) for key in mistake["loc"])
+        raise InputError(f"{where}: {mistake['msg']}, received {json.dumps(mistake['input'])}") from None
 
 
 def _image_path(image: str, draft: Path, where: str) -> Path:

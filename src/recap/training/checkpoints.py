@@ -9,15 +9,18 @@ import sys
 import time
 from pathlib import Path
 from types import TracebackType
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from filelock import FileLock, Timeout
 from safetensors.torch import load, save
+from torch import Tensor
 
 from recap.artifacts import write_bytes
+from recap.distribution.workers import ALONE, Worker
 from recap.errors import InputError
-from recap.training.state import TrainingState
+from recap.training.interruption import Interrupted, Interruption, tell
 
 SECONDS_BETWEEN = 30.0
 KEPT = 2  # the last and, should it be corrupt, the one before
@@ -25,28 +28,54 @@ VALUES = "values"
 SUFFIX = ".checkpoint"
 
 
+class Resumable(Protocol):
+    """What long work knows between two steps."""
+
+    def steps_done(self) -> int:
+        """How many steps lie behind."""
+
+    def pack(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Everything as named tensors and JSON values."""
+
+    def unpack(self, tensors: dict[str, Tensor], values: dict[str, Any]) -> None:
+        """Continue from what ``pack`` returned."""
+
+
 class Checkpoints:
     """The checkpoints of one training run; as a context manager it keeps a second trainer out.
+
+    Of several workers the first one reads and writes.
+
+    Within it Ctrl-C and SIGTERM wait for ``save_now_and_then``, which saves and ends the process.
 
     Raises:
         InputError: on entering, when another process holds them.
     """
 
-    def __init__(self, directory: Path, seconds_between: float = SECONDS_BETWEEN) -> None:
+    def __init__(
+        self, directory: Path, seconds_between: float = SECONDS_BETWEEN, worker: Worker = ALONE
+    ) -> None:
         self.directory = directory
         self.seconds_between = seconds_between
+        self.worker = worker
         self._saved = time.monotonic()
         self._lock = FileLock(directory.with_name(f"{directory.name}.lock"))
+        self._interruption = Interruption()
 
     def __enter__(self) -> "Checkpoints":
-        self.directory.mkdir(parents=True, exist_ok=True)
+        if self.worker.rank:
+            self._interruption.__enter__()
+            return self
+        self.directory.parent.mkdir(parents=True, exist_ok=True)
         try:
             self._lock.acquire(timeout=0)
         except Timeout:
             raise InputError(
-                "train: expected to be the only process that trains this decoder with these params, "
+                "training: expected to be the only process that trains this with these params, "
                 "received a lock that another one holds"
             ) from None
+        self._interruption.__enter__()
+        self.directory.mkdir(exist_ok=True)
         for leftover in self.directory.glob(".*.tmp"):
             leftover.unlink()
         return self
@@ -54,35 +83,52 @@ class Checkpoints:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._interruption.__exit__(kind, error, trace)
         self._lock.release()
 
-    def resume(self, state: TrainingState) -> None:
+    def interrupted(self) -> bool:
+        """Whether a signal asks for the end at once; several workers agree on it in ``save_now_and_then``."""
+        return self.worker.ranks == 1 and self._interruption.signal_number != 0
+
+    def resume(self, state: Resumable) -> None:
         """Bring the state to the newest checkpoint that is whole; say so, and say which ones are not."""
-        for path in reversed(self._files()):
-            content = path.read_bytes()
-            digest, payload = content[:32], content[32:]
-            if hashlib.sha256(payload).digest() != digest:
-                print(f"checkpoint of step {int(path.stem)}: corrupt, not used", file=sys.stderr)
-                continue
+        payload = self.worker.share(self._newest() if self.worker.rank == 0 else b"")
+        if payload:
             tensors = load(payload)
             values = json.loads(tensors.pop(VALUES).numpy().tobytes())
             state.unpack(tensors, values)
-            print(f"resumed after step {len(state.steps)}", file=sys.stderr)
+            if self.worker.rank == 0:
+                print(f"resumed after step {state.steps_done()}", file=sys.stderr, flush=True)
             return
 
-    def save_now_and_then(self, state: TrainingState) -> None:
-        """Save when the last time is long enough ago."""
-        if time.monotonic() - self._saved >= self.seconds_between:
+    def save_now_and_then(self, state: Resumable) -> None:
+        """Save when the last time is long enough ago, or a signal asks for the end.
+
+        Raises:
+            Interrupted: a signal came; the checkpoint is written.
+        """
+        signal_number = self.worker.largest(self._interruption.signal_number)
+        if signal_number:
+            if self.worker.rank == 0:
+                self.save(state)
+                tell(signal_number, state.steps_done())
+            self.worker.wait()
+            raise Interrupted(signal_number)
+        if self.worker.rank == 0 and time.monotonic() - self._saved >= self.seconds_between:
             self.save(state)
 
-    def save(self, state: TrainingState) -> None:
+    def save(self, state: Resumable) -> None:
         """Write the state to disk and drop all but the last two."""
         tensors, values = state.pack()
         text = json.dumps(values).encode()
-        tensors = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+        # copies, because safetensors takes no two tensors that share memory
+        tensors = {
+            name: value.detach().cpu().clone(memory_format=torch.contiguous_format)
+            for name, value in tensors.items()
+        }
         tensors[VALUES] = torch.from_numpy(np.frombuffer(text, dtype=np.uint8).copy())
         payload = save(tensors)
-        path = self.directory / f"{len(state.steps):09d}{SUFFIX}"
+        path = self.directory / f"{state.steps_done():09d}{SUFFIX}"
         write_bytes(path, hashlib.sha256(payload).digest() + payload)
         for old in self._files()[:-KEPT]:
             old.unlink()
@@ -90,9 +136,45 @@ class Checkpoints:
 
     def clear(self) -> None:
         """Remove them: the run is finished."""
+        if self.worker.rank:
+            return
         for path in self._files():
             path.unlink()
         self.directory.rmdir()
 
+    def _newest(self) -> bytes:
+        """The newest checkpoint that is whole; empty when there is none."""
+        for path in reversed(self._files()):
+            content = path.read_bytes()
+            digest, payload = content[:32], content[32:]
+            if hashlib.sha256(payload).digest() == digest:
+                return payload
+            print(f"checkpoint of step {int(path.stem)}: corrupt, not used", file=sys.stderr)
+        return b""
+
     def _files(self) -> list[Path]:
         return sorted(self.directory.glob(f"*{SUFFIX}"))
+
+
+def pack_moments(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """What an optimizer remembers of each parameter, as ``optimizer/NUMBER/NAME``."""
+    return {
+        f"optimizer/{number}/{name}": value
+        for number, moments in optimizer.state_dict()["state"].items()
+        for name, value in moments.items()
+    }
+
+
+def unpack_moments(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
+    """Give an optimizer what ``pack_moments`` returned; other names are passed over."""
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    moments: dict[int, dict[str, Tensor]] = {}
+    for path, value in tensors.items():
+        group, _, rest = path.partition("/")
+        if group == "optimizer":
+            number, _, name = rest.partition("/")
+            parameter = parameters[int(number)]
+            if value.shape == parameter.shape:  # a fused step takes both in the same memory format
+                value = torch.empty_like(parameter).copy_(value)
+            moments.setdefault(int(number), {})[name] = value
+    optimizer.load_state_dict(optimizer.state_dict() | {"state": moments})

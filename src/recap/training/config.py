@@ -19,8 +19,17 @@ class RecurrentConfig:
     wordvec_dim: Size
     hidden_dim: Size
     dropout: Probability
+    tied: bool
     learning_rate: Annotated[float, Gt(0), Le(1)]
     epochs: Annotated[int, Ge(1)]
+
+    @field_validator("tied")
+    @classmethod
+    def _tied_share_the_width(cls, tied: bool, info: ValidationInfo) -> bool:
+        widths = info.data.get("wordvec_dim"), info.data.get("hidden_dim")
+        if tied and None not in widths and widths[0] != widths[1]:
+            raise ValueError(f"false, as wordvec_dim, {widths[0]}, is not hidden_dim, {widths[1]}")
+        return tied
 
 
 @dataclass(config=STRICT, frozen=True)
@@ -33,6 +42,7 @@ class TransformerConfig:
     feedforward_dim: Size
     memory_tokens: Annotated[int, Ge(1)]
     dropout: Probability
+    tied: bool
     learning_rate: Annotated[float, Gt(0), Le(1)]
     epochs: Annotated[int, Ge(1)]
 
@@ -46,6 +56,16 @@ class TransformerConfig:
 
 
 @dataclass(config=STRICT, frozen=True)
+class SelfCriticalConfig:
+    """Self-critical sequence training, after the epochs of cross-entropy."""
+
+    epochs: Annotated[int, Ge(0)]
+    learning_rate: Annotated[float, Gt(0), Le(1)]
+    images: Annotated[int, Ge(1)]
+    samples: Annotated[int, Ge(2)]
+
+
+@dataclass(config=STRICT, frozen=True)
 class TrainConfig:
     """Group `train` of params.yaml."""
 
@@ -54,8 +74,14 @@ class TrainConfig:
     weight_decay: Annotated[float, Ge(0)]
     gradient_clip: Annotated[float, Gt(0)]
     warmup_steps: Annotated[int, Ge(0)]
+    schedule: Literal["cosine", "constant"]
     patience: Annotated[int, Ge(1)]
+    keep: Literal["best", "last"]
+    label_smoothing: Probability
+    average_decay: Probability
+    scheduled_sampling: Annotated[float, Ge(0), Le(1)]
     seed: Annotated[int, Ge(0)]
+    self_critical: SelfCriticalConfig
     rnn: RecurrentConfig
     lstm: RecurrentConfig
     transformer: TransformerConfig

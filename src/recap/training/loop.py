@@ -3,7 +3,7 @@
 import math
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,13 +14,19 @@ from torch.nn.utils import clip_grad_norm_
 
 from recap.data.batches import CaptionedFeatures, shuffled_batches, sorted_batches
 from recap.decoders.decoder import Decoder
+from recap.distribution.workers import ALONE, Worker
 from recap.errors import InputError
 from recap.progress import track
+from recap.training.averaging import averaged, update_average
 from recap.training.optimizer import learning_rate_at
+from recap.training.scheduled_sampling import words_to_read
 from recap.training.seeds import derive_seed
 from recap.training.state import TrainingState
 
 STEPS_A_READING = 20  # reading a loss waits for the device, so it is done for many steps at once
+
+Keep = Callable[[TrainingState], None]
+"""Called between two steps with a state that may be kept and resumed; may end the process."""
 
 Report = Callable[[dict[str, float], int], None]
 """Receives live metrics and the step or epoch that they belong to."""
@@ -37,46 +43,78 @@ class Recipe:
     gradient_clip: float
     patience: int
     seed: int
+    label_smoothing: float = 0.0
+    average_decay: float = 0.0
+    scheduled_sampling: float = 0.0
+    keep: str = "best"
+    schedule: str = "cosine"
 
 
 @dataclass(frozen=True)
 class Task:
-    """What is learnt, from what, and how; ``name`` is the decoder's, for messages."""
+    """What is learnt, from what, and how; ``name`` is the decoder's, for messages.
+
+    Of several workers each computes its share of every batch.
+    """
 
     name: str
     training: CaptionedFeatures
     validation: CaptionedFeatures
     recipe: Recipe
+    worker: Worker = ALONE
 
 
-def fit(task: Task, state: TrainingState, report: Report, keep: Callable[[TrainingState], None]) -> None:
+def fit(
+    task: Task,
+    state: TrainingState,
+    report: Report,
+    keep: Keep = lambda state: None,
+    interrupted: Callable[[], bool] = lambda: False,
+) -> None:
     """Train until the last epoch, or until the validation loss has not improved for ``patience`` epochs.
+
+    With ``keep`` "last" the validation loss chooses nothing: all epochs are done, the last weights kept.
+    Where weights are averaged, the average is what is validated and kept.
 
     A state that has done some steps goes on with the next one, to the same bits as one that never stopped.
 
     Args:
         task: what to do.
-        state: new or resumed; ``state.best`` holds the weights of the best epoch at the end.
+        state: new or resumed; ``state.best`` holds the weights to keep at the end.
         report: receives live metrics.
-        keep: called now and then, between two steps, with a state that may be kept and resumed.
+        keep: called now and then, and as soon as ``interrupted``.
+        interrupted: whether the end is asked for.
 
     Raises:
         InputError: a training loss is not finite.
     """
     recipe = task.recipe
-    while len(state.epochs) < recipe.epochs and len(state.epochs) - state.best_epoch() < recipe.patience:
+
+    def end_when_asked() -> None:
+        if interrupted():
+            keep(state)
+
+    patience = recipe.patience if recipe.keep == "best" else recipe.epochs
+    while len(state.epochs) < recipe.epochs and len(state.epochs) - state.best_epoch() < patience:
         epoch = len(state.epochs) + 1
         start, steps_before = time.monotonic(), len(state.steps)
-        _train_epoch(task, state, epoch, report, keep)
+        _train_epoch(task, state, epoch, report, keep, interrupted)
         seconds, steps = time.monotonic() - start, len(state.steps) - steps_before
         _, _, losses, rates, norms, words = np.array([row for row in state.steps if row[1] == epoch]).T
         training_loss = float((losses * words).sum() / words.sum())
-        validation_loss = mean_loss(state.decoder, task.validation, recipe.batch_size)
-        state.epochs.append([epoch, training_loss, validation_loss, float(rates[-1]), float(norms.mean())])
-        if state.best_epoch() == epoch:
-            state.best = {name: value.clone() for name, value in state.decoder.state_dict().items()}
+        with averaged(state.average, state.decoder):
+            validation_loss = mean_loss(
+                state.decoder, task.validation, recipe.batch_size, task.worker, end_when_asked
+            )
+            state.epochs.append(
+                [epoch, training_loss, validation_loss, float(rates[-1]), float(norms.mean())]
+            )
+            if recipe.keep == "last" or state.best_epoch() == epoch:
+                state.best = {name: value.clone() for name, value in state.decoder.state_dict().items()}
         keep(state)
         report({"training_loss": training_loss, "validation_loss": validation_loss}, epoch)
+        if task.worker.rank:
+            continue
         print(
             f"{task.name}: epoch {epoch} of {recipe.epochs}: training loss {training_loss:.4f}, "
             f"validation loss {validation_loss:.4f}, {steps * recipe.batch_size / seconds:,.0f} captions/s",
@@ -85,21 +123,35 @@ def fit(task: Task, state: TrainingState, report: Report, keep: Callable[[Traini
         )
 
 
-def mean_loss(decoder: Decoder, data: CaptionedFeatures, batch_size: int) -> float:
+def mean_loss(
+    decoder: Decoder,
+    data: CaptionedFeatures,
+    batch_size: int,
+    worker: Worker = ALONE,
+    between_batches: Callable[[], object] = lambda: None,
+) -> float:
     """Cross-entropy in nats, mean over all words of all captions, <END> included, without dropout."""
-    device = next(decoder.parameters()).device
+    weight = next(decoder.parameters())
     lengths = data.lengths()
     decoder.eval()
-    total = torch.zeros((), dtype=torch.float64, device=device)
+    total = torch.zeros((), dtype=torch.float64, device=weight.device)
     with torch.inference_mode():
-        for batch in sorted_batches(lengths, batch_size):
-            features, captions = (part.to(device) for part in data.batch(batch))
+        for batch in sorted_batches(lengths, batch_size)[worker.rank :: worker.ranks]:
+            between_batches()
+            features, captions = data.batch(batch)
+            features, captions = features.to(weight.device, weight.dtype), captions.to(weight.device)
             total += decoder.loss(features, captions).double() * int((lengths[batch] - 1).sum())
+    worker.add(total)
     return total.item() / int((lengths - 1).sum())
 
 
 def _train_epoch(
-    task: Task, state: TrainingState, epoch: int, report: Report, keep: Callable[[TrainingState], None]
+    task: Task,
+    state: TrainingState,
+    epoch: int,
+    report: Report,
+    keep: Keep,
+    interrupted: Callable[[], bool],
 ) -> None:
     """Do the steps of an epoch that are not yet done."""
     recipe = task.recipe
@@ -109,32 +161,68 @@ def _train_epoch(
     done = len(state.steps) - len(batches) * (epoch - 1)
     state.decoder.train()
     waiting: list[list[float | Tensor]] = []
-    for batch in track(batches[done:], f"{task.name}: epoch {epoch} of {recipe.epochs}"):
+    todo: Iterable[NDArray[np.int64]] = batches[done:]
+    if task.worker.rank == 0:
+        todo = track(todo, f"{task.name}: epoch {epoch} of {recipe.epochs}")
+    for batch in todo:
         step = len(state.steps) + len(waiting)
-        rate = learning_rate_at(step, recipe.learning_rate, recipe.warmup_steps, len(batches) * recipe.epochs)
-        loss, norm = _train_step(task, state, batch, step, rate)
+        total = len(batches) * recipe.epochs
+        rate = learning_rate_at(step, recipe.learning_rate, recipe.warmup_steps, total, recipe.schedule)
+        loss, norm = _train_step(task, state, batch, step, rate, recipe.scheduled_sampling * step / total)
         waiting.append([step + 1, epoch, loss, rate, norm, int((lengths[batch] - 1).sum())])
-        if len(waiting) == STEPS_A_READING:
+        if len(waiting) == STEPS_A_READING or interrupted():
             _read(task, state, waiting, report)
             keep(state)
     _read(task, state, waiting, report)
 
 
 def _train_step(
-    task: Task, state: TrainingState, batch: NDArray[np.int64], step: int, rate: float
+    task: Task, state: TrainingState, batch: NDArray[np.int64], step: int, rate: float, own_words: float
 ) -> tuple[Tensor, Tensor]:
     """One update of the weights; returns the loss and the gradient's norm, on the device."""
-    device = next(state.decoder.parameters()).device
-    features, captions = (part.to(device) for part in task.training.batch(batch))
-    torch.manual_seed(derive_seed(task.recipe.seed, "dropout", step))  # dropout alone draws from it
-    loss = state.decoder.loss(features, captions)
+    recipe, worker, weight = task.recipe, task.worker, next(state.decoder.parameters())
+    suffix = f"/{worker.rank}" if worker.rank else ""
+    mine = batch[worker.rank :: worker.ranks]  # of the same lengths as the others', for the same time
     state.optimizer.zero_grad()
-    loss.backward()
-    norm = clip_grad_norm_(state.decoder.parameters(), task.recipe.gradient_clip)
+    loss = torch.zeros((), dtype=weight.dtype, device=weight.device)
+    if len(mine):
+        features, captions = task.training.batch(mine)
+        features, captions = features.to(weight.device, weight.dtype), captions.to(weight.device)
+        read = None
+        if own_words:
+            generator = torch.Generator(weight.device)
+            generator.manual_seed(derive_seed(recipe.seed, f"scheduled sampling{suffix}", step))
+            read = words_to_read(state.decoder, features, captions, own_words, generator)
+        # dropout alone draws from it
+        torch.manual_seed(derive_seed(recipe.seed, f"dropout{suffix}", step))
+        loss = state.decoder.loss(features, captions, smoothing=recipe.label_smoothing, read=read)
+        if worker.ranks > 1:
+            loss = loss * (task.training.words(mine) / task.training.words(batch))
+        loss.backward()
+    if worker.ranks > 1:
+        loss = add_up(worker, state.decoder, loss.detach())
+    norm = clip_grad_norm_(state.decoder.parameters(), recipe.gradient_clip)
     for group in state.optimizer.param_groups:
         group["lr"] = rate
     state.optimizer.step()
+    if recipe.average_decay:
+        update_average(state.average, state.decoder, recipe.average_decay, step)
     return loss.detach(), norm
+
+
+def add_up(worker: Worker, decoder: Decoder, loss: Tensor) -> Tensor:
+    """Replace the gradients by their sums over the workers, in one message; returns the sum of the losses."""
+    parameters = list(decoder.parameters())
+    for parameter in parameters:
+        if parameter.grad is None:
+            parameter.grad = torch.zeros_like(parameter)
+    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+    message = torch.cat([loss.reshape(1), *(gradient.reshape(-1) for gradient in gradients)])  # (1 + P,)
+    worker.add(message)
+    sums = message[1:].split([gradient.numel() for gradient in gradients])
+    for gradient, total in zip(gradients, sums, strict=True):
+        gradient.copy_(total.view_as(gradient))
+    return message[0]
 
 
 def _read(task: Task, state: TrainingState, waiting: list[list[float | Tensor]], report: Report) -> None:

@@ -19,13 +19,17 @@ def make_optimizer(model: nn.Module, weight_decay: float) -> torch.optim.AdamW:
     return torch.optim.AdamW(groups, lr=0.0, fused=True)
 
 
-def learning_rate_at(step: int, peak: float, warmup_steps: int, total_steps: int) -> float:
-    """Linear warm-up to ``peak``, then a cosine to 0 after the last step.
+def learning_rate_at(
+    step: int, peak: float, warmup_steps: int, total_steps: int, schedule: str = "cosine"
+) -> float:
+    """Linear warm-up to ``peak``, then a cosine to 0 after the last step, or to the end "constant".
 
     >>> [round(learning_rate_at(step, 1.0, 2, 6), 3) for step in range(6)]
     [0.5, 1.0, 1.0, 0.854, 0.5, 0.146]
     """
     if step < warmup_steps:
         return peak * (step + 1) / warmup_steps
+    if schedule == "constant":
+        return peak
     progress = (step - warmup_steps) / (total_steps - warmup_steps)
     return peak * 0.5 * (1 + math.cos(math.pi * progress))

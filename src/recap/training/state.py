@@ -7,9 +7,11 @@ import torch
 from torch import Tensor
 
 from recap.decoders.decoder import Decoder
+from recap.training.checkpoints import pack_moments, unpack_moments
 
 STEP_COLUMNS = ("step", "epoch", "loss", "learning_rate", "gradient_norm", "words")
 EPOCH_COLUMNS = ("epoch", "training_loss", "validation_loss", "learning_rate", "gradient_norm")
+REWARD_COLUMNS = ("step", "epoch", "reward", "learning_rate", "gradient_norm")
 
 
 @dataclass
@@ -17,13 +19,16 @@ class TrainingState:
     """Weights, optimizer and history; step and epoch follow from the history.
 
     ``steps`` has a row of ``STEP_COLUMNS`` for each step done, ``epochs`` one of ``EPOCH_COLUMNS`` for each
-    epoch validated, ``best`` the weights with the lowest validation loss.
+    epoch validated, ``rewards`` one of ``REWARD_COLUMNS`` for each self-critical step; ``average`` holds the
+    moving average of the weights, ``best`` those that are kept.
     """
 
     decoder: Decoder
     optimizer: torch.optim.Optimizer
     steps: list[list[float]] = field(default_factory=list)
     epochs: list[list[float]] = field(default_factory=list)
+    rewards: list[list[float]] = field(default_factory=list)
+    average: dict[str, Tensor] = field(default_factory=dict)
     best: dict[str, Tensor] = field(default_factory=dict)
 
     def best_epoch(self) -> int:
@@ -31,25 +36,25 @@ class TrainingState:
         losses = [row[EPOCH_COLUMNS.index("validation_loss")] for row in self.epochs]
         return losses.index(min(losses)) + 1 if losses else 0
 
+    def steps_done(self) -> int:
+        """How many steps lie behind."""
+        return len(self.steps) + len(self.rewards)
+
     def pack(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Everything as named tensors and JSON values."""
         tensors = {f"decoder/{name}": value for name, value in self.decoder.state_dict().items()}
         tensors |= {f"best/{name}": value for name, value in self.best.items()}
-        for number, moments in self.optimizer.state_dict()["state"].items():
-            tensors |= {f"optimizer/{number}/{name}": value for name, value in moments.items()}
-        return tensors, {"steps": self.steps, "epochs": self.epochs}
+        tensors |= {f"average/{name}": value for name, value in self.average.items()}
+        tensors |= pack_moments(self.optimizer)
+        return tensors, {"steps": self.steps, "epochs": self.epochs, "rewards": self.rewards}
 
     def unpack(self, tensors: dict[str, Tensor], values: dict[str, Any]) -> None:
         """Continue from what ``pack`` returned."""
-        groups: dict[str, dict[str, Tensor]] = {"decoder": {}, "best": {}, "optimizer": {}}
+        groups: dict[str, dict[str, Tensor]] = {"decoder": {}, "best": {}, "average": {}, "optimizer": {}}
         for path, value in tensors.items():
             group, _, name = path.partition("/")
             groups[group][name] = value
         self.decoder.load_state_dict(groups["decoder"])
-        self.best = groups["best"]
-        moments: dict[int, dict[str, Tensor]] = {}
-        for path, value in groups["optimizer"].items():
-            number, _, name = path.partition("/")
-            moments.setdefault(int(number), {})[name] = value
-        self.optimizer.load_state_dict(self.optimizer.state_dict() | {"state": moments})
-        self.steps, self.epochs = values["steps"], values["epochs"]
+        self.best, self.average = groups["best"], groups["average"]
+        unpack_moments(self.optimizer, tensors)
+        self.steps, self.epochs, self.rewards = values["steps"], values["epochs"], values["rewards"]

@@ -1,24 +1,27 @@
 """Fits a decoder to captions and features on disk and writes models/<decoder>/."""
 
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from recap.artifacts import write_csv, write_json
 from recap.data.batches import CaptionedFeatures
-from recap.data.captions import load_captions
+from recap.data.captions import Captions, load_captions
 from recap.data.features import open_features
 from recap.decoders.build import NAMES, build_decoder, save_decoder
+from recap.distribution.workers import ALONE, Worker
 from recap.errors import InputError
+from recap.evaluation.coco import read_references
+from recap.evaluation.tokenizers import tokenize_groups, tokenizer
 from recap.fingerprint import fingerprint
 from recap.training.checkpoints import Checkpoints
 from recap.training.config import TrainConfig
 from recap.training.loop import Recipe, Report, Task, fit
 from recap.training.optimizer import make_optimizer
 from recap.training.seeds import derive_seed
-from recap.training.state import EPOCH_COLUMNS, STEP_COLUMNS, TrainingState
+from recap.training.self_critical import RewardedImages, SelfCriticalRecipe, refine
+from recap.training.state import EPOCH_COLUMNS, REWARD_COLUMNS, STEP_COLUMNS, TrainingState
 
 
 def train(
@@ -30,6 +33,7 @@ def train(
     device: torch.device,
     report: Report,
     checkpoints: Path,
+    worker: Worker = ALONE,
 ) -> dict[str, float]:
     """Fit one decoder and write weights, description, history and summary.
 
@@ -37,17 +41,21 @@ def train(
         name: "rnn", "lstm" or "transformer".
         captions_directory: what the stage `tokenize` wrote.
         features_directory: train.h5 and val.h5, "features" (I, D) float32.
-        output: receives weights.safetensors and model.json of the epoch with the lowest validation loss,
-            history.csv (an epoch a row), history_steps.csv (a step a row) and summary.json.
+        output: receives weights.safetensors and model.json of the weights that ``train.keep`` and the
+            self-critical epochs leave, history.csv (an epoch a row), history_steps.csv (a step a row),
+            history_self_critical.csv (a self-critical step a row, where there are any) and summary.json.
         config: the recipe and the sizes.
         device: where to compute.
         report: receives live metrics and their step or epoch.
         checkpoints: a folder of this machine's, for what a killed run needs to go on.
+        worker: which of the processes that share the work this is; the first one writes.
 
     Returns:
-        The content of summary.json: parameters, epochs and steps done, best epoch and its losses.
+        The content of summary.json: parameters, epochs and steps done, the epoch kept and its losses, and
+        after self-critical epochs their number and the mean reward in the last one.
 
     Raises:
+        Interrupted: Ctrl-C or SIGTERM came; a checkpoint is written.
         InputError: there is no such decoder, a file is absent or does not fit the others, the training loss
             is not finite, or another process trains the same decoder with the same checkpoints.
     """
@@ -63,7 +71,7 @@ def train(
     recipe = Recipe(
         epochs=sizes.pop("epochs"),
         learning_rate=sizes.pop("learning_rate"),
-        **{key: settings[key] for key in ("batch_size", "warmup_steps", "gradient_clip", "patience", "seed")},
+        **{field.name: settings[field.name] for field in fields(Recipe) if field.name in settings},
     )
     model = {
         "name": name,
@@ -74,31 +82,57 @@ def train(
     generator = torch.Generator().manual_seed(derive_seed(config.seed, "initialisation"))
     decoder = build_decoder(model, generator).to(device)
     state = TrainingState(decoder, make_optimizer(decoder, config.weight_decay))
-    task = Task(name, splits["train"], splits["val"], recipe)
+    task = Task(name, splits["train"], splits["val"], recipe, worker)
 
-    settings_that_matter = [asdict(recipe), model, config.weight_decay, str(device), torch.get_num_threads()]
+    self_critical = SelfCriticalRecipe(
+        **settings["self_critical"],
+        gradient_clip=recipe.gradient_clip,
+        average_decay=recipe.average_decay,
+        seed=recipe.seed,
+    )
+    machine = [str(device), torch.get_num_threads(), worker.ranks]
+    settings_that_matter = [asdict(recipe), asdict(self_critical), model, config.weight_decay, *machine]
     inputs = [captions_directory / "captions.h5", *(features_directory / f"{split}.h5" for split in splits)]
-    with Checkpoints(checkpoints / fingerprint(settings_that_matter, inputs)) as kept:
+    if self_critical.epochs:
+        inputs.append(captions_directory / "references_train.json")
+    with Checkpoints(checkpoints / fingerprint(settings_that_matter, inputs), worker=worker) as kept:
         kept.resume(state)
-        fit(task, state, report, keep=kept.save_now_and_then)
-        summary = _write(output, state, model)
+        fit(task, state, report, kept.save_now_and_then, kept.interrupted)
+        if self_critical.epochs:
+            images = _rewarded_images(captions_directory, captions, splits["train"])
+            refine(name, images, self_critical, state, report, kept.save_now_and_then, worker)
+        summary = _summarise(state, recipe.keep)
+        if worker.rank == 0:
+            state.decoder.load_state_dict(state.best)
+            save_decoder(output, state.decoder, model)
+            write_csv(output / "history.csv", EPOCH_COLUMNS, state.epochs)
+            write_csv(output / "history_steps.csv", STEP_COLUMNS, state.steps)
+            if state.rewards:
+                write_csv(output / "history_self_critical.csv", REWARD_COLUMNS, state.rewards)
+            write_json(output / "summary.json", summary)
         kept.clear()
     return summary
 
 
-def _write(output: Path, state: TrainingState, model: dict[str, Any]) -> dict[str, float]:
-    state.decoder.load_state_dict(state.best)
-    save_decoder(output, state.decoder, model)
-    write_csv(output / "history.csv", EPOCH_COLUMNS, state.epochs)
-    write_csv(output / "history_steps.csv", STEP_COLUMNS, state.steps)
-    best = dict(zip(EPOCH_COLUMNS, state.epochs[state.best_epoch() - 1], strict=True))
+def _rewarded_images(directory: Path, captions: Captions, data: CaptionedFeatures) -> RewardedImages:
+    references = read_references(directory / "references_train.json").captions
+    tokenized = tokenize_groups(tokenizer("ptb"), references)
+    return RewardedImages(data.features, tokenized, captions.vocabulary, data.captions.shape[1])
+
+
+def _summarise(state: TrainingState, keep: str) -> dict[str, float]:
+    kept_epoch = len(state.epochs) if keep == "last" else state.best_epoch()
+    kept = dict(zip(EPOCH_COLUMNS, state.epochs[kept_epoch - 1], strict=True))
     summary: dict[str, float] = {
         "parameters": sum(value.numel() for value in state.decoder.parameters()),
         "epochs": len(state.epochs),
         "steps": len(state.steps),
-        "best_epoch": state.best_epoch(),
-        "training_loss": best["training_loss"],
-        "validation_loss": best["validation_loss"],
+        "best_epoch": kept_epoch,
+        "training_loss": kept["training_loss"],
+        "validation_loss": kept["validation_loss"],
     }
-    write_json(output / "summary.json", summary)
+    if state.rewards:
+        epochs = int(state.rewards[-1][1])
+        last = [row[2] for row in state.rewards if row[1] == epochs]
+        summary |= {"self_critical_epochs": epochs, "reward": sum(last) / len(last)}
     return summary

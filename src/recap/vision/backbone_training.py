@@ -3,7 +3,9 @@
 Shapes: N batch, S = 64 pixels a side, C classes of all heads together.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,9 @@ from torch.nn import functional
 from recap.artifacts import write_csv
 from recap.data.raw import RawData
 from recap.data.scene_graphs import from_json
+from recap.fingerprint import fingerprint
 from recap.progress import track
+from recap.training.checkpoints import Checkpoints, pack_moments, unpack_moments
 from recap.vision.backbone import head_slices
 from recap.vision.backbone_config import BackboneConfig
 from recap.vision.backbones import save_backbone
@@ -32,7 +36,12 @@ Report = Callable[[dict[str, float], int], None]
 
 
 def train_backbone(
-    raw: RawData, directory: Path, config: BackboneConfig, device: torch.device, report: Report
+    raw: RawData,
+    directory: Path,
+    config: BackboneConfig,
+    device: torch.device,
+    report: Report,
+    checkpoints: Path,
 ) -> dict[str, Any]:
     """Train on the training scenes, drawn afresh each step; score on the validation images.
 
@@ -42,10 +51,15 @@ def train_backbone(
         config: the group `backbone`.
         device: where to compute.
         report: receives ``loss`` and ``learning_rate`` every few steps, and the step.
+        checkpoints: a folder of this machine's, for what a killed run needs to go on.
 
     Returns:
         ``parameters``, and for each part of the validation images ``all_right``, the share with every
         attribute right, and the accuracy of each head by its name.
+
+    Raises:
+        Interrupted: Ctrl-C or SIGTERM came; a checkpoint is written.
+        InputError: another process trains the same backbone with the same checkpoints.
     """
     generator = torch.Generator().manual_seed(config.seed)
     backbone = SmallVgg(config.feature_dim, HEADS)
@@ -53,18 +67,25 @@ def train_backbone(
     for model in (crop_model, backbone):
         initialize(model, generator)
         model.to(device)
-    batches = SceneBatches([from_json(values) for values in raw.scenes("train")], config.seed)
-    crops = batches.crops(config.crop_steps, config.batch_size)
-    rows = _fit(crop_model, OBJECT_HEADS, crops, 0, config.crop_steps, config, report)
-    history = [("crops", *row) for row in rows]
-    scenes = batches.whole(config.steps, config.batch_size)
-    rows = _fit(backbone, HEADS, scenes, config.crop_steps, config.steps, config, report)
-    history += [("scenes", *row) for row in rows]
-    write_csv(directory / "history.csv", ("phase", "step", "loss", "learning_rate"), history)
-    description = {"name": backbone.name, "feature_dim": config.feature_dim, "heads": HEADS}
-    save_backbone(directory, description, backbone.state_dict())
-    parameters = sum(weight.numel() for weight in backbone.parameters())
-    return {"parameters": parameters, **_score(backbone.eval(), raw)}
+    scenes = raw.scenes("train")
+    batches = SceneBatches([from_json(values) for values in scenes], config.seed)
+    phases = (
+        Phase("crops", crop_model, OBJECT_HEADS, batches.crops, 0, config.crop_steps),
+        Phase("scenes", backbone, HEADS, batches.whole, config.crop_steps, config.steps),
+    )
+    what_matters = [asdict(config), scenes, str(device), torch.get_num_threads()]
+    with Checkpoints(checkpoints / fingerprint(what_matters, [])) as kept:
+        state = BackboneState(phases, config)
+        kept.resume(state)
+        for phase in phases:
+            _fit(phase, state, config, report, kept)
+        write_csv(directory / "history.csv", ("phase", "step", "loss", "learning_rate"), state.rows)
+        description = {"name": backbone.name, "feature_dim": config.feature_dim, "heads": HEADS}
+        save_backbone(directory, description, backbone.state_dict())
+        parameters = sum(weight.numel() for weight in backbone.parameters())
+        metrics = {"parameters": parameters, **_score(backbone.eval(), raw)}
+        kept.clear()
+    return metrics
 
 
 class CropClassifier(nn.Module):
@@ -97,35 +118,97 @@ def initialize(model: nn.Module, generator: torch.Generator) -> None:
                 nn.init.zeros_(module.bias)
 
 
-def _fit(
-    model: SmallVgg | CropClassifier,
-    heads: Mapping[str, Sequence[str]],
-    batches: Iterable[Batch],
-    steps_before: int,
-    steps: int,
-    config: BackboneConfig,
-    report: Report,
-) -> list[tuple[int, float, float]]:
-    """AdamW under a one-cycle schedule (Smith and Topin 2018, arXiv:1708.07120).
+@dataclass(frozen=True)
+class Phase:
+    """Steps on one kind of picture: what is fitted, to which heads, on what ``draw(steps, size)`` yields.
 
-    The loss is the sum of the heads' cross-entropies. Returns rows of step, mean loss since the last row,
-    learning rate; steps count on from ``steps_before``.
+    They are counted from ``first`` on, of all phases together.
     """
-    if steps == 0:
-        return []
-    optimizer = torch.optim.AdamW(
-        model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
-    )
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, config.learning_rate, total_steps=steps + 1, pct_start=RISE
-    )
-    slices = head_slices(heads)
-    model.train()
-    rows: list[tuple[int, float, float]] = []
-    losses: list[float] = []
-    for step, (pixels, labels) in enumerate(track(batches, "training the backbone", steps), start=1):
-        logits = model(model.preprocess(torch.from_numpy(pixels)))
-        targets = torch.from_numpy(labels).to(logits.device).unbind(1)
+
+    name: str
+    model: SmallVgg | CropClassifier
+    heads: Mapping[str, Sequence[str]]
+    draw: Callable[[Iterable[int], int], Iterator[Batch]]
+    first: int
+    steps: int
+
+
+class BackboneState:
+    """All that a resumed run needs: weights and optimizer, rows of the history, losses without a row."""
+
+    def __init__(self, phases: Sequence[Phase], config: BackboneConfig) -> None:
+        self.phases = phases
+        self.optimizers = [
+            torch.optim.AdamW(phase.model.parameters(), 0.0, weight_decay=config.weight_decay, fused=True)
+            for phase in phases
+        ]
+        self.step = 0
+        self.rows: list[tuple[str, int, float, float]] = []
+        self.losses: list[Tensor] = []
+
+    def steps_done(self) -> int:
+        """How many steps lie behind."""
+        return self.step
+
+    def optimizer(self) -> torch.optim.AdamW:
+        """That of the phase of the last step."""
+        return self.optimizers[sum(self.step > phase.first for phase in self.phases[1:])]
+
+    def pack(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Everything as named tensors and JSON values."""
+        tensors = pack_moments(self.optimizer())
+        for phase in self.phases:
+            tensors |= {f"{phase.name}/{name}": value for name, value in phase.model.state_dict().items()}
+        losses = [loss.item() for loss in self.losses]
+        return tensors, {"step": self.step, "rows": self.rows, "losses": losses}
+
+    def unpack(self, tensors: dict[str, Tensor], values: dict[str, Any]) -> None:
+        """Continue from what ``pack`` returned."""
+        self.step, self.rows = values["step"], values["rows"]
+        self.losses = [torch.tensor(loss) for loss in values["losses"]]
+        unpack_moments(self.optimizer(), tensors)
+        for phase in self.phases:
+            names = phase.model.state_dict()
+            phase.model.load_state_dict({name: tensors[f"{phase.name}/{name}"] for name in names})
+
+
+def one_cycle(step: int, steps: int, peak: float) -> tuple[float, float]:
+    """Learning rate and AdamW's first beta at a step (from 0) of a cycle (Smith and Topin 2018).
+
+    The rate rises along a cosine from ``peak`` / 25 during ``RISE`` of the steps and falls to almost 0; beta
+    mirrors it between 0.95 and 0.85.
+    """
+    top = RISE * (steps + 1) - 1
+    rising = step <= top
+    share = (step / top if top > 0 else 1.0) if rising else (step - top) / (steps - top)
+
+    def between(first: float, last: float) -> float:
+        return last + (first - last) / 2 * (1 + math.cos(math.pi * share))
+
+    if rising:
+        return between(peak / 25, peak), between(0.95, 0.85)
+    return between(peak, peak / 25e4), between(0.85, 0.95)
+
+
+def _fit(
+    phase: Phase, state: BackboneState, config: BackboneConfig, report: Report, kept: Checkpoints
+) -> None:
+    """Do the steps of a phase that are not yet done; the loss is the sum of the heads' cross-entropies.
+
+    Adds a row to the history, the mean loss since the last one, every few steps.
+    """
+    device = next(phase.model.parameters()).device
+    slices = head_slices(phase.heads)
+    phase.model.train()
+    todo = range(max(state.step - phase.first, 0), phase.steps)
+    batches = phase.draw(todo, config.batch_size)
+    for step, (pixels, labels) in zip(todo, track(batches, "training the backbone", len(todo)), strict=True):
+        rate, beta = one_cycle(step, phase.steps, config.learning_rate)
+        state.step += 1
+        optimizer = state.optimizer()
+        optimizer.param_groups[0] |= {"lr": rate, "betas": (beta, 0.999)}
+        logits = phase.model(phase.model.preprocess(torch.from_numpy(pixels)))
+        targets = torch.from_numpy(labels).to(device).unbind(1)
         loss = torch.stack(
             [
                 functional.cross_entropy(logits[:, classes], target)
@@ -135,14 +218,13 @@ def _fit(
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        losses.append(loss.item())
-        if step % STEPS_A_ROW == 0 or step == steps:
-            row = (steps_before + step, float(np.mean(losses)), float(schedule.get_last_lr()[0]))
-            rows.append(row)
-            report({"loss": row[1], "learning_rate": row[2]}, row[0])
-            losses = []
-        schedule.step()
-    return rows
+        state.losses.append(loss.detach())
+        if (step + 1) % STEPS_A_ROW == 0 or step + 1 == phase.steps:
+            mean = float(np.mean([value.item() for value in state.losses]))
+            state.rows.append((phase.name, state.step, mean, rate))
+            report({"loss": mean, "learning_rate": rate}, state.step)
+            state.losses = []
+        kept.save_now_and_then(state)
 
 
 @torch.no_grad()

@@ -15,11 +15,12 @@ from numpy.typing import NDArray
 from recap.data.directories import make_empty
 from recap.data.features import open_features, write_feature_blocks
 from recap.data.raw import SPLITS, RawData, load_raw
+from recap.distribution.workers import Worker
 from recap.errors import InputError
 from recap.fingerprint import fingerprint
 from recap.vision.backbone import Backbone
 from recap.vision.backbones import load_backbone
-from recap.vision.feature_shards import Batches, Worker, fill_shard, read_shards
+from recap.vision.feature_shards import Batches, fill_shard, read_shards
 from recap.vision.features_config import FeaturesConfig
 from recap.vision.images import load_images
 

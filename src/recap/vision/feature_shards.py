@@ -22,18 +22,6 @@ CHECK_BYTES = 4
 
 
 @dataclass(frozen=True)
-class Worker:
-    """Which of several processes this is, and how it waits for the others."""
-
-    rank: int
-    ranks: int
-    wait: Callable[[], None]
-
-
-ALONE = Worker(rank=0, ranks=1, wait=lambda: None)
-
-
-@dataclass(frozen=True)
 class Batches:
     """The batches of a split, features (N, D), and how many processes share them."""
 

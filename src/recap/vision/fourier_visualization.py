@@ -17,7 +17,7 @@ LEARNING_RATE = 0.05
 ITERATIONS = 200
 MAX_JITTER = 16
 SHOW_EVERY = 25
-FIRST_NOISE = 0.01
+FIRST_NOISE = 0.1  # weaker, and the flat first image may wake no unit of a small network: no gradient ever
 
 # Square root of the covariance of the colours of natural images: the first direction is brightness, the
 # others are colour contrasts, which vary less.

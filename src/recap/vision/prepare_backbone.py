@@ -23,6 +23,7 @@ def prepare_backbone(
     device: torch.device,
     report: Callable[[dict[str, float], int], None],
     files: Files,
+    checkpoints: Path,
 ) -> dict[str, Any]:
     """Write models/backbone; what was in it goes first.
 
@@ -34,6 +35,7 @@ def prepare_backbone(
         device: where to train.
         report: receives training metrics, and the step.
         files: keeps what comes from URLs.
+        checkpoints: keeps what a killed training needs to go on.
 
     Returns:
         Metrics of the backbone; none where features come with the source.
@@ -56,4 +58,4 @@ def prepare_backbone(
         )
     from recap.vision.backbone_training import train_backbone
 
-    return train_backbone(raw, directory, config, device, report)
+    return train_backbone(raw, directory, config, device, report, checkpoints)

@@ -46,6 +46,9 @@ def reduce(features: Path, directory: Path, config: ReduceConfig, threads: int) 
         return {"components": shapes["train"][1]}
     with threadpool_limits(threads):
         pca = fit_pca(paths["train"], config.components)
+        if config.whiten:  # in the matrix, so that its readers need not know
+            deviation = np.sqrt(np.where(pca.explained_variance_ > 0, pca.explained_variance_, 1.0))
+            pca.components_ = pca.components_ / deviation[:, None]  # (K, D)
         for split, path in paths.items():
             count = shapes[split][0]
             blocks = track(project(path, pca), f"projecting {split}", -(-count // BLOCK_ROWS))

@@ -14,3 +14,4 @@ class ReduceConfig:
 
     enabled: bool
     components: Annotated[int, Ge(1)]
+    whiten: bool

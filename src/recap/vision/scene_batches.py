@@ -3,7 +3,8 @@
 Shapes: N scenes or crops, S = 64 and P = 32 pixels a side.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 
 import numpy as np
 from numpy.random import Generator
@@ -35,16 +36,14 @@ class SceneBatches:
         shown = {(object_.digit, object_.digit_image) for scene in scenes for object_ in scene.objects}
         self.digit_images = [sorted(image for label, image in shown if label == digit) for digit in DIGITS]
 
-    def whole(self, steps: int, batch_size: int) -> Iterator[Batch]:
-        """Yield scenes (N, S, S, 3) uint8 and their labels (N, heads) int64."""
-        generator = np.random.default_rng([self.seed, 1])
-        for scenes in self._draw(steps, batch_size, generator):
+    def whole(self, steps: Iterable[int], batch_size: int) -> Iterator[Batch]:
+        """Yield, for each step (from 0), scenes (N, S, S, 3) uint8 and their labels (N, heads) int64."""
+        for scenes, generator in self._draw(1, steps, batch_size):
             yield render(scenes, self.masks, generator), scene_labels(scenes)
 
-    def crops(self, steps: int, batch_size: int) -> Iterator[Batch]:
-        """Yield crops (N, P, P, 3) uint8 around each digit of N or fewer scenes, and labels (N, 3) int64."""
-        generator = np.random.default_rng([self.seed, 2])
-        for scenes in self._draw(steps, batch_size, generator):
+    def crops(self, steps: Iterable[int], batch_size: int) -> Iterator[Batch]:
+        """Yield crops (N, P, P, 3) uint8 around each digit of a step's scenes, and labels (N, 3) int64."""
+        for scenes, generator in self._draw(2, steps, batch_size):
             margin = CROP // 2
             pixels = np.pad(
                 render(scenes, self.masks, generator), ((0, 0), *[(margin, margin)] * 2, (0, 0)), mode="edge"
@@ -57,11 +56,20 @@ class SceneBatches:
                     labels.append(object_labels(object_))
             yield np.stack(crops), np.array(labels, dtype=np.int64)
 
-    def _draw(self, steps: int, batch_size: int, generator: Generator) -> Iterator[list[Scene]]:
-        """Yield batches of scenes, each scene once before any comes again, at new places."""
-        waiting: list[int] = []
-        for _ in range(steps):
-            while len(waiting) < batch_size:
-                waiting += generator.permutation(len(self.scenes)).tolist()
-            rows, waiting = waiting[:batch_size], waiting[batch_size:]
-            yield [resample(self.scenes[row], generator, self.digit_images) for row in rows]
+    def _draw(
+        self, purpose: int, steps: Iterable[int], batch_size: int
+    ) -> Iterator[tuple[list[Scene], Generator]]:
+        """Yield scenes, each once before any comes again, at new places, and what draws the rest of the step.
+
+        A step depends on no other, so that a resumed run draws what one that never stopped drew.
+        """
+        order = lru_cache(2)(
+            lambda round_: np.random.default_rng([self.seed, purpose, 0, round_]).permutation(
+                len(self.scenes)
+            )
+        )
+        for step in steps:
+            generator = np.random.default_rng([self.seed, purpose, 1, step])
+            places = range(step * batch_size, (step + 1) * batch_size)
+            rows = [order(place // len(self.scenes))[place % len(self.scenes)] for place in places]
+            yield [resample(self.scenes[row], generator, self.digit_images) for row in rows], generator

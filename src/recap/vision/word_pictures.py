@@ -21,6 +21,7 @@ from recap.vision.word_attention import attention_weights
 from recap.vision.word_saliency import Captioner, word_integrated_gradients
 
 LONGEST = 30
+LONGEST_IN_CHARACTERS = 150
 BATCH_SIZE = 64
 PANEL_SIDE = 128
 PANELS_A_ROW = 8
@@ -28,17 +29,18 @@ PANELS_A_ROW = 8
 
 def captions_of(captioner: Captioner, x: Tensor, vocabulary: Vocabulary) -> list[Caption]:
     """Greedy captions of preprocessed images (N, 3, S, S); <UNK> is never chosen."""
+    longest = LONGEST if vocabulary.tokens == "word" else LONGEST_IN_CHARACTERS
     with torch.no_grad():
         reduced = torch.cat([captioner.reduced(part) for part in x.split(BATCH_SIZE)])
     return generate(
-        captioner.decoder, reduced.cpu().numpy(), vocabulary, usual_constraints(LONGEST), BATCH_SIZE
+        captioner.decoder, reduced.cpu().numpy(), vocabulary, usual_constraints(longest), BATCH_SIZE
     )
 
 
 def word_maps(captioner: Captioner, x: Tensor, caption: Caption) -> NDArray[np.float32]:
-    """For each word what speaks for it: (T, S, S), not negative, for an image x (3, S, S)."""
+    """For each word what speaks for it: (words, S, S), not negative, for an image x (3, S, S)."""
     tokens = torch.tensor(caption.tokens, device=x.device)
-    maps = word_integrated_gradients(captioner, x, tokens, range(len(tokens)))
+    maps = word_integrated_gradients(captioner, x, tokens, caption.spans)
     return maps.clamp_min(0).cpu().numpy()
 
 
@@ -96,7 +98,7 @@ def draw_words(
             gallery.add(
                 "attention",
                 f"attention_{decoder_name}_{row:02d}",
-                draw_attention(weights, caption.words),
+                draw_attention(weights, caption.pieces),
                 label=f"What the {decoder_name} attends to while it writes “{caption.text}”: for each layer "
                 "the words read so far, then the memory",
                 **details,

@@ -94,28 +94,28 @@ class Captioner(nn.Module):
         return log_probabilities
 
 
-def word_gradients(captioner: Captioner, x: Tensor, tokens: Tensor, places: Sequence[int]) -> Tensor:
+def word_gradients(captioner: Captioner, x: Tensor, tokens: Tensor, spans: Sequence[range]) -> Tensor:
     """|d log p(word) / d x|, maximum over colours, of some words of an image's caption.
 
     Args:
         captioner: in evaluation mode.
         x: (3, S, S) float32, one image, preprocessed.
         tokens: (T,) int64, its caption without <START>.
-        places: which words, each in 0..T - 1.
+        spans: for each word the places of its tokens in 0..T - 1.
 
     Returns:
         (words, S, S) float32, not negative.
     """
-    return _gradients(captioner, x[None], tokens, places)[:, 0].abs().amax(dim=1)
+    return _gradients(captioner, x[None], tokens, spans)[:, 0].abs().amax(dim=1)
 
 
 def word_integrated_gradients(
-    captioner: Captioner, x: Tensor, tokens: Tensor, places: Sequence[int], points: int = INTEGRATION_POINTS
+    captioner: Captioner, x: Tensor, tokens: Tensor, spans: Sequence[range], points: int = INTEGRATION_POINTS
 ) -> Tensor:
     """How much each pixel adds to log p(word) on the way from the image's mean colour to the image.
 
     Args:
-        captioner, x, tokens, places: as for ``word_gradients``.
+        captioner, x, tokens, spans: as for ``word_gradients``.
         points: P, of the midpoint rule.
 
     Returns:
@@ -125,18 +125,19 @@ def word_integrated_gradients(
     baseline = x.mean(dim=(1, 2), keepdim=True)  # (3, 1, 1)
     shares = (torch.arange(points, device=x.device) + 0.5) / points  # (P,)
     path = baseline + shares.view(-1, 1, 1, 1) * (x - baseline)  # (P, 3, S, S)
-    gradients = _gradients(captioner, path, tokens, places).mean(dim=1)  # (words, 3, S, S)
+    gradients = _gradients(captioner, path, tokens, spans).mean(dim=1)  # (words, 3, S, S)
     return ((x - baseline) * gradients).sum(dim=1)
 
 
-def _gradients(captioner: Captioner, x: Tensor, tokens: Tensor, places: Sequence[int]) -> Tensor:
+def _gradients(captioner: Captioner, x: Tensor, tokens: Tensor, spans: Sequence[range]) -> Tensor:
     """d log p(word) / d x for each word and image: (words, N, 3, S, S)."""
     x = x.detach().requires_grad_()
     with torch.enable_grad():
-        totals = captioner(x, tokens).sum(dim=0)  # (N, T) -> (T,)
+        of_tokens = captioner(x, tokens).sum(dim=0)  # (N, T) -> (T,)
+        totals = [of_tokens[span.start : span.stop].sum() for span in spans]
         return torch.stack(
             [
-                torch.autograd.grad(totals[place], x, retain_graph=number < len(places) - 1)[0]
-                for number, place in enumerate(places)
+                torch.autograd.grad(total, x, retain_graph=number < len(spans))[0]
+                for number, total in enumerate(totals, start=1)
             ]
         )

@@ -53,14 +53,14 @@ def score_words(
         if not named:
             continue
         tokens = torch.tensor(caption.tokens, device=x.device)
-        places = [place for place, _ in named]
+        spans = [caption.spans[place] for place, _ in named]
         maps = {
-            "integrated gradients": word_integrated_gradients(captioner, x[row], tokens, places)
+            "integrated gradients": word_integrated_gradients(captioner, x[row], tokens, spans)
             .clamp_min(0)
             .cpu()
             .numpy(),
-            "gradient": word_gradients(captioner, x[row], tokens, places).cpu().numpy(),
-            "random map": generator.random((len(places), side, side)),
+            "gradient": word_gradients(captioner, x[row], tokens, spans).cpu().numpy(),
+            "random map": generator.random((len(spans), side, side)),
         }
         for number, (_, object_) in enumerate(named):
             areas.append(area_of(object_.box, side))

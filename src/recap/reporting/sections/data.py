@@ -3,11 +3,12 @@
 from typing import Any
 
 import numpy as np
+from markupsafe import Markup
 from numpy.typing import NDArray
 
 from recap.data.vocabulary import NULL, UNK
 from recap.reporting.config import ReportConfig
-from recap.reporting.figures import WIDE, histogram
+from recap.reporting.figures import WIDE, Axis, Curve, histogram, line_chart, log_axis
 from recap.reporting.inputs import Inputs
 from recap.reporting.labels import name, number
 from recap.reporting.selection import Selection, shown_image
@@ -37,6 +38,10 @@ def build(inputs: Inputs, selection: Selection, config: ReportConfig) -> dict[st
             f"Histogram of caption lengths, {shortest} to {longest} words, training and validation",
             size=WIDE,
         ),
+        "repeated": _repeated(inputs),
+        "words": number(inputs.description["vocabulary"]["words"], "count"),
+        "once": number(inputs.description["vocabulary"]["once"], "count"),
+        "coverage": _coverage(inputs.description["vocabulary"]["curve"]),
         "legend": [(name(split), css) for split, css in SPLIT_CLASSES.items()],
         "samples": [
             {
@@ -65,6 +70,34 @@ def _counts(inputs: Inputs, split: str, words: NDArray[np.int64]) -> dict[str, s
         "words": number(float(words.mean()) if len(words) else None, "decimal"),
         "unknown": f"{100 * unknown:.2f} %",
     }
+
+
+def _repeated(inputs: Inputs) -> list[tuple[str, str, str]]:
+    """What occurs more than once: in the training split, in the validation split, in both."""
+    splits, overlap = inputs.description["splits"], inputs.description["overlap"]
+    rows = []
+    for thing in ("images", "captions"):
+        within = ", ".join(
+            f"{number(splits[split]['duplicates'][thing], 'count')} in {name(split).lower()}"
+            for split in SPLIT_CLASSES
+        )
+        rows.append((thing.capitalize(), within, number(overlap[thing], "count")))
+    return rows
+
+
+def _coverage(curve: dict[int, float]) -> Markup | None:
+    """How much of the training text the most frequent words cover; None without words."""
+    if not curve:
+        return None
+    words, percent = [float(count) for count in curve], [100 * share for share in curve.values()]
+    return line_chart(
+        [Curve(words, percent, "split-val", "covered, in %")],
+        log_axis(words, "Most frequent words"),
+        Axis(0, 100, range(0, 101, 20), "Words covered in %"),
+        f"Share of the training words that the most frequent ones cover, up to {words[-1]:.0f}",
+        marked=None,
+        size=WIDE,
+    )
 
 
 def _part_counts(inputs: Inputs) -> list[tuple[str, str]]:

@@ -1,17 +1,24 @@
-"""The scores: a table a part of the validation set, beside floor and ceiling; which claims fail."""
+"""The scores of each part of the validation set beside floor and ceiling, differences, and false claims."""
 
+from itertools import combinations
 from typing import Any
 
+import numpy as np
+
+from recap.evaluation.resampling import paired_difference
 from recap.reporting.config import ReportConfig
 from recap.reporting.inputs import Decoder, Inputs
 from recap.reporting.labels import METRICS, PARTS, metric, name, number
 from recap.reporting.selection import Selection
 
 BARS = ("truth", "cider_d")
+RESAMPLES = 2000
 BASELINES = {"constant_": "Best constant caption", "human_": "People, one against the others"}
 TABLES = {"scores": "every score", "manner": "what the captions are like"}
 BESIDE = ("images", "references")
 """Counts of what was scored: said above the table."""
+LARGEST_CHANCE = 0.05
+"""A difference that chance alone makes as rarely as this is marked."""
 
 
 def build(inputs: Inputs, selection: Selection, config: ReportConfig) -> dict[str, Any]:
@@ -23,6 +30,9 @@ def build(inputs: Inputs, selection: Selection, config: ReportConfig) -> dict[st
                 "title": name(part),
                 "text": PARTS.get(part, ""),
                 "images": number(inputs.decoders[0].metrics[part].get("images"), "count"),
+                "count": number(inputs.decoders[0].metrics[part].get("references"), "count"),
+                "idf": inputs.decoders[0].metrics[part].get("idf", ""),
+                "differences": differences(inputs.decoders, part, config.seed),
                 "bars": [bars for key in BARS if (bars := _bars(inputs.decoders, part, key))],
                 "tables": [shown for kind in TABLES if (shown := table(inputs.decoders, part, kind))],
                 "claims": _failed_claims(inputs.decoders, part),
@@ -125,6 +135,35 @@ def _bars(decoders: list[Decoder], part: str, key: str) -> dict[str, Any] | None
             for css, label, value in marks
         ],
     }
+
+
+def differences(decoders: list[Decoder], part: str, seed: int) -> dict[str, Any] | None:
+    """Each decoder minus each other on the same images, metric by metric; None for a single decoder."""
+    scores = [[row for row in decoder.per_image if row["part"] == part] for decoder in decoders]
+    keys = [key for key in BARS if all(key in row for own in scores for row in own)]
+    rows = []
+    for first, second in combinations(range(len(decoders)), 2):
+        cells = []
+        for key in keys:
+            ours, theirs = (np.array([row[key] for row in scores[index]]) for index in (first, second))
+            found = paired_difference(ours, theirs, RESAMPLES, np.random.default_rng(seed))
+            written = [_signed(value, metric(key).form) for value in (found.mean, found.low, found.high)]
+            cells.append(
+                {
+                    "text": written[0],
+                    "range": f"{written[1]} to {written[2]}",
+                    "p": "< 0.001" if found.p_value < 0.001 else f"{found.p_value:.3f}",
+                    "certain": found.p_value <= LARGEST_CHANCE,
+                }
+            )
+        names = [(name(decoders[index].name), decoders[index].name) for index in (first, second)]
+        rows.append({"names": names, "cells": cells})
+    return {"heads": [metric(key) for key in keys], "rows": rows} if rows and keys else None
+
+
+def _signed(value: float, form: str) -> str:
+    text = number(abs(value), form)
+    return f"{'−' if value < 0 else '+'}{text}"
 
 
 def _failed_claims(decoders: list[Decoder], part: str) -> dict[str, Any] | None:

@@ -1,10 +1,12 @@
 """What the networks look at: the pictures of the stage `visualize`, by kind."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from recap.reporting.config import ReportConfig
 from recap.reporting.images import inline_picture
 from recap.reporting.inputs import Inputs
+from recap.reporting.labels import name, number
 from recap.reporting.selection import Selection
 
 KINDS = {
@@ -57,5 +59,73 @@ def build(inputs: Inputs, selection: Selection, config: ReportConfig) -> dict[st
         images = list(dict.fromkeys(entry["image"] for entry in entries))
         entries.sort(key=lambda entry: images.index(entry["image"]))
         count = SHOWN_WIDE if entries[0]["wide"] else SHOWN
-        shown.append({"title": title, "text": text, "open": entries[:count], "folded": entries[count:]})
+        shown.append(
+            {
+                "title": title,
+                "text": text,
+                "table": table(kind, inputs.vision_metrics),
+                "open": entries[:count],
+                "folded": entries[count:],
+            }
+        )
     return {"groups": shown}
+
+
+def table(kind: str, metrics: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What `visualize` measured of a kind of picture: caption, head and rows; None where it did not."""
+    head: Sequence[str]
+    rows: list[Sequence[str]]
+    if kind == "fooling" and (fooling := metrics.get("fooling")):
+        head = ("Answer", "Images", "Fooled", "Steps, mean", "L2, median", "L∞, median")
+        rows = [
+            (
+                name(answer),
+                number(found["pairs"], "count"),
+                number(found["success_rate"], "percent"),
+                number(found.get("mean_iterations"), "decimal"),
+                number(found.get("median_l2"), "score"),
+                number(found.get("median_linf"), "score"),
+            )
+            for answer, found in fooling.items()
+        ]
+        return _table("Every image towards a random other class; pixels are in 0 to 1", head, rows)
+    if kind == "class_visualization" and (grown := metrics.get("class_visualization")):
+        head = ("Answer", "Grown as", "Probability, mean", "Above 0.9")
+        rows = [
+            (name(answer), way, number(found["mean_probability"], "score"), _share(found))
+            for answer, ways in grown.items()
+            for way, found in ways.items()
+        ]
+        return _table("How sure the backbone is of the image that was grown for a class", head, rows)
+    if kind == "randomization" and (similar := metrics.get("randomization")):
+        rows = [(name(method), number(value, "score")) for method, value in similar.items()]
+        caption = "Rank correlation of maps before and after all weights are shuffled"
+        return _table(caption, ("Method", "Correlation"), rows)
+    if kind == "word_saliency" and (words := metrics.get("words")):
+        head = ("Decoder", "Digit words", "Map", "Pointing game", "Mass on the digit", "Area of the digit")
+        return _table("Do the maps of digit words lie on the digit that they name?", head, _word_rows(words))
+    return None
+
+
+def _word_rows(words: Mapping[str, Any]) -> list[Sequence[str]]:
+    return [
+        (
+            name(decoder),
+            number(found["digit_words"], "count"),
+            name(method),
+            number(found[method]["pointing_game"], "percent"),
+            number(found[method]["mass"], "percent"),
+            number(found["area"], "percent"),
+        )
+        for decoder, found in words.items()
+        for method in ("integrated_gradients", "gradient", "random_map")
+        if method in found
+    ]
+
+
+def _share(found: Mapping[str, float]) -> str:
+    return number(found["share_above_0.9"], "percent")
+
+
+def _table(caption: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> dict[str, Any]:
+    return {"caption": caption, "head": head, "rows": rows}

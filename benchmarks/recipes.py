@@ -1,0 +1,252 @@
+"""What each option of the params group `train` gives: mean and spread over seeds, on two sets of data.
+
+A run trains a decoder on the training images but ``HELD_OUT`` of them; those choose options and the epoch. It
+is scored on them and on the validation images, which choose nothing. A run is a line of docs/recipes.jsonl;
+what is there is not done again, so the work can be cut into pieces:
+
+    python benchmarks/recipes.py run coco CHECKOUT [--minutes 4] [--only NAME ...] [--seeds 5]
+    python benchmarks/recipes.py run scenes CHECKOUT
+    python benchmarks/recipes.py table
+
+CHECKOUT holds data/ as the pipeline left it, for the mini archive of ../shared after README.md's command.
+"""
+
+import argparse
+import contextlib
+import io
+import json
+import statistics
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import TypeAdapter
+from ruamel.yaml import YAML
+
+from recap.artifacts import write_json
+from recap.data.captions import Captions, load_captions, save_captions
+from recap.data.features import open_features, write_features
+from recap.data.raw import read_json
+from recap.decoders.build import load_decoder
+from recap.evaluation.coco import read_references
+from recap.evaluation.evaluate import is_true
+from recap.evaluation.scores import score_captions
+from recap.evaluation.tokenizer import tokenize
+from recap.evaluation.tokenizers import tokenize_groups
+from recap.evaluation.truth import check_caption
+from recap.generation.config import DecodingConfig
+from recap.generation.decoding import make_constraints, make_search
+from recap.generation.generate import generate
+from recap.runtime import RuntimeConfig, configure
+from recap.training.config import TrainConfig
+from recap.training.train import train
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "docs" / "recipes.jsonl"
+HELD_OUT = 200
+THREADS = 1
+
+DECODINGS = {
+    "greedy": DecodingConfig(search="greedy"),
+    "beam": DecodingConfig(search="beam", beam_width=5, length_normalisation=1.0),
+}
+
+Changes = dict[str, Any]
+"""Overrides of the group `train`; a group in it overrides that group's keys."""
+
+PLAIN: dict[str, Changes] = {
+    "coco": {
+        "batch_size": 32,
+        "lstm": {"wordvec_dim": 256, "hidden_dim": 256, "dropout": 0.5, "learning_rate": 0.003, "epochs": 12},
+    },
+    "scenes": {"lstm": {"epochs": 4}},
+}
+SELF_CRITICAL = {"epochs": 10, "learning_rate": 0.0005, "images": 32, "samples": 5}
+OPTIONS: dict[str, dict[str, Changes]] = {
+    "coco": {
+        "plain": {},
+        "no warm-up": {"warmup_steps": 0},
+        "constant rate": {"schedule": "constant"},
+        "label smoothing 0.1": {"label_smoothing": 0.1},
+        "tied": {"lstm": {"tied": True}},
+        "average 0.998": {"average_decay": 0.998},
+        "scheduled sampling 0.25": {"scheduled_sampling": 0.25},
+        "self-critical": {"self_critical": SELF_CRITICAL},
+    },
+    "scenes": {
+        "plain": {},
+        "no warm-up": {"warmup_steps": 0},
+        "constant rate": {"schedule": "constant"},
+        "label smoothing 0.1": {"label_smoothing": 0.1},
+        "tied": {"lstm": {"tied": True, "wordvec_dim": 256}},
+        "average 0.998": {"average_decay": 0.998},
+        "scheduled sampling 0.25": {"scheduled_sampling": 0.25},
+        "self-critical": {"self_critical": SELF_CRITICAL | {"epochs": 1}},
+    },
+}
+
+
+@dataclass(frozen=True)
+class Split:
+    """Images to score on: rows of the checkout's ``split``, and of their scenes where there are scenes."""
+
+    split: str
+    rows: tuple[int, ...]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="What each option of a recipe gives.")
+    actions = parser.add_subparsers(dest="action", required=True)
+    action = actions.add_parser("run", help="train what is not in docs/recipes.jsonl yet")
+    action.add_argument("data", choices=sorted(OPTIONS))
+    action.add_argument("checkout", type=Path, help="folder with data/ of the pipeline")
+    action.add_argument("--minutes", type=float, default=float("inf"), help="begin no run after that long")
+    action.add_argument("--only", nargs="*", help="names of recipes")
+    action.add_argument("--seeds", type=int, default=5)
+    actions.add_parser("table", help="print docs/recipes.jsonl as Markdown")
+    options = parser.parse_args()
+    if options.action == "table":
+        print(table(results()))
+        return
+    end = time.monotonic() + 60 * options.minutes
+    done = {(row["data"], row["recipe"], row["seed"]) for row in results()}
+    with tempfile.TemporaryDirectory() as folder:
+        prepared = None
+        for seed in range(options.seeds):
+            for name, changes in OPTIONS[options.data].items():
+                left_out = options.only and name not in options.only
+                if left_out or (options.data, name, seed) in done or time.monotonic() > end:
+                    continue
+                prepared = prepared or prepare(options.checkout / "data", Path(folder), options.data)
+                row = {"data": options.data, "recipe": name, "seed": seed}
+                row |= run(options.data, changes, seed, options.checkout / "data", Path(folder), prepared)
+                with open(RESULTS, "a", encoding="utf-8") as file:
+                    file.write(json.dumps(row) + "\n")
+                print(json.dumps(row), flush=True)
+
+
+def results() -> list[dict[str, Any]]:
+    """The runs done so far."""
+    if not RESULTS.is_file():
+        return []
+    return [json.loads(line) for line in RESULTS.read_text(encoding="utf-8").splitlines()]
+
+
+def prepare(data: Path, folder: Path, name: str) -> dict[str, Split]:
+    """Write captions/ and features/ whose validation part is held out of the training part."""
+    captions = load_captions(data / "captions")
+    features = open_features(data / "reduced" / "train.h5")
+    held = np.zeros(len(features), dtype=bool)
+    held[np.random.default_rng(0).permutation(len(features))[:HELD_OUT]] = True
+    parts = {"train": np.flatnonzero(~held), "val": np.flatnonzero(held)}
+    arrays = {}
+    references = read_json(data / "captions" / "references_train.json")
+    for part, rows in parts.items():
+        number = np.full(len(features), -1, dtype=np.int32)
+        number[rows] = np.arange(len(rows), dtype=np.int32)
+        own = number[captions.train_image_idxs]
+        arrays[f"{part}_captions"] = captions.train_captions[own >= 0]
+        arrays[f"{part}_image_idxs"] = own[own >= 0]
+        write_features(folder / "features" / f"{part}.h5", np.asarray(features[rows]))
+        images = [references["images"][row] for row in rows.tolist()]
+        known = frozenset(image["id"] for image in images)
+        annotations = [item for item in references["annotations"] if item["image_id"] in known]
+        path = folder / "captions" / f"references_{part}.json"
+        write_json(path, {"images": images, "annotations": annotations}, compact=True)
+    save_captions(folder / "captions", Captions(captions.vocabulary, **arrays))
+    validation = read_json(data / "captions" / "references_val.json")["images"]
+    seen = [row for row, image in enumerate(validation) if image.get("part", "seen") == "seen"]
+    return {
+        "held_out": Split("train", tuple(parts["val"].tolist())),
+        "validation": Split("val", tuple(seen)),
+    }
+
+
+def run(
+    data_name: str, changes: Changes, seed: int, data: Path, folder: Path, splits: Mapping[str, Split]
+) -> dict[str, Any]:
+    """Train once and score; seconds are those of training on ``THREADS`` threads."""
+    device = configure(RuntimeConfig(THREADS, "cpu"))
+    values = YAML(typ="safe", pure=True).load((ROOT / "params.yaml").read_text(encoding="utf-8"))["train"]
+    for overrides in (PLAIN[data_name], changes, {"seed": seed}):
+        values = merge(values, overrides)
+    config = TypeAdapter(TrainConfig).validate_json(json.dumps(values))
+    start = time.monotonic()
+    with contextlib.redirect_stderr(io.StringIO()):
+        summary = train(
+            "lstm",
+            folder / "captions",
+            folder / "features",
+            folder / "model",
+            config,
+            device,
+            lambda metrics, step: None,
+            folder / "checkpoints",
+        )
+    row: dict[str, Any] = {"seconds": round(time.monotonic() - start, 1)}
+    row |= {"epochs": summary["epochs"], "kept_epoch": summary["best_epoch"]}
+    decoder = load_decoder(folder / "model", device)
+    vocabulary = load_captions(folder / "captions").vocabulary
+    for part, split in splits.items():
+        features = np.asarray(open_features(data / "reduced" / f"{split.split}.h5")[list(split.rows)])
+        originals = read_references(data / "captions" / f"references_{split.split}.json").captions
+        references = tokenize_groups(tokenize, [originals[index] for index in split.rows])
+        for search, decoding in DECODINGS.items():
+            constraints = make_constraints(decoding, vocabulary)
+            with contextlib.redirect_stderr(io.StringIO()):
+                captions = generate(decoder, features, vocabulary, constraints, 256, make_search(decoding))
+            texts = [caption.text for caption in captions]
+            scores = score_captions(tokenize(texts), references)
+            row[f"{part}_{search}"] = round(float(scores.cider_d.mean()), 4)
+            if search == "greedy":
+                row[f"{part}_words"] = round(statistics.mean(len(text.split()) for text in texts), 2)
+                if (data / "raw" / f"scenes_{split.split}.json").is_file():
+                    graphs = read_json(data / "raw" / f"scenes_{split.split}.json")
+                    truths = [
+                        is_true(check_caption(text, graphs[index]))
+                        for text, index in zip(texts, split.rows, strict=True)
+                    ]
+                    row[f"{part}_truth"] = round(statistics.mean(truths), 4)
+    return row
+
+
+def merge(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings with the changes, group by group."""
+    merged = dict(values)
+    for key, value in changes.items():
+        merged[key] = merge(merged[key], value) if isinstance(value, dict) else value
+    return merged
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """Markdown: a table for each set of data, mean ± standard deviation over seeds."""
+    lines: list[str] = []
+    for data, recipes in OPTIONS.items():
+        columns = ["held_out_greedy", "held_out_beam", "validation_greedy", "validation_beam"]
+        columns += ["held_out_truth", "validation_truth"] if data == "scenes" else []
+        columns += ["validation_words", "kept_epoch", "seconds"]
+        lines += ["", f"**{data}**", "", f"| recipe | seeds | {' | '.join(columns).replace('_', ' ')} |"]
+        lines.append("|---" * (len(columns) + 2) + "|")
+        for name in recipes:
+            own = [row for row in rows if row["data"] == data and row["recipe"] == name]
+            if own:
+                cells = [spread([row[column] for row in own], column) for column in columns]
+                lines.append(f"| {name} | {len(own)} | {' | '.join(cells)} |")
+    return "\n".join(lines).strip()
+
+
+def spread(values: list[float], column: str) -> str:
+    """The mean, and for scores the standard deviation."""
+    digits = 0 if column == "seconds" else 1
+    if column in ("kept_epoch", "seconds", "validation_words"):
+        return f"{statistics.mean(values):.{digits}f}"
+    deviation = statistics.stdev(values) if len(values) > 1 else 0.0
+    return f"{statistics.mean(values):.3f} ± {deviation:.3f}"
+
+
+if __name__ == "__main__":
+    main()

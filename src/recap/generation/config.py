@@ -1,0 +1,46 @@
+"""How captions are searched for: settings of every search and constraint."""
+
+from typing import Annotated, Literal
+
+from annotated_types import Ge, Gt, Le
+from pydantic import ValidationInfo, field_validator
+from pydantic.dataclasses import dataclass
+
+from recap.config import STRICT
+
+
+@dataclass(config=STRICT, frozen=True)
+class DecodingConfig:
+    """Group `evaluate.decoding` of params.yaml."""
+
+    search: Literal["greedy", "sample", "beam", "diverse_beam"] = "greedy"
+    beam_width: Annotated[int, Ge(1), Le(1000)] = 5
+    length_normalisation: Annotated[float, Ge(0), Le(10)] = 0.0
+    groups: Annotated[int, Ge(1)] = 1
+    diversity: Annotated[float, Ge(0)] = 0.0
+    temperature: Annotated[float, Gt(0)] = 1.0
+    top_k: Annotated[int, Ge(1)] | None = None
+    top_p: Annotated[float, Gt(0), Le(1)] = 1.0
+    max_length: Annotated[int, Ge(1), Le(1000)] = 30
+    min_length: Annotated[int, Ge(0)] = 0
+    allow_unknown: bool = False
+    banned_words: tuple[str, ...] = ()
+    banned_last_words: tuple[str, ...] = ()
+    repeat_trigrams: bool = True
+    seed: Annotated[int, Ge(0), Le(2**63 - 1)] = 0
+
+    @field_validator("groups")
+    @classmethod
+    def _groups_share_the_beam(cls, groups: int, info: ValidationInfo) -> int:
+        width = info.data.get("beam_width")
+        if info.data.get("search") == "diverse_beam" and width is not None and width % groups:
+            raise ValueError(f"a divisor of beam_width, {width}")
+        return groups
+
+    @field_validator("min_length")
+    @classmethod
+    def _shortest_below_longest(cls, min_length: int, info: ValidationInfo) -> int:
+        longest = info.data.get("max_length")
+        if longest is not None and min_length > longest:
+            raise ValueError(f"at most max_length, {longest}")
+        return min_length

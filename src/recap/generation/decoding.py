@@ -1,0 +1,47 @@
+"""From settings to a search and its constraints."""
+
+from functools import partial
+
+from recap.data.vocabulary import NULL, START, UNK, Vocabulary
+from recap.generation.beam import beam
+from recap.generation.caption import Constraints
+from recap.generation.config import DecodingConfig
+from recap.generation.greedy import greedy
+from recap.generation.sampling import sample
+from recap.generation.search import Search
+
+
+def make_search(config: DecodingConfig) -> Search:
+    """The search that the settings name."""
+    if config.search == "sample":
+        return partial(
+            sample,
+            seed=config.seed,
+            temperature=config.temperature,
+            top_k=config.top_k,
+            top_p=config.top_p,
+        )
+    if config.search == "greedy":
+        return greedy
+    apart = config.search == "diverse_beam"
+    return partial(
+        beam,
+        width=config.beam_width,
+        length_normalisation=config.length_normalisation,
+        groups=config.groups if apart else 1,
+        diversity=config.diversity if apart else 0.0,
+    )
+
+
+def make_constraints(config: DecodingConfig, vocabulary: Vocabulary) -> Constraints:
+    """The constraints that the settings name; a banned word that is not in the vocabulary is never said."""
+    numbers = vocabulary.word_to_idx
+    banned = [numbers[word] for word in config.banned_words if word in numbers]
+    special = (NULL, START) if config.allow_unknown else (NULL, START, UNK)
+    return Constraints(
+        max_length=config.max_length,
+        banned=(*special, *banned),
+        min_length=config.min_length,
+        banned_last=tuple(numbers[word] for word in config.banned_last_words if word in numbers),
+        repeat_trigrams=config.repeat_trigrams,
+    )

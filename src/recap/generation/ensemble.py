@@ -1,0 +1,51 @@
+"""Several decoders that speak as one. Shapes: N batch, D feature, V vocabulary, E members."""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from recap.decoders.decoder import Decoder, State
+from recap.errors import InputError
+
+
+class Ensemble(nn.Module):
+    """The mean of its members' probabilities; every search takes it in a decoder's place.
+
+    Args:
+        members: decoders of one vocabulary and one width of feature, of any kinds.
+
+    Raises:
+        InputError: no members, or vocabularies of different sizes.
+    """
+
+    def __init__(self, members: Sequence[Decoder]) -> None:
+        super().__init__()
+        sizes = [member.scores.out_features for member in members]
+        if len(set(sizes)) != 1:
+            raise InputError(f"ensemble: expected decoders of one vocabulary, received sizes {sizes}")
+        self.members = nn.ModuleList(members)
+        self._widths: list[int] = []
+
+    def start(self, features: Tensor) -> State:
+        """The members' states before the first word, one after the other, for features (N, D)."""
+        states = [member.start(features) for member in self._decoders()]
+        self._widths = [len(state) for state in states]
+        return tuple(part for state in states for part in state)
+
+    def step(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
+        """Log of the mean probability (N, V) of the next word, and the members' states after tokens (N,)."""
+        logs: list[Tensor] = []
+        after: list[Tensor] = []
+        first = 0
+        for member, width in zip(self._decoders(), self._widths, strict=True):
+            scores, own = member.step(tokens, state[first : first + width])
+            logs.append(scores.log_softmax(1))
+            after += own
+            first += width
+        mean = torch.stack(logs).logsumexp(0) - math.log(len(logs))  # (E, N, V) -> (N, V)
+        return mean, tuple(after)
+
+    def _decoders(self) -> list[Decoder]:
+        return [member for member in self.members if isinstance(member, Decoder)]

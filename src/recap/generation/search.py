@@ -1,0 +1,77 @@
+"""What every search has in common: the decoder it asks, the words it returns, the words it may choose.
+
+Shapes: N batch, D feature, V vocabulary, R rows that are not finished, T words so far.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+from recap.data.vocabulary import END
+from recap.decoders.decoder import State
+from recap.generation.caption import Constraints
+
+NEVER = float("-inf")
+
+
+class StepDecoder(Protocol):
+    """Scores the next word: a decoder, or an ensemble of them."""
+
+    def start(self, features: Tensor) -> State:
+        """The state before the first word, for features (N, D)."""
+
+    def step(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
+        """Read one word a row, tokens (N,) int64: scores (N, V) of the next one, and the state after it."""
+
+
+class Words(NamedTuple):
+    """The tokens of a caption, each with the decoder's log-probability; the last one may be <END>."""
+
+    tokens: list[int]
+    log_probabilities: list[float]
+
+
+Search = Callable[[StepDecoder, Tensor, Constraints, Sequence[int]], list[list[Words]]]
+"""Decoder, features (N, D), constraints and the ids of the images to the captions of each, best first."""
+
+
+def select(state: State, rows: Tensor) -> State:
+    """The state of some rows (R,) int64; a row may come twice."""
+    return tuple(part.index_select(0, rows) for part in state)
+
+
+def allowed(log_probabilities: Tensor, said: Tensor, constraints: Constraints) -> Tensor:
+    """Log-probabilities with -inf for the words that may not come next.
+
+    Args:
+        log_probabilities: (R, V), left as they are.
+        said: (R, T) int64, the words so far.
+        constraints: what a caption may be.
+
+    Returns:
+        (R, V); the entry of <END> stays where all others are -inf.
+    """
+    words = said.shape[1]
+    rest = _filled(log_probabilities, constraints.banned)
+    if words + 1 == constraints.max_length and constraints.banned_last:
+        rest = _filled(rest, constraints.banned_last)
+    if words < constraints.min_length:
+        rest[:, END] = NEVER
+    elif words and constraints.banned_last:
+        bad = torch.isin(said[:, -1], said.new_tensor(constraints.banned_last))  # (R,)
+        rest[bad, END] = NEVER
+    if words > 2 and not constraints.repeat_trigrams:
+        again = (said[:, :-2] == said[:, -2:-1]) & (said[:, 1:-1] == said[:, -1:])  # (R, T - 2)
+        rest.scatter_add_(1, said[:, 2:], torch.where(again, NEVER, 0.0).to(rest.dtype))
+    if constraints.min_length or constraints.banned_last or END in constraints.banned:
+        stuck = rest.amax(1) == NEVER  # (R,)
+        rest[:, END] = torch.where(stuck, log_probabilities[:, END], rest[:, END])
+    return rest
+
+
+def _filled(log_probabilities: Tensor, tokens: tuple[int, ...]) -> Tensor:
+    """A copy with -inf for some words."""
+    banned = torch.tensor(tokens, dtype=torch.int64, device=log_probabilities.device)
+    return log_probabilities.index_fill(1, banned, NEVER)

@@ -1,0 +1,43 @@
+"""The exponential moving average of a decoder's weights over the steps (Polyak and Juditsky 1992)."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+
+@torch.no_grad()
+def update_average(average: dict[str, Tensor], model: nn.Module, decay: float, steps: int) -> None:
+    """Move the average towards the weights: average = d average + (1 - d) weights, after a step.
+
+    d is ``decay``, at first less, (1 + steps) / (10 + steps), so that the initial weights are soon forgotten.
+
+    Args:
+        average: by the parameters' names; filled with the weights when empty.
+        model: has just done a step.
+        decay: 0 to 1.
+        steps: done before this one.
+    """
+    parameters = dict(model.named_parameters())
+    if not average:
+        average.update({name: value.detach().clone() for name, value in parameters.items()})
+    share = 1 - min(decay, (1 + steps) / (10 + steps))
+    torch._foreach_lerp_([average[name] for name in parameters], list(parameters.values()), share)
+
+
+@contextmanager
+def averaged(average: dict[str, Tensor], model: nn.Module) -> Iterator[None]:
+    """Within it the model has the averaged weights; with an empty average, its own."""
+    own = {name: value.detach().clone() for name, value in model.named_parameters()} if average else {}
+    _assign(model, average)
+    try:
+        yield
+    finally:
+        _assign(model, own)
+
+
+@torch.no_grad()
+def _assign(model: nn.Module, weights: dict[str, Tensor]) -> None:
+    for name, value in weights.items():
+        model.get_parameter(name).copy_(value)

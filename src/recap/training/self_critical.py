@@ -1,0 +1,206 @@
+"""Self-critical sequence training: sampled captions become likelier when they score above the others.
+
+The gradient is that of the expected CIDEr-D (Rennie et al. 2017); a sample's baseline is the mean reward of
+the other samples of its image (Luo 2020), which unlike a greedy caption costs nothing.
+
+Shapes: N images a step, K samples an image, D feature, V vocabulary, L steps of an encoded caption.
+"""
+
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn.utils import clip_grad_norm_
+
+from recap.data.vocabulary import END, NULL, START, Vocabulary
+from recap.decoders.decoder import Decoder
+from recap.distribution.workers import ALONE, Worker
+from recap.evaluation.cider_d import CiderD, InverseFrequency
+from recap.progress import track
+from recap.training.averaging import update_average
+from recap.training.loop import add_up
+from recap.training.optimizer import learning_rate_at
+from recap.training.scheduled_sampling import draw_words
+from recap.training.seeds import derive_seed
+from recap.training.state import TrainingState
+
+
+@dataclass(frozen=True)
+class SelfCriticalRecipe:
+    """How a decoder is refined; the fields are those of the params group `train` and its `self_critical`."""
+
+    epochs: int
+    learning_rate: float
+    images: int
+    samples: int
+    gradient_clip: float
+    average_decay: float
+    seed: int
+
+
+@dataclass(frozen=True)
+class RewardedImages:
+    """Images with the captions that people wrote.
+
+    Attributes:
+        features: (I, D) float32, may be mapped from a file.
+        references: for each image tokenized captions, words with one space between them.
+        vocabulary: of the decoder.
+        longest: L, <START> and <END> included.
+    """
+
+    features: NDArray[np.float32]
+    references: Sequence[Sequence[str]]
+    vocabulary: Vocabulary
+    longest: int
+
+    def rewards(self) -> list[CiderD]:
+        """CIDEr-D for each image, with <END> as the last word of every reference."""
+        end = self.vocabulary.idx_to_word[END]
+        references = [[[*caption.split(), end] for caption in own] for own in self.references]
+        rarity = InverseFrequency(references)
+        return [CiderD(own, rarity) for own in references]
+
+
+def refine(
+    name: str,
+    images: RewardedImages,
+    recipe: SelfCriticalRecipe,
+    state: TrainingState,
+    report: Callable[[dict[str, float], int], None],
+    keep: Callable[[TrainingState], None],
+    worker: Worker = ALONE,
+) -> None:
+    """Raise the expected reward of sampled captions, from the weights that `fit` ended with.
+
+    Args:
+        name: the decoder's, for messages.
+        images: of training.
+        recipe: how.
+        state: that of `fit` at its end, with a fresh optimizer, or one that this function was given before;
+            ``state.best`` holds the last weights at the end, or their average.
+        report: receives live metrics and the step.
+        keep: called between two steps with a state that may be kept and resumed.
+        worker: which of the processes that share the work this is; each samples for its share of the images.
+    """
+    if not state.rewards:
+        state.decoder.load_state_dict(state.best)
+        state.optimizer.state.clear()
+        state.average.clear()
+    scorers = images.rewards()
+    steps = -(-len(images.references) // recipe.images)  # an epoch
+    for epoch in range(len(state.rewards) // steps + 1, recipe.epochs + 1):
+        generator = np.random.default_rng(derive_seed(recipe.seed, "self-critical order", epoch))
+        order = generator.permutation(len(images.references))
+        batches = [order[first : first + recipe.images] for first in range(0, len(order), recipe.images)]
+        done = len(state.rewards) % steps
+        todo: Iterable[NDArray[np.int64]] = batches[done:]
+        if worker.rank == 0:
+            todo = track(todo, f"{name}: self-critical epoch {epoch} of {recipe.epochs}")
+        for batch in todo:
+            step = len(state.rewards)
+            rate = learning_rate_at(step, recipe.learning_rate, 0, steps * recipe.epochs)
+            mean, norm = _step(images, scorers, batch, recipe, state, step, rate, worker)
+            state.rewards.append([step + 1, epoch, mean, rate, norm])
+            report({"reward": mean, "learning_rate": rate, "gradient_norm": norm}, state.steps_done())
+            keep(state)
+        if worker.rank:
+            continue
+        mean = float(np.mean([row[2] for row in state.rewards[-steps:]]))
+        print(
+            f"{name}: self-critical epoch {epoch} of {recipe.epochs}: reward {mean:.4f}",
+            file=sys.stderr,
+            flush=True,
+        )
+    weights = state.average or dict(state.decoder.named_parameters())
+    state.best = {key: value.detach().clone() for key, value in weights.items()}
+
+
+def _step(
+    images: RewardedImages,
+    scorers: Sequence[CiderD],
+    batch: NDArray[np.int64],
+    recipe: SelfCriticalRecipe,
+    state: TrainingState,
+    step: int,
+    rate: float,
+    worker: Worker,
+) -> tuple[float, float]:
+    """One update of the weights; returns the mean reward of the samples and the gradient's norm."""
+    decoder, weight = state.decoder, next(state.decoder.parameters())
+    suffix = f"/{worker.rank}" if worker.rank else ""
+    counts = torch.zeros(3, dtype=torch.float64, device=weight.device)  # rewards, samples, words
+    own = batch[worker.rank :: worker.ranks]
+    if len(own):
+        rows = np.repeat(own, recipe.samples)  # (N K,)
+        features = torch.from_numpy(np.asarray(images.features[rows])).to(weight.device, weight.dtype)
+        generator = torch.Generator(weight.device)
+        generator.manual_seed(derive_seed(recipe.seed, f"samples{suffix}", step))
+        captions = sample_captions(decoder, features, images.longest, generator)  # (N K, at most L)
+        rewards = _rewards(images, scorers, rows, captions)
+        counts += torch.tensor([rewards.sum(), len(rewards), (captions[:, 1:] != NULL).sum()]).to(counts)
+        words = counts[2].item()
+    worker.add(counts)
+    state.optimizer.zero_grad()
+    if len(own):
+        advantages = torch.from_numpy(leave_one_out(rewards, recipe.samples)).to(features)  # (N K,)
+        decoder.train()
+        torch.manual_seed(derive_seed(recipe.seed, f"self-critical dropout{suffix}", step))
+        loss = decoder.loss(features, captions, weights=advantages)
+        if worker.ranks > 1:
+            loss = loss * (words / counts[2].item())
+        loss.backward()
+    if worker.ranks > 1:
+        add_up(worker, decoder, counts[:1].to(weight.dtype))
+    norm = clip_grad_norm_(decoder.parameters(), recipe.gradient_clip)
+    for group in state.optimizer.param_groups:
+        group["lr"] = rate
+    state.optimizer.step()
+    if recipe.average_decay:
+        update_average(state.average, decoder, recipe.average_decay, step)
+    return (counts[0] / counts[1]).item(), norm.item()
+
+
+def _rewards(
+    images: RewardedImages, scorers: Sequence[CiderD], rows: NDArray[np.int64], captions: Tensor
+) -> NDArray[np.float64]:
+    """The reward of each caption (N K, at most L) of the images ``rows`` (N K,)."""
+    words = images.vocabulary.idx_to_word
+    return np.array(
+        [
+            scorers[image]([words[token] for token in caption[1:] if token != NULL])
+            for image, caption in zip(rows.tolist(), captions.tolist(), strict=True)
+        ]
+    )
+
+
+def leave_one_out(rewards: NDArray[np.float64], samples: int) -> NDArray[np.float64]:
+    """Each reward (N K,) minus the mean of the K - 1 others of its image."""
+    grouped = rewards.reshape(-1, samples)  # (N, K)
+    others = (grouped.sum(axis=1, keepdims=True) - grouped) / (samples - 1)
+    return (grouped - others).reshape(-1)
+
+
+@torch.no_grad()
+def sample_captions(decoder: Decoder, features: Tensor, longest: int, generator: torch.Generator) -> Tensor:
+    """Draw a caption for each row of features (N, D) from the decoder without dropout.
+
+    Returns:
+        (N, at most ``longest``) int64: <START>, words, <END>, <NULL> to the end; one that does not end in
+        time has no <END>.
+    """
+    decoder.eval()
+    tokens = torch.full((len(features),), START, device=features.device)  # (N,)
+    going = torch.ones_like(tokens, dtype=torch.bool)
+    captions = [tokens]
+    state = decoder.start(features)
+    while len(captions) < longest and going.any():
+        scores, state = decoder.step(tokens, state)
+        tokens = torch.where(going, draw_words(scores, generator), NULL)
+        going &= (tokens != END) & (tokens != NULL)
+        captions.append(tokens)
+    return torch.stack(captions, dim=1)

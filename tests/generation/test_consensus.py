@@ -1,0 +1,88 @@
+"""The caption that the others agree with most, restated with the official CIDEr-D."""
+
+import numpy as np
+import pytest
+import torch
+from pycocoevalcap.cider.cider_scorer import CiderScorer
+
+from recap.data.vocabulary import END, NULL, START
+from recap.decoders.build import build_decoder
+from recap.decoders.decoder import Decoder
+from recap.generation.caption import Constraints, usual_constraints
+from recap.generation.consensus import Consensus, rarity_of
+from recap.generation.search import Words
+
+VOCABULARY = 9
+CAPTIONS = np.array([[1, 4, 5, 2, 0], [1, 4, 2, 0, 0], [1, 6, 5, 7, 2], [1, 8, 5, 2, 0]], dtype=np.int32)
+RARITY = rarity_of(CAPTIONS, np.array([0, 0, 1, 2], dtype=np.int32))
+
+
+@pytest.fixture
+def decoder() -> Decoder:
+    model = {"name": "lstm", "feature_dim": 3, "vocabulary_size": VOCABULARY, "wordvec_dim": 4}
+    decoder = build_decoder(
+        model | {"hidden_dim": 6, "dropout": 0.0}, torch.Generator().manual_seed(0)
+    ).eval()
+    for value in decoder.parameters():
+        value.data *= 2
+    return decoder
+
+
+def search(decoder: Decoder, count: int, ids: range, consensus: Consensus) -> list[list[Words]]:
+    features = torch.randn(count, 3, generator=torch.Generator().manual_seed(1))
+    with torch.inference_mode():
+        return consensus(decoder, features, usual_constraints(6), ids)
+
+
+def test_n_grams_are_rare_by_images_and_the_end_counts() -> None:
+    assert RARITY[(4,)] == pytest.approx(np.log(3))
+    assert RARITY[(5,)] == pytest.approx(0)
+    assert RARITY[(5, END)] == pytest.approx(np.log(3 / 2))
+    assert RARITY[(1000,)] == pytest.approx(np.log(3))
+    assert RARITY[(START,)] == RARITY[(NULL,)] == pytest.approx(np.log(3))  # in no caption
+
+
+def test_the_first_has_the_highest_mean_official_score(decoder: Decoder) -> None:
+    found = search(decoder, 4, range(4), Consensus(RARITY, candidates=12, temperature=1.0))
+    orders = 0
+    for own in found:
+        assert len(own) == 12
+        texts = [" ".join(map(str, words.tokens)) for words in own]
+        scorer = CiderScorer()
+        for text in texts:
+            scorer += (text, texts)
+        # the scorer takes the number of images from that of the captions scored
+        scorer.document_frequency = {
+            tuple(map(str, ngram)): len(own) / np.exp(RARITY[ngram])
+            for words in own
+            for ngram in {
+                tuple(words.tokens[first : first + size])
+                for size in range(1, 5)
+                for first in range(len(words.tokens) - size + 1)
+            }
+        }
+        scores = scorer.compute_cider()
+        assert np.all(np.diff(scores) < 1e-6)
+        orders += len(dict.fromkeys(texts)) > 2
+    assert orders  # there was something to rank
+
+
+def test_draws_are_those_of_the_image_in_any_batch(decoder: Decoder) -> None:
+    consensus = Consensus(RARITY, candidates=5, seed=3)
+    together = search(decoder, 3, range(7, 10), consensus)
+    features = torch.randn(3, 3, generator=torch.Generator().manual_seed(1))
+    with torch.inference_mode():
+        alone = consensus(decoder, features[1:2], usual_constraints(6), [8])
+    assert [words.tokens for words in alone[0]] == [words.tokens for words in together[1]]
+    other = search(decoder, 3, range(7, 10), Consensus(RARITY, candidates=5, seed=4))
+    assert [w.tokens for w in other[0]] != [w.tokens for w in together[0]]
+
+
+def test_constraints_hold(decoder: Decoder) -> None:
+    features = torch.zeros(2, 3)
+    with torch.inference_mode():
+        found = Consensus(RARITY, candidates=8)(decoder, features, Constraints(3, (NULL, START, 5)), [0, 1])
+    for own in found:
+        for words in own:
+            assert len(words.tokens) <= 3
+            assert not {NULL, START, 5} & set(words.tokens)

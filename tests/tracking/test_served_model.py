@@ -1,0 +1,80 @@
+"""The model that MLflow serves captions as the library does, by the options of the request."""
+
+from typing import Any
+
+import numpy as np
+import pandas
+import pytest
+import torch
+
+from recap.artifacts import write_json
+from recap.data.vocabulary import SPECIAL_WORDS, Vocabulary
+from recap.decoders.build import build_decoder, load_decoder, save_decoder
+from recap.generation.config import DecodingConfig
+from recap.generation.decoding import make_constraints, make_search
+from recap.generation.generate import generate
+
+pytestmark = [
+    pytest.mark.slow,
+    # MLflow's own: on its type hints, and on the absence of pinned requirements
+    pytest.mark.filterwarnings("ignore::UserWarning", "ignore::DeprecationWarning", "ignore::FutureWarning"),
+]
+
+VOCABULARY = Vocabulary((*SPECIAL_WORDS, *"abcdefg"))
+DECODING = {"search": "beam", "beam_width": 3, "length_normalisation": 0.5, "top_k": None, "banned_words": []}
+FEATURES = np.random.default_rng(0).normal(size=(4, 5)).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    import mlflow
+
+    from recap.tracking import served_model
+    from recap.tracking.models import make_signature
+
+    folder = tmp_path_factory.mktemp("served")
+    model = {"name": "lstm", "feature_dim": 5, "vocabulary_size": len(VOCABULARY)}
+    model |= {"wordvec_dim": 8, "hidden_dim": 8, "dropout": 0.0}
+    decoder = build_decoder(model, torch.Generator().manual_seed(0))
+    decoder.scores.weight.data *= 3
+    save_decoder(folder / "pipeline" / "decoder", decoder, model)
+    write_json(folder / "pipeline" / "vocabulary.json", VOCABULARY.to_json())
+    mlflow.pyfunc.save_model(
+        folder / "model",
+        python_model=served_model.__file__,
+        artifacts={"pipeline": str(folder / "pipeline")},
+        signature=make_signature(False, DECODING),
+        pip_requirements=[],
+    )
+    return mlflow.pyfunc.load_model(str(folder / "model")), load_decoder(folder / "pipeline" / "decoder")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"search": "greedy"},
+        {"search": "sample", "top_k": 3, "beam_width": 9},
+        {"banned_words": ["a", "b"], "beam_width": 1},
+    ],
+)
+def test_options_of_a_request_replace_those_of_the_pipeline(served: Any, options: dict[str, Any]) -> None:
+    model, decoder = served
+    answer = model.predict(pandas.DataFrame({"features": FEATURES.astype(float).tolist()}), params=options)
+    merged = {**DECODING, **options}
+    config = DecodingConfig(**{**merged, "banned_words": tuple(merged["banned_words"])})
+    constraints = make_constraints(config, VOCABULARY)
+    expected = generate(decoder, FEATURES, VOCABULARY, constraints, 4, make_search(config))
+    assert answer["caption"].tolist() == [caption.text for caption in expected]
+    assert answer["log_probability"].tolist() == [caption.log_probability for caption in expected]
+
+
+def test_a_wrong_option_is_named(served: Any) -> None:
+    from mlflow.exceptions import MlflowException
+
+    model, _ = served
+    rows = pandas.DataFrame({"features": FEATURES.astype(float).tolist()})
+    with pytest.raises(MlflowException, match=r"beam_width.*received 0"):
+        model.predict(rows, params={"beam_width": 0})
+    with pytest.raises(MlflowException, match=r"search.*received \"best\""):
+        model.predict(rows, params={"search": "best"})

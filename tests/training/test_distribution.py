@@ -1,0 +1,264 @@
+"""Several processes learn what one learns; one that dies ends the job, and the next run goes on."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+import torch
+
+from recap.distribution.config import DistributedConfig
+from recap.distribution.launch import launch
+from recap.distribution.workers import join_workers
+from recap.errors import InputError
+
+SOURCE = Path(__file__).resolve().parents[2] / "src"
+
+# argv: processes, folder of the task, folder to write to, params of the group `train`
+TRAIN = """
+import os, sys
+from pathlib import Path
+from pydantic import TypeAdapter
+from recap.distribution.config import DistributedConfig
+from recap.distribution.launch import launch
+from recap.tracking.stage import execute
+
+def main():
+    processes, task, output, group = int(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]), sys.argv[4]
+    if launch(DistributedConfig(processes), sys.orig_argv[1:], os.environ):
+        return
+    from recap.distribution.workers import ALONE, join_workers
+    from recap.runtime import RuntimeConfig, configure
+    from recap.training.checkpoints import Checkpoints
+    from recap.training.config import TrainConfig
+    from recap.training.train import train
+    Checkpoints.__init__.__defaults__ = (0.0, ALONE)  # at every occasion
+    device = configure(RuntimeConfig(1, "cpu"))
+    config = TypeAdapter(TrainConfig).validate_json(group)
+    with join_workers(processes, device, os.environ) as worker:
+        train("lstm", task / "captions", task / "features", output / "lstm", config, device,
+              lambda metrics, step: None, output / "checkpoints", worker)
+
+execute(main)
+"""
+
+# the loss of every step in float64, without dropout; argv: processes, folder of the task, file to write
+CURVES = """
+import json, os, sys
+from pathlib import Path
+import torch
+from recap.data.batches import CaptionedFeatures
+from recap.data.captions import load_captions
+from recap.data.features import open_features
+from recap.decoders.build import build_decoder
+from recap.distribution.workers import join_workers
+from recap.training.loop import Recipe, Task, fit
+from recap.training.optimizer import make_optimizer
+from recap.training.state import TrainingState
+torch.set_num_threads(1)
+processes, task = int(sys.argv[1]), Path(sys.argv[2])
+captions = load_captions(task / "captions")
+splits = [CaptionedFeatures(*captions.of(split), open_features(task / "features" / f"{split}.h5"))
+          for split in ("train", "val")]
+recipe = Recipe(batch_size=17, epochs=2, learning_rate=0.003, warmup_steps=3, gradient_clip=1.0,
+                patience=9, seed=1)
+curves = {}
+with join_workers(processes, torch.device("cpu"), os.environ) as worker:
+    for name in ("rnn", "lstm", "transformer"):
+        model = {"name": name, "feature_dim": 8, "vocabulary_size": len(captions.vocabulary),
+                 "wordvec_dim": 8, "dropout": 0.0}
+        model |= ({"heads": 2, "layers": 2, "feedforward_dim": 16, "memory_tokens": 2}
+                  if name == "transformer" else {"hidden_dim": 12})
+        decoder = build_decoder(model, torch.Generator().manual_seed(1)).double()
+        state = TrainingState(decoder, make_optimizer(decoder, 0.01))
+        fit(Task(name, *splits, recipe, worker), state, lambda metrics, step: None)
+        curves[name] = [[row[2], row[4]] for row in state.steps] + [row[1:3] for row in state.epochs]
+    if worker.rank == 0:
+        Path(sys.argv[3]).write_text(json.dumps(curves))
+"""
+
+
+def environment(**variables: str) -> dict[str, str]:
+    return os.environ | {"PYTHONPATH": str(SOURCE)} | variables
+
+
+@pytest.fixture
+def start(task: Path, tmp_path: Path, group: dict) -> Iterator[Callable[..., "subprocess.Popen[str]"]]:
+    """Starts a training into a folder of tmp_path in two processes."""
+    script = tmp_path / "train.py"
+    script.write_text(TRAIN)
+    group["batch_size"], group["patience"], group["lstm"]["epochs"] = 4, 100, 6
+    started = []
+
+    def start_training(folder: str, **variables: str) -> "subprocess.Popen[str]":
+        command = [sys.executable, str(script), "2", str(task), str(tmp_path / folder), json.dumps(group)]
+        process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment(**variables))
+        started.append(process)
+        return process
+
+    yield start_training
+    for process in started:
+        process.kill()
+        process.wait()
+        assert process.stderr is not None
+        process.stderr.close()
+
+
+def wait_for(process: "subprocess.Popen[str]", text: str) -> list[str]:
+    assert process.stderr is not None
+    lines = []
+    for line in process.stderr:
+        lines.append(line)
+        if text in line:
+            return lines
+    pytest.fail("".join(lines))
+
+
+def ranks(process: "subprocess.Popen[str]") -> dict[str, psutil.Process]:
+    return {child.environ()["RANK"]: child for child in psutil.Process(process.pid).children()}
+
+
+def finish(process: "subprocess.Popen[str]") -> str:
+    messages: str = process.communicate()[1]
+    assert process.returncode == 0, messages
+    assert "Traceback" not in messages
+    return messages
+
+
+def published(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in (folder / "lstm").iterdir()}
+
+
+@pytest.mark.slow
+def test_two_processes_have_the_curve_of_one(task: Path, tmp_path: Path) -> None:
+    script = tmp_path / "curves.py"
+    script.write_text(CURVES)
+    curves = []
+    for processes in ("1", "2"):
+        torchrun = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+        result = subprocess.run(
+            [sys.executable, *torchrun, script, processes, task, tmp_path / f"{processes}.json"],
+            capture_output=True,
+            text=True,
+            env=environment(),
+        )
+        assert result.returncode == 0, result.stderr
+        curves.append(json.loads((tmp_path / f"{processes}.json").read_text()))
+    for name, alone in curves[0].items():
+        alone, shared = torch.tensor(alone), torch.tensor(curves[1][name])
+        assert len(alone) == 2 * 15 + 2  # 240 captions: the last batch of an epoch has two
+        assert (alone - shared).abs().max() < 1e-9
+        assert alone[-1, 0] < alone[-2, 0]
+
+
+@pytest.mark.slow
+def test_a_process_that_dies_ends_the_job_and_the_next_run_goes_on(
+    tmp_path: Path, start: Callable[..., "subprocess.Popen[str]"]
+) -> None:
+    finish(start("whole"))
+    resumed = 0
+    for rank, moment in (("1", "epoch 1 of"), ("0", "epoch 3 of")):
+        process = start("killed")
+        wait_for(process, moment)
+        ranks(process)[rank].kill()
+        messages = process.communicate()[1]
+        assert process.returncode == 1
+        lines = [line for line in messages.splitlines() if not line.startswith("lstm: epoch")]
+        resumed += sum(line.startswith("resumed") for line in lines)
+        assert [line for line in lines if not line.startswith("resumed")] == [
+            f"process {rank} of 2: killed by SIGKILL; the others were ended, run again to go on"
+        ]
+    process = start("killed")  # and the one that watches them
+    wait_for(process, "resumed after step")
+    orphans = list(ranks(process).values())
+    process.kill()
+    process.wait()
+    assert psutil.wait_procs(orphans, timeout=10)[1] == []
+    process = start("killed")
+    wait_for(process, "epoch 5 of")
+    process.send_signal(signal.SIGTERM)
+    messages = process.communicate()[1]
+    assert process.returncode == 143
+    assert next(line for line in messages.splitlines() if not line.startswith("lstm: epoch")).endswith(
+        "checkpoint written, run again to go on"
+    )
+    assert "resumed after step" in finish(start("killed"))
+    assert published(tmp_path / "killed") == published(tmp_path / "whole")
+
+
+@pytest.mark.slow
+def test_two_machines_give_the_bytes_of_one(
+    tmp_path: Path, start: Callable[..., "subprocess.Popen[str]"], free_port: int
+) -> None:
+    finish(start("one"))
+    machines = [
+        start(
+            f"machine {number}",
+            PET_NNODES="2",
+            PET_NODE_RANK=str(number),
+            PET_MASTER_ADDR="127.0.0.1",
+            PET_MASTER_PORT=str(free_port),
+        )
+        for number in range(2)
+    ]
+    for process in machines:
+        finish(process)
+    assert published(tmp_path / "machine 0") == published(tmp_path / "one")
+    assert not (tmp_path / "machine 1").exists()
+
+
+@pytest.mark.slow
+def test_a_machine_that_dies_ends_the_job_on_the_other(
+    start: Callable[..., "subprocess.Popen[str]"], free_port: int
+) -> None:
+    address = {"PET_NNODES": "2", "PET_MASTER_ADDR": "127.0.0.1", "PET_MASTER_PORT": str(free_port)}
+    first, second = (start("machine", PET_NODE_RANK=str(number), **address) for number in range(2))
+    wait_for(first, "epoch 1 of")
+    second.kill()
+    messages = first.communicate()[1]
+    assert first.returncode == 1
+    assert messages.splitlines()[-1] == (
+        "process 0 of 2: lost a process on another machine; the others were ended, run again to go on"
+    )
+    assert "Traceback" not in messages
+
+
+@pytest.fixture
+def free_port() -> int:
+    import socket
+
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port
+
+
+def test_what_does_not_fit_is_told() -> None:
+    with pytest.raises(InputError, match=r"distributed\.processes: expected a multiple of 2 machines"):
+        launch(DistributedConfig(3), [], {"PET_NNODES": "2"})
+    with (
+        pytest.raises(InputError, match=r"expected the number of processes, 4, received 2"),
+        join_workers(2, torch.device("cpu"), {"WORLD_SIZE": "4"}),
+    ):
+        pass
+    assert not launch(DistributedConfig(1), [], {})
+    assert not launch(DistributedConfig(2), [], {"WORLD_SIZE": "2"})
+
+
+@pytest.mark.slow
+def test_a_mistake_is_told_once(
+    task: Path, tmp_path: Path, start: Callable[..., "subprocess.Popen[str]"]
+) -> None:
+    begin = time.monotonic()
+    (tmp_path / "train.py").write_text(TRAIN.replace('train("lstm"', 'train("gru"'))
+    process = start("none")
+    messages = process.communicate()[1]
+    assert process.returncode == 2
+    assert messages.count("expected one of rnn, lstm, transformer, received 'gru'") == 1
+    assert time.monotonic() - begin < 60

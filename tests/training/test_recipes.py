@@ -1,0 +1,148 @@
+"""Every option of a recipe through the stage's work: it learns, and a killed run ends with the same bytes."""
+
+import csv
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from pydantic import TypeAdapter
+
+from recap.data.captions import load_captions
+from recap.decoders.build import load_decoder
+from recap.training.checkpoints import Checkpoints
+from recap.training.config import TrainConfig
+from recap.training.state import TrainingState
+from recap.training.train import train
+
+SELF_CRITICAL = {"epochs": 2, "learning_rate": 0.001, "images": 16, "samples": 3}
+OPTIONS: dict[str, dict[str, Any]] = {
+    "smoothing": {"label_smoothing": 0.1},
+    "average": {"average_decay": 0.9},
+    "sampling": {"scheduled_sampling": 0.5},
+    "tied": {"lstm": {"tied": True, "hidden_dim": 16}},
+    "last": {"keep": "last"},
+    "self-critical": {"self_critical": SELF_CRITICAL},
+    "all": {
+        "label_smoothing": 0.1,
+        "average_decay": 0.9,
+        "scheduled_sampling": 0.5,
+        "keep": "last",
+        "lstm": {"tied": True, "hidden_dim": 16},
+        "self_critical": SELF_CRITICAL,
+    },
+}
+
+
+@pytest.fixture(scope="session")
+def worded_task(task: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The task with the original captions of its training images."""
+    folder = tmp_path_factory.mktemp("worded")
+    captions = load_captions(task / "captions")
+    encoded, rows = captions.of("train")
+    (folder / "captions").mkdir()
+    for name in ("captions.h5", "vocabulary.json"):
+        (folder / "captions" / name).symlink_to(task / "captions" / name)
+    (folder / "features").symlink_to(task / "features")
+    document = {
+        "images": [{"id": row, "file_name": f"{row}.png"} for row in range(int(rows.max()) + 1)],
+        "annotations": [
+            {"id": number, "image_id": int(row), "caption": captions.vocabulary.decode(caption)}
+            for number, (row, caption) in enumerate(zip(rows, encoded, strict=True))
+        ],
+    }
+    (folder / "captions" / "references_train.json").write_text(json.dumps(document), encoding="utf-8")
+    return folder
+
+
+def run(
+    task: Path, output: Path, group: dict[str, Any], options: dict[str, Any], name: str = "lstm"
+) -> dict[str, float]:
+    changes = {key: value for key, value in options.items() if key != "lstm"}
+    group = group | changes | {"lstm": group["lstm"] | options.get("lstm", {})}
+    return train(
+        name,
+        task / "captions",
+        task / "features",
+        output / name,
+        TypeAdapter(TrainConfig).validate_json(json.dumps(group)),
+        torch.device("cpu"),
+        lambda metrics, step: None,
+        output / "checkpoints",
+    )
+
+
+def digests(folder: Path) -> dict[str, str]:
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.iterdir())}
+
+
+def column(path: Path, name: str) -> list[float]:
+    with open(path, newline="", encoding="utf-8") as file:
+        return [float(row[name]) for row in csv.DictReader(file)]
+
+
+class _Killed(Exception):
+    pass
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_a_resumed_run_gives_the_same_bytes(
+    option: str, worded_task: Path, tmp_path: Path, group: dict, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = OPTIONS[option]
+    group["lstm"]["epochs"] = 2
+    plain = run(worded_task, tmp_path / "plain", group, {})
+    whole = run(worded_task, tmp_path / "whole", group, options)
+    assert whole.items() >= {"epochs": 2, "steps": 30}.items()
+    if option != "last":  # the last epoch of this run is its best
+        weights = [tmp_path / run_name / "lstm" / "weights.safetensors" for run_name in ("plain", "whole")]
+        assert weights[0].read_bytes() != weights[1].read_bytes()
+    saved = 0
+
+    def save_and_die(self: Checkpoints, state: TrainingState) -> None:
+        nonlocal saved
+        saved += 1
+        self.save(state)
+        if saved in (2, 4, 7):
+            raise _Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Checkpoints, "save_now_and_then", save_and_die)
+        kills = 0
+        while not (tmp_path / "killed" / "lstm").exists():
+            try:
+                run(worded_task, tmp_path / "killed", group, options)
+            except _Killed:
+                kills += 1
+    assert kills >= 1 + (plain["steps"] < saved)
+    assert digests(tmp_path / "killed" / "lstm") == digests(tmp_path / "whole" / "lstm")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["rnn", "lstm", "transformer"])
+def test_rewards_rise_and_their_history_is_written(
+    name: str, worded_task: Path, tmp_path: Path, group: dict
+) -> None:
+    group[name]["epochs"] = 1
+    options = {"self_critical": SELF_CRITICAL | {"epochs": 30, "learning_rate": 0.003}}
+    summary = run(worded_task, tmp_path, group, options, name)
+    rewards = column(tmp_path / name / "history_self_critical.csv", "reward")
+    assert column(tmp_path / name / "history_self_critical.csv", "step") == list(range(1, 30 * 4 + 1))
+    assert summary["self_critical_epochs"] == 30
+    assert summary["reward"] == pytest.approx(np.mean(rewards[-4:]))
+    assert summary["reward"] > np.mean(rewards[:4]) + 0.5
+    load_decoder(tmp_path / name)
+
+
+def test_the_last_epoch_is_kept_when_asked(worded_task: Path, tmp_path: Path, group: dict) -> None:
+    # a learning rate so high that the validation loss is best before the end
+    group["patience"] = 1
+    group["lstm"] |= {"epochs": 12, "learning_rate": 0.05, "dropout": 0.0}
+    summary = run(worded_task, tmp_path, group, {"keep": "last"})
+    losses = column(tmp_path / "lstm" / "history.csv", "validation_loss")
+    assert min(losses) < losses[-1]
+    assert summary["epochs"] == summary["best_epoch"] == len(losses) == 12
+    assert summary["validation_loss"] == losses[-1]

@@ -1,0 +1,126 @@
+"""Self-critical training: samples, baseline and gradient restated, and that captions become better."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from recap.data.vocabulary import END, NULL, SPECIAL_WORDS, START, Vocabulary
+from recap.decoders.build import build_decoder
+from recap.decoders.decoder import Decoder
+from recap.training import self_critical
+from recap.training.optimizer import make_optimizer
+from recap.training.self_critical import (
+    RewardedImages,
+    SelfCriticalRecipe,
+    leave_one_out,
+    refine,
+    sample_captions,
+)
+from recap.training.state import TrainingState
+
+VOCABULARY = Vocabulary((*SPECIAL_WORDS, "a", "red", "blue", "thing", "here"))
+RECIPE = SelfCriticalRecipe(
+    epochs=1, learning_rate=0.01, images=4, samples=3, gradient_clip=1e9, average_decay=0.0, seed=1
+)
+
+
+def build(dropout: float = 0.0) -> Decoder:
+    model: dict[str, Any] = {"name": "lstm", "feature_dim": 2, "vocabulary_size": len(VOCABULARY)}
+    model |= {"wordvec_dim": 8, "hidden_dim": 16, "dropout": dropout}
+    return build_decoder(model, torch.Generator().manual_seed(0))
+
+
+def images(count: int = 4) -> RewardedImages:
+    features = np.eye(2, dtype=np.float32)[np.arange(count) % 2]
+    references = [["a red thing", "a red thing here"], ["a blue thing", "a blue thing here"]]
+    return RewardedImages(features, [references[row % 2] for row in range(count)], VOCABULARY, 7)
+
+
+def fitted(decoder: Decoder) -> TrainingState:
+    best = {name: value.clone() for name, value in decoder.state_dict().items()}
+    return TrainingState(decoder, make_optimizer(decoder, 0.0), best=best)
+
+
+def ignore(*arguments: object) -> None:
+    pass
+
+
+def test_a_baseline_is_the_mean_of_the_others() -> None:
+    rewards = np.array([1.0, 2.0, 6.0, 0.0, 0.0, 3.0])
+    expected = [1 - 4, 2 - 3.5, 6 - 1.5, -1.5, -1.5, 3.0]
+    assert leave_one_out(rewards, 3).tolist() == expected
+
+
+def test_samples_are_captions_drawn_from_the_decoder() -> None:
+    decoder = build(dropout=0.5)
+    features = torch.zeros(4000, 2)
+    captions = sample_captions(decoder, features, 5, torch.Generator().manual_seed(3))
+    assert captions.shape == (4000, 5)
+    assert captions[:, 0].eq(START).all()
+    for caption in captions[:200].tolist():
+        words = caption[1:]
+        end = next((place for place, token in enumerate(words) if token in (END, NULL)), None)
+        if end is not None:
+            assert set(words[end + 1 :]) <= {NULL}
+    scores, _ = decoder.step(torch.tensor([START]), decoder.start(features[:1]))
+    frequencies = torch.bincount(captions[:, 1], minlength=len(VOCABULARY)) / 4000
+    torch.testing.assert_close(frequencies, scores.softmax(1)[0].detach(), rtol=0, atol=0.03)
+
+
+def test_a_step_follows_the_gradient_of_the_rewarded_log_likelihoods(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[Tensor] = []
+
+    def record(*arguments: Any) -> Tensor:
+        drawn.append(sample_captions(*arguments))
+        return drawn[-1]
+
+    monkeypatch.setattr(self_critical, "sample_captions", record)
+    decoder, plain = build(), build()
+    data = images()
+    state = fitted(decoder)
+    monkeypatch.setattr(state.optimizer, "step", ignore)
+    refine("lstm", data, RECIPE, state, ignore, ignore)
+    captions = drawn[0]
+    order = np.random.default_rng(
+        self_critical.derive_seed(RECIPE.seed, "self-critical order", 1)
+    ).permutation(4)
+    rows = [row for row in order.tolist() for _ in range(RECIPE.samples)]
+    scorers = data.rewards()
+    total, targets = torch.zeros(()), 0
+    rewards = []
+    for row, caption in zip(rows, captions, strict=True):
+        words = [VOCABULARY.idx_to_word[token] for token in caption[1:].tolist() if token != NULL]
+        rewards.append(scorers[row](words))
+    for place, (row, caption) in enumerate(zip(rows, captions, strict=True)):
+        group = rewards[place // 3 * 3 : place // 3 * 3 + 3]
+        baseline = (sum(group) - rewards[place]) / 2
+        logs = plain(torch.from_numpy(data.features[row : row + 1]), caption[None, :-1]).log_softmax(2)[0]
+        for moment, token in enumerate(caption[1:].tolist()):
+            if token != NULL:
+                total = total - (rewards[place] - baseline) * logs[moment, token]
+                targets += 1
+    (total / targets).backward()
+    for name, value in plain.named_parameters():
+        torch.testing.assert_close(decoder.get_parameter(name).grad, value.grad, rtol=1e-4, atol=1e-6)
+    assert state.rewards[0][2] == pytest.approx(np.mean(rewards))
+
+
+def test_the_reward_rises_and_captions_end() -> None:
+    state = fitted(build())
+    recipe = SelfCriticalRecipe(
+        epochs=60, learning_rate=0.02, images=8, samples=5, gradient_clip=5.0, average_decay=0.9, seed=1
+    )
+    data = images(16)
+    refine("lstm", data, recipe, state, ignore, ignore)
+    assert len(state.rewards) == 120
+    rewards = [row[2] for row in state.rewards]
+    assert np.mean(rewards[-10:]) > np.mean(rewards[:10]) + 2
+    state.decoder.load_state_dict(state.best)
+    captions = sample_captions(
+        state.decoder, torch.from_numpy(data.features), data.longest, torch.Generator().manual_seed(0)
+    )
+    finished = (captions == END).any(dim=1).float().mean().item()
+    assert finished > 0.9
