@@ -9,7 +9,9 @@ from recap.data.vocabulary import END, NULL, START
 from recap.decoders.build import build_decoder
 from recap.decoders.decoder import Decoder
 from recap.generation.caption import Constraints, usual_constraints
+from recap.generation.config import DecodingConfig
 from recap.generation.consensus import Consensus, rarity_of
+from recap.generation.decoding import make_search
 from recap.generation.search import Words
 
 VOCABULARY = 9
@@ -76,6 +78,14 @@ def test_draws_are_those_of_the_image_in_any_batch(decoder: Decoder) -> None:
     assert [words.tokens for words in alone[0]] == [words.tokens for words in together[1]]
     other = search(decoder, 3, range(7, 10), Consensus(RARITY, candidates=5, seed=4))
     assert [w.tokens for w in other[0]] != [w.tokens for w in together[0]]
+
+
+def test_the_settings_name_it_with_and_without_weights() -> None:
+    config = DecodingConfig(search="consensus", candidates=7, temperature=0.5, seed=2)
+    assert make_search(config, RARITY) == Consensus(RARITY, 7, 0.5, 2)
+    unweighted = make_search(config)
+    assert isinstance(unweighted, Consensus)
+    assert unweighted.rarity[(4,)] == unweighted.rarity[(5, END)] == 1
 
 
 def test_constraints_hold(decoder: Decoder) -> None:

@@ -23,14 +23,14 @@ class InverseFrequency:
     """How rare an n-gram is: log of images over images that have it in a reference.
 
     Args:
-        references: for each image one or more captions, each its words.
+        references: for each image one or more captions, each its words. Without any, all n-grams weigh 1.
     """
 
-    def __init__(self, references: Sequence[Sequence[Words]]) -> None:
+    def __init__(self, references: Sequence[Sequence[Words]] = ()) -> None:
         frequency: Counter[Ngram] = Counter()
         for own in references:
             frequency.update(dict.fromkeys((ngram for words in own for ngram in _ngrams(words)), 1))
-        self._unseen = math.log(len(references))
+        self._unseen = math.log(len(references)) if references else 1.0
         self._known = {ngram: self._unseen - math.log(count) for ngram, count in frequency.items()}
 
     def __getitem__(self, ngram: Ngram) -> float:

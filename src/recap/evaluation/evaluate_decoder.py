@@ -13,6 +13,7 @@ from recap.evaluation.coco import read_references
 from recap.evaluation.config import EvaluateConfig
 from recap.evaluation.evaluate import Evaluation, evaluate
 from recap.evaluation.perplexity import perplexity
+from recap.generation.consensus import rarity_of
 from recap.generation.decoding import make_constraints, make_search
 from recap.generation.generate import generate
 
@@ -42,13 +43,14 @@ def evaluate_decoder(
     decoder = load_decoder(model, device)
     features = open_features(reduced / "val.h5")
     references = read_references(captions / "references_val.json")
+    rarity = rarity_of(*data.of("train")) if config.decoding.search == "consensus" else None
     generated = generate(
         decoder,
         features,
         data.vocabulary,
         make_constraints(config.decoding, data.vocabulary),
         config.batch_size,
-        make_search(config.decoding),
+        make_search(config.decoding, rarity),
         references.image_ids,
     )
     evaluation = evaluate(

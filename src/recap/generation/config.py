@@ -13,11 +13,12 @@ from recap.config import STRICT
 class DecodingConfig:
     """Group `evaluate.decoding` of params.yaml."""
 
-    search: Literal["greedy", "sample", "beam", "diverse_beam"] = "greedy"
+    search: Literal["greedy", "sample", "beam", "diverse_beam", "consensus"] = "greedy"
     beam_width: Annotated[int, Ge(1), Le(1000)] = 5
     length_normalisation: Annotated[float, Ge(0), Le(10)] = 0.0
     groups: Annotated[int, Ge(1)] = 1
     diversity: Annotated[float, Ge(0)] = 0.0
+    candidates: Annotated[int, Ge(2), Le(10_000)] = 40
     temperature: Annotated[float, Gt(0)] = 1.0
     top_k: Annotated[int, Ge(1)] | None = None
     top_p: Annotated[float, Gt(0), Le(1)] = 1.0

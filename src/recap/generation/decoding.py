@@ -3,16 +3,26 @@
 from functools import partial
 
 from recap.data.vocabulary import NULL, START, UNK, Vocabulary
+from recap.evaluation.cider_d import InverseFrequency
 from recap.generation.beam import beam
 from recap.generation.caption import Constraints
 from recap.generation.config import DecodingConfig
+from recap.generation.consensus import Consensus
 from recap.generation.greedy import greedy
 from recap.generation.sampling import sample
 from recap.generation.search import Search
 
 
-def make_search(config: DecodingConfig) -> Search:
-    """The search that the settings name."""
+def make_search(config: DecodingConfig, rarity: InverseFrequency | None = None) -> Search:
+    """The search that the settings name.
+
+    Args:
+        config: the settings.
+        rarity: weights of n-grams for a consensus; without them all weigh the same.
+    """
+    if config.search == "consensus":
+        weights = rarity or InverseFrequency()
+        return Consensus(weights, config.candidates, config.temperature, config.seed)
     if config.search == "sample":
         return partial(
             sample,
