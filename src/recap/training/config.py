@@ -56,6 +56,8 @@ class TrainConfig:
     warmup_steps: Annotated[int, Ge(0)]
     patience: Annotated[int, Ge(1)]
     seed: Annotated[int, Ge(0)]
+    precision: Literal["float32", "tf32", "bfloat16"]
+    compile: bool
     rnn: RecurrentConfig
     lstm: RecurrentConfig
     transformer: TransformerConfig

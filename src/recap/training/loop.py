@@ -41,6 +41,7 @@ class Recipe:
     gradient_clip: float
     patience: int
     seed: int
+    precision: str = "float32"
 
 
 @dataclass(frozen=True)
@@ -174,7 +175,9 @@ def _train_step(
     if len(mine):
         features, captions = task.training.batch(mine)
         features, captions = features.to(weight.device, weight.dtype), captions.to(weight.device)
-        loss = state.decoder.loss(features, captions)
+        half = task.recipe.precision == "bfloat16"
+        with torch.autocast(weight.device.type, torch.bfloat16, enabled=half):
+            loss = state.decoder.loss(features, captions)
         if worker.ranks > 1:
             loss = loss * (task.training.words(mine) / task.training.words(batch))
         loss.backward()

@@ -66,7 +66,10 @@ def train(
     recipe = Recipe(
         epochs=sizes.pop("epochs"),
         learning_rate=sizes.pop("learning_rate"),
-        **{key: settings[key] for key in ("batch_size", "warmup_steps", "gradient_clip", "patience", "seed")},
+        **{
+            key: settings[key]
+            for key in ("batch_size", "warmup_steps", "gradient_clip", "patience", "seed", "precision")
+        },
     )
     model = {
         "name": name,
@@ -76,10 +79,13 @@ def train(
     }
     generator = torch.Generator().manual_seed(derive_seed(config.seed, "initialisation"))
     decoder = build_decoder(model, generator).to(device)
+    if config.compile:
+        decoder.hidden = torch.compile(decoder.hidden, dynamic=True)  # type: ignore[method-assign]
+    torch.backends.cuda.matmul.allow_tf32 = config.precision == "tf32"
     state = TrainingState(decoder, make_optimizer(decoder, config.weight_decay))
     task = Task(name, splits["train"], splits["val"], recipe, worker)
 
-    machine = [str(device), torch.get_num_threads(), worker.ranks]
+    machine = [str(device), torch.get_num_threads(), worker.ranks, config.compile]
     settings_that_matter = [asdict(recipe), model, config.weight_decay, *machine]
     inputs = [captions_directory / "captions.h5", *(features_directory / f"{split}.h5" for split in splits)]
     with Checkpoints(checkpoints / fingerprint(settings_that_matter, inputs), worker=worker) as kept:
