@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from recap.data.vocabulary import NULL
+from recap.decoders.linear import Linear
 
 State = tuple[Tensor, ...]
 """What a decoder remembers of the words so far; the first axis of every tensor is the batch."""
@@ -20,7 +21,7 @@ class Decoder(nn.Module, ABC):
 
     def __init__(self, hidden_dim: int, vocabulary_size: int) -> None:
         super().__init__()
-        self.scores = nn.Linear(hidden_dim, vocabulary_size)
+        self.scores = Linear(hidden_dim, vocabulary_size)
 
     @abstractmethod
     def hidden(self, features: Tensor, captions: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from recap.decoders.decoder import Decoder, State
 from recap.decoders.dropout import Dropout
+from recap.decoders.linear import Linear
 from recap.errors import InputError
 
 LONGEST = 1024  # words of a caption
@@ -36,10 +37,10 @@ class Attention(nn.Module):
         super().__init__()
         self.heads = heads
         self.dropout = Dropout(dropout)
-        self.query = nn.Linear(width, width)
-        self.key = nn.Linear(width, width)
-        self.value = nn.Linear(width, width)
-        self.output = nn.Linear(width, width)
+        self.query = Linear(width, width)
+        self.key = Linear(width, width)
+        self.value = Linear(width, width)
+        self.output = Linear(width, width)
 
     def keys_and_values(self, source: Tensor) -> tuple[Tensor, Tensor]:
         """Keys and values, both (N, A, S, W / A), of a source (N, S, W)."""
@@ -87,8 +88,8 @@ class Layer(nn.Module):
         super().__init__()
         self.self_attention = Attention(width, heads, dropout)
         self.memory_attention = Attention(width, heads, dropout)
-        self.expand = nn.Linear(width, feedforward_dim)
-        self.contract = nn.Linear(feedforward_dim, width)
+        self.expand = Linear(width, feedforward_dim)
+        self.contract = Linear(feedforward_dim, width)
         self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(3))
         self.dropout = Dropout(dropout)
 
@@ -129,7 +130,7 @@ class TransformerDecoder(Decoder):
     ) -> None:
         super().__init__(wordvec_dim, vocabulary_size)
         self.memory_tokens = memory_tokens
-        self.projection = nn.Linear(feature_dim, memory_tokens * wordvec_dim)
+        self.projection = Linear(feature_dim, memory_tokens * wordvec_dim)
         self.words = nn.Embedding(vocabulary_size, wordvec_dim)
         self.layers = nn.ModuleList(
             Layer(wordvec_dim, heads, feedforward_dim, dropout) for _ in range(layers)
