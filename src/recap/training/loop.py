@@ -48,6 +48,7 @@ class Recipe:
     scheduled_sampling: float = 0.0
     keep: str = "best"
     schedule: str = "cosine"
+    precision: str = "float32"
 
 
 @dataclass(frozen=True)
@@ -195,7 +196,9 @@ def _train_step(
             read = words_to_read(state.decoder, features, captions, own_words, generator)
         # dropout alone draws from it
         torch.manual_seed(derive_seed(recipe.seed, f"dropout{suffix}", step))
-        loss = state.decoder.loss(features, captions, smoothing=recipe.label_smoothing, read=read)
+        half = recipe.precision == "bfloat16"
+        with torch.autocast(weight.device.type, torch.bfloat16, enabled=half):
+            loss = state.decoder.loss(features, captions, smoothing=recipe.label_smoothing, read=read)
         if worker.ranks > 1:
             loss = loss * (task.training.words(mine) / task.training.words(batch))
         loss.backward()
