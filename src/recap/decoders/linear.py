@@ -26,7 +26,7 @@ def product(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """x (..., I) times the transpose of weight (O, I), plus bias (O,): (..., O)."""
-    if x.dim() < 2 or not _takes(x):
+    if x.dim() == 1 or not _takes(x):
         return functional.linear(x, weight, bias)
     rows: Tensor = _Product.apply(x.flatten(0, -2), weight, bias)  # (M, O)
     return rows.unflatten(0, x.shape[:-1])
