@@ -3,14 +3,15 @@
 Baselines are measured in the same run: `RECAP_TRACKING=off` for stages, one row a request for serving.
 
 * ``--repro`` runs the pipeline in a fresh clone, with settings of ``-S`` where given, and divides the time
-  spent in tracking by that of the run: CPU time of the mirror, of starting, logging and ending in the stages,
-  and the wait for `recap sync`. Wall clocks of two runs differ by more than tracking costs.
+  spent in tracking by that of the run. All is CPU time, of the mirror, of starting, logging and ending in the
+  stages, and of the pipeline; wall clocks of two runs differ by more than tracking costs.
 * ``--serve CHECKOUT``: the champion of a checkout that has run is served and asked with 1, 32 and 512 rows.
 """
 
 import argparse
 import json
 import os
+import resource
 import sqlite3
 import statistics
 import subprocess
@@ -98,32 +99,31 @@ def measure_pipeline(settings: Sequence[str]) -> None:
         for setting in settings:
             command += ["--set-param", setting]
         environment = os.environ | {"PYTHONPATH": str(folder / "src")}
-        begin = time.perf_counter()
         mirrors: dict[int, float] = {}
-        with subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.DEVNULL) as pipeline:
-            while pipeline.poll() is None:
-                watch_mirrors(folder, mirrors)
-                time.sleep(0.2)
-        assert pipeline.returncode == 0
-        seconds = time.perf_counter() - begin
-        command = [sys.executable, "-m", "recap.cli", "sync"]
-        with subprocess.Popen(command, cwd=folder, env=environment) as sync:
-            while sync.poll() is None:
-                watch_mirrors(folder, mirrors)
-                time.sleep(0.1)
-        waited = time.perf_counter() - begin - seconds
+        begin = time.perf_counter()
+        before = children_seconds()
+        for step in (command, [sys.executable, "-m", "recap.cli", "sync"]):
+            with subprocess.Popen(step, cwd=folder, env=environment, stdout=subprocess.DEVNULL) as process:
+                while process.poll() is None:
+                    watch_mirrors(folder, mirrors)
+                    time.sleep(0.2)
+            assert process.returncode == 0
+        wall = time.perf_counter() - begin
         with sqlite3.connect(folder / "mlflow.db") as store:
             (stages,) = store.execute("select count(*) from runs").fetchone()
             (points,) = store.execute("select count(*) from metrics where step > 0").fetchone()
-    parts = {
-        "mirror": sum(mirrors.values()),
-        "stages": stages * stage_seconds + points * step_seconds,
-        "wait for sync": waited,
-    }
-    for part, cost in parts.items():
-        print(f"{part}: {cost:.1f} s")
-    share = sum(parts.values()) / (seconds + waited)
-    print(f"tracking: {share:.1%} of the {seconds + waited:.0f} s that the pipeline took")
+        pipeline = children_seconds() - before  # with the stages' part in tracking, without the mirror
+    cost = sum(mirrors.values()) + stages * stage_seconds + points * step_seconds
+    print(f"mirror: {sum(mirrors.values()):.1f} CPU s; stages: {cost - sum(mirrors.values()):.1f} CPU s")
+    print(
+        f"tracking: {cost / pipeline:.1%} of the pipeline's {pipeline:.0f} CPU s, {cost / wall:.1%} of {wall:.0f} s"
+    )
+
+
+def children_seconds() -> float:
+    """CPU seconds of the processes that ended and were waited for; the mirror is not among them."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 def watch_mirrors(folder: Path, mirrors: dict[int, float]) -> None:

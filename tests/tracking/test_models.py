@@ -17,12 +17,14 @@ import pytest
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.timeout(600),
-    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
-    pytest.mark.filterwarnings("ignore:.*Any type hint:UserWarning"),  # of MLflow's own classes
+    # MLflow's own
+    pytest.mark.filterwarnings("ignore::UserWarning", "ignore::DeprecationWarning", "ignore::FutureWarning"),
 ]
 FEATURES, REDUCED = 12, 5
 PARAMS = """\
 score: 0.5
+evaluate:
+  decoding: {search: greedy, max_length: 30, allow_unknown: false}
 backbone: true
 """
 PIPELINE = """\
