@@ -7,6 +7,7 @@ what is there is not done again, so the work can be cut into pieces:
     python benchmarks/recipes.py run coco CHECKOUT [--minutes 4] [--only NAME ...] [--seeds 5]
     python benchmarks/recipes.py run scenes CHECKOUT
     python benchmarks/recipes.py table
+    python benchmarks/recipes.py best CHECKOUT MODELS
 
 CHECKOUT holds data/ as the pipeline left it, for the mini archive of ../shared after README.md's command.
 """
@@ -32,6 +33,7 @@ from recap.data.captions import Captions, load_captions, save_captions
 from recap.data.features import open_features, write_features
 from recap.data.raw import read_json
 from recap.decoders.build import load_decoder
+from recap.decoders.decoder import Decoder
 from recap.evaluation.coco import read_references
 from recap.evaluation.evaluate import is_true
 from recap.evaluation.scores import score_captions
@@ -39,7 +41,9 @@ from recap.evaluation.tokenizer import tokenize
 from recap.evaluation.tokenizers import tokenize_groups
 from recap.evaluation.truth import check_caption
 from recap.generation.config import DecodingConfig
+from recap.generation.consensus import rarity_of
 from recap.generation.decoding import make_constraints, make_search
+from recap.generation.ensemble import Ensemble
 from recap.generation.generate import generate
 from recap.runtime import RuntimeConfig, configure
 from recap.training.config import TrainConfig
@@ -52,8 +56,9 @@ THREADS = 1
 
 DECODINGS = {
     "greedy": DecodingConfig(search="greedy"),
-    "beam": DecodingConfig(search="beam", beam_width=5, length_normalisation=1.0),
+    "beam": DecodingConfig(search="beam", beam_width=3, length_normalisation=0.7),
 }
+CONSENSUS = DecodingConfig(search="consensus", candidates=40, temperature=0.6)
 
 Changes = dict[str, Any]
 """Overrides of the group `train`; a group in it overrides that group's keys."""
@@ -66,6 +71,7 @@ PLAIN: dict[str, Changes] = {
     "scenes": {"lstm": {"epochs": 4}},
 }
 SELF_CRITICAL = {"epochs": 10, "learning_rate": 0.0005, "images": 32, "samples": 5}
+CHOSEN: Changes = {"keep": "last", "average_decay": 0.998, "self_critical": SELF_CRITICAL}
 OPTIONS: dict[str, dict[str, Changes]] = {
     "coco": {
         "plain": {},
@@ -76,6 +82,7 @@ OPTIONS: dict[str, dict[str, Changes]] = {
         "average 0.998": {"average_decay": 0.998},
         "scheduled sampling 0.25": {"scheduled_sampling": 0.25},
         "self-critical": {"self_critical": SELF_CRITICAL},
+        "chosen": CHOSEN,
     },
     "scenes": {
         "plain": {},
@@ -107,10 +114,19 @@ def main() -> None:
     action.add_argument("--minutes", type=float, default=float("inf"), help="begin no run after that long")
     action.add_argument("--only", nargs="*", help="names of recipes")
     action.add_argument("--seeds", type=int, default=5)
+    action = actions.add_parser("best", help="the chosen recipe on all training images of the mini archive")
+    action.add_argument("checkout", type=Path, help="folder with data/ of the pipeline")
+    action.add_argument("models", type=Path, help="folder for the models")
+    action.add_argument("--minutes", type=float, default=float("inf"), help="begin no run after that long")
+    action.add_argument("--seeds", type=int, default=5)
     actions.add_parser("table", help="print docs/recipes.jsonl as Markdown")
     options = parser.parse_args()
     if options.action == "table":
         print(table(results()))
+        return
+    if options.action == "best":
+        data = options.checkout / "data"
+        best(data, options.models, OPTIONS["coco"]["chosen"], options.seeds, options.minutes)
         return
     end = time.monotonic() + 60 * options.minutes
     done = {(row["data"], row["recipe"], row["seed"]) for row in results()}
@@ -169,39 +185,16 @@ def prepare(data: Path, folder: Path, name: str) -> dict[str, Split]:
 def run(
     data_name: str, changes: Changes, seed: int, data: Path, folder: Path, splits: Mapping[str, Split]
 ) -> dict[str, Any]:
-    """Train once and score; seconds are those of training on ``THREADS`` threads."""
-    device = configure(RuntimeConfig(THREADS, "cpu"))
-    values = YAML(typ="safe", pure=True).load((ROOT / "params.yaml").read_text(encoding="utf-8"))["train"]
-    for overrides in (PLAIN[data_name], changes, {"seed": seed}):
-        values = merge(values, overrides)
-    config = TypeAdapter(TrainConfig).validate_json(json.dumps(values))
+    """Train once on what `prepare` wrote and score; seconds are those of training on ``THREADS`` threads."""
     start = time.monotonic()
-    with contextlib.redirect_stderr(io.StringIO()):
-        summary = train(
-            "lstm",
-            folder / "captions",
-            folder / "features",
-            folder / "model",
-            config,
-            device,
-            lambda metrics, step: None,
-            folder / "checkpoints",
-        )
+    summary = fit(data_name, changes, seed, folder / "captions", folder / "features", folder / "model")
     row: dict[str, Any] = {"seconds": round(time.monotonic() - start, 1)}
     row |= {"epochs": summary["epochs"], "kept_epoch": summary["best_epoch"]}
-    decoder = load_decoder(folder / "model", device)
-    vocabulary = load_captions(folder / "captions").vocabulary
+    decoder = load_decoder(folder / "model")
     for part, split in splits.items():
-        features = np.asarray(open_features(data / "reduced" / f"{split.split}.h5")[list(split.rows)])
-        originals = read_references(data / "captions" / f"references_{split.split}.json").captions
-        references = tokenize_groups(tokenize, [originals[index] for index in split.rows])
         for search, decoding in DECODINGS.items():
-            constraints = make_constraints(decoding, vocabulary)
-            with contextlib.redirect_stderr(io.StringIO()):
-                captions = generate(decoder, features, vocabulary, constraints, 256, make_search(decoding))
-            texts = [caption.text for caption in captions]
-            scores = score_captions(tokenize(texts), references)
-            row[f"{part}_{search}"] = round(float(scores.cider_d.mean()), 4)
+            texts = caption(decoder, data, split, decoding, folder / "captions")
+            row[f"{part}_{search}"] = score(texts, data, split)
             if search == "greedy":
                 row[f"{part}_words"] = round(statistics.mean(len(text.split()) for text in texts), 2)
                 if (data / "raw" / f"scenes_{split.split}.json").is_file():
@@ -212,6 +205,65 @@ def run(
                     ]
                     row[f"{part}_truth"] = round(statistics.mean(truths), 4)
     return row
+
+
+def best(data: Path, folder: Path, changes: Changes, seeds: int, minutes: float) -> None:
+    """Train ``chosen`` on all training images with several seeds; score each and all as one ensemble.
+
+    Models that are in the folder are not trained again; begins none after ``minutes``.
+    """
+    end = time.monotonic() + 60 * minutes
+    for seed in range(seeds):
+        if not (folder / str(seed) / "summary.json").is_file():
+            if time.monotonic() > end:
+                return
+            fit("coco", changes, seed, data / "captions", data / "reduced", folder / str(seed))
+    members = [load_decoder(folder / str(seed)) for seed in range(seeds)]
+    validation = Split("val", tuple(range(len(open_features(data / "reduced" / "val.h5")))))
+    models: dict[str, Decoder | Ensemble] = {f"seed {seed}": one for seed, one in enumerate(members)}
+    models[f"ensemble of {seeds}"] = Ensemble(members).eval()
+    print("| model | " + " | ".join([*DECODINGS, "consensus"]) + " |\n|---|---|---|---|")
+    for name, model in models.items():
+        decodings = [*DECODINGS.values(), CONSENSUS]
+        texts = [caption(model, data, validation, decoding, data / "captions") for decoding in decodings]
+        scores = [score(own, data, validation) for own in texts]
+        print(f"| {name} | " + " | ".join(f"{value:.3f}" for value in scores) + " |", flush=True)
+
+
+def fit(
+    data_name: str, changes: Changes, seed: int, captions: Path, features: Path, output: Path
+) -> dict[str, float]:
+    """Train an LSTM with the settings of params.yaml, those of ``PLAIN`` and the changes."""
+    device = configure(RuntimeConfig(THREADS, "cpu"))
+    values = YAML(typ="safe", pure=True).load((ROOT / "params.yaml").read_text(encoding="utf-8"))["train"]
+    for overrides in (PLAIN[data_name], changes, {"seed": seed}):
+        values = merge(values, overrides)
+    config = TypeAdapter(TrainConfig).validate_json(json.dumps(values))
+    with tempfile.TemporaryDirectory() as checkpoints, contextlib.redirect_stderr(io.StringIO()):
+        return train(
+            "lstm", captions, features, output, config, device, lambda metrics, step: None, Path(checkpoints)
+        )
+
+
+def caption(
+    model: Decoder | Ensemble, data: Path, split: Split, decoding: DecodingConfig, training: Path
+) -> list[str]:
+    """Captions of the images of a split; ``training`` holds the captions that n-grams are weighed by."""
+    captions = load_captions(training)
+    rarity = rarity_of(*captions.of("train")) if decoding.search == "consensus" else None
+    features = np.asarray(open_features(data / "reduced" / f"{split.split}.h5")[list(split.rows)])
+    constraints = make_constraints(decoding, captions.vocabulary)
+    search = make_search(decoding, rarity)
+    with contextlib.redirect_stderr(io.StringIO()):
+        found = generate(model, features, captions.vocabulary, constraints, 256, search)
+    return [one.text for one in found]
+
+
+def score(texts: list[str], data: Path, split: Split) -> float:
+    """CIDEr-D against the original captions."""
+    originals = read_references(data / "captions" / f"references_{split.split}.json").captions
+    references = tokenize_groups(tokenize, [originals[index] for index in split.rows])
+    return round(float(score_captions(tokenize(texts), references).cider_d.mean()), 4)
 
 
 def merge(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,5 +1,8 @@
 """Self-critical training: samples, baseline and gradient restated, and that captions become better."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,6 +13,7 @@ from torch import Tensor
 from recap.data.vocabulary import END, NULL, SPECIAL_WORDS, START, Vocabulary
 from recap.decoders.build import build_decoder
 from recap.decoders.decoder import Decoder
+from recap.distribution.workers import Worker
 from recap.training import self_critical
 from recap.training.optimizer import make_optimizer
 from recap.training.self_critical import (
@@ -124,3 +128,43 @@ def test_the_reward_rises_and_captions_end() -> None:
     )
     finished = (captions == END).any(dim=1).float().mean().item()
     assert finished > 0.9
+
+
+class _Threads(Worker):
+    """One of two workers that are threads of this process."""
+
+    ranks = 2
+
+    def __init__(self, rank: int, barrier: threading.Barrier, posted: list[Tensor | None]) -> None:
+        self.rank, self.barrier, self.posted = rank, barrier, posted
+
+    def add(self, tensor: Tensor) -> None:
+        self.posted[self.rank] = tensor.clone()
+        self.barrier.wait(timeout=60)
+        assert self.posted[0] is not None
+        assert self.posted[1] is not None
+        tensor.copy_(self.posted[0] + self.posted[1])
+        self.barrier.wait(timeout=60)
+
+
+@pytest.mark.parametrize("images_a_step", [4, 3, 1])  # the last gives the second worker nothing to do
+def test_two_workers_share_the_images_and_end_with_the_same_weights(images_a_step: int) -> None:
+    barrier, posted = threading.Barrier(2), [None, None]
+    states = [fitted(build()) for _ in range(2)]
+    recipe = replace(RECIPE, images=images_a_step, epochs=2, average_decay=0.5)
+
+    def work(rank: int) -> None:
+        refine("lstm", images(), recipe, states[rank], ignore, ignore, _Threads(rank, barrier, posted))
+
+    with ThreadPoolExecutor(2) as pool:
+        for future in [pool.submit(work, rank) for rank in range(2)]:
+            future.result(timeout=120)
+    assert states[0].rewards == states[1].rewards
+    assert len(states[0].rewards) == 2 * -(-4 // images_a_step)
+    for name, value in states[0].best.items():
+        assert torch.equal(value, states[1].best[name])
+    if images_a_step == 1:  # the first worker has every image, as one that works alone
+        alone = fitted(build())
+        refine("lstm", images(), recipe, alone, ignore, ignore)
+        for name, value in states[0].best.items():
+            torch.testing.assert_close(value, alone.best[name])
