@@ -25,7 +25,8 @@ KINDS = {
     "class_visualization": ("Class visualization", "Images grown from noise until the backbone is sure."),
     "word_saliency": (
         "Which pixels said the word",
-        "The gradient of each word’s log-probability, through decoder, PCA and backbone back to the image.",
+        "What speaks for each word: integrated gradients of its log-probability, through decoder, PCA and "
+        "backbone back to the image, where they are positive; a pixel of the image’s mean colour has none.",
     ),
     "attention": ("Attention", "What the Transformer looks back at while it writes."),
 }
