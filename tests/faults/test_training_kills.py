@@ -55,7 +55,7 @@ def test_the_backbone(
     start_stage: Callable[..., "subprocess.Popen[str]"],
 ) -> None:
     changes = {
-        "backbone": {"feature_dim": 24, "crop_steps": 40, "steps": 40, "batch_size": 8},
+        "backbone": {"feature_dim": 24, "crop_steps": 25, "steps": 25, "batch_size": 4},
         "runtime": {"threads": threads},
     }
     whole, killed = (make_stage_folder(tmp_path / name, changes) for name in ("whole", "killed"))
@@ -68,7 +68,7 @@ def test_the_backbone(
     duration = time.monotonic() - begin
     generator = random.Random(threads)
     messages = ""
-    for _ in range(4):
+    for _ in range(3):
         process = start_stage(killed, "backbone", **variables)
         time.sleep(duration * generator.uniform(0.5, 0.95))
         process.kill()

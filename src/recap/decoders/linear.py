@@ -18,7 +18,7 @@ _ONEDNN = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_l
 
 def product(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """x (M, I) times the transpose of weight (O, I), plus bias (O,): (M, O). Called outside autograd."""
-    if _takes(x):
+    if takes(x):
         result: Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
         return result
     return functional.linear(x, weight, bias)
@@ -26,7 +26,7 @@ def product(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """x (..., I) times the transpose of weight (O, I), plus bias (O,): (..., O)."""
-    if x.dim() == 1 or not _takes(x):
+    if x.dim() == 1 or not takes(x):
         return functional.linear(x, weight, bias)
     rows: Tensor = _Product.apply(x.flatten(0, -2), weight, bias)  # (M, O)
     return rows.unflatten(0, x.shape[:-1])
@@ -55,9 +55,10 @@ def recur(inputs: Tensor, first: Tensor, weight: Tensor) -> Tensor:
     return states.transpose(0, 1)
 
 
-def _takes(x: Tensor) -> bool:
+def takes(x: Tensor) -> bool:
+    """Whether oneDNN multiplies it: float32 on a CPU, neither compiled nor under autocast."""
     fits = x.device.type == "cpu" and x.dtype == torch.float32 and x.numel() > 0
-    return _ONEDNN and fits and not torch.is_autocast_enabled("cpu")
+    return _ONEDNN and fits and not torch.is_autocast_enabled("cpu") and not torch.compiler.is_compiling()
 
 
 class _Product(torch.autograd.Function):

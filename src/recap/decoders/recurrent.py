@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from recap.decoders.decoder import Decoder, State
 from recap.decoders.dropout import Dropout
-from recap.decoders.linear import Linear, linear, recur
+from recap.decoders.linear import Linear, linear, recur, takes
 
 
 class RecurrentDecoder(Decoder):
@@ -50,7 +50,7 @@ class RecurrentDecoder(Decoder):
     def hidden(self, features: Tensor, captions: Tensor) -> Tensor:
         words = self.dropout(self.words(captions))  # (N, T, W)
         state = self.start(features)
-        if isinstance(self.recurrence, nn.RNN) and not (words.is_cuda or torch.is_autocast_enabled("cpu")):
+        if isinstance(self.recurrence, nn.RNN) and takes(words):
             weight = self.recurrence.get_parameter
             bias = weight("bias_ih_l0") + weight("bias_hh_l0")  # (H,)
             inputs = linear(words, weight("weight_ih_l0"), bias)  # (N, T, H)
