@@ -126,7 +126,10 @@ def mean_loss(
         for batch in sorted_batches(lengths, batch_size)[worker.rank :: worker.ranks]:
             between_batches()
             features, captions = data.batch(batch)
-            features, captions = features.to(weight.device, weight.dtype), captions.to(weight.device)
+            features, captions = (
+                _move(features, weight.dtype, weight),
+                _move(captions, captions.dtype, weight),
+            )
             total += decoder.loss(features, captions).double() * int((lengths[batch] - 1).sum())
     worker.add(total)
     return total.item() / int((lengths - 1).sum())
@@ -174,7 +177,7 @@ def _train_step(
     loss = torch.zeros((), dtype=weight.dtype, device=weight.device)
     if len(mine):
         features, captions = task.training.batch(mine)
-        features, captions = features.to(weight.device, weight.dtype), captions.to(weight.device)
+        features, captions = _move(features, weight.dtype, weight), _move(captions, captions.dtype, weight)
         half = task.recipe.precision == "bfloat16"
         with torch.autocast(weight.device.type, torch.bfloat16, enabled=half):
             loss = state.decoder.loss(features, captions)
@@ -188,6 +191,13 @@ def _train_step(
         group["lr"] = rate
     state.optimizer.step()
     return loss.detach(), norm
+
+
+def _move(part: Tensor, dtype: torch.dtype, weight: Tensor) -> Tensor:
+    """To the device of the weights; a GPU copies while the CPU prepares what follows."""
+    if weight.is_cuda:
+        part = part.pin_memory()
+    return part.to(weight.device, dtype, non_blocking=True)
 
 
 def _add_up(worker: Worker, decoder: Decoder, loss: Tensor) -> Tensor:
