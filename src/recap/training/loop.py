@@ -140,7 +140,10 @@ def mean_loss(
         for batch in sorted_batches(lengths, batch_size)[worker.rank :: worker.ranks]:
             between_batches()
             features, captions = data.batch(batch)
-            features, captions = features.to(weight.device, weight.dtype), captions.to(weight.device)
+            features, captions = (
+                _move(features, weight.dtype, weight),
+                _move(captions, captions.dtype, weight),
+            )
             total += decoder.loss(features, captions).double() * int((lengths[batch] - 1).sum())
     worker.add(total)
     return total.item() / int((lengths - 1).sum())
@@ -188,7 +191,7 @@ def _train_step(
     loss = torch.zeros((), dtype=weight.dtype, device=weight.device)
     if len(mine):
         features, captions = task.training.batch(mine)
-        features, captions = features.to(weight.device, weight.dtype), captions.to(weight.device)
+        features, captions = _move(features, weight.dtype, weight), _move(captions, captions.dtype, weight)
         read = None
         if own_words:
             generator = torch.Generator(weight.device)
@@ -211,6 +214,13 @@ def _train_step(
     if recipe.average_decay:
         update_average(state.average, state.decoder, recipe.average_decay, step)
     return loss.detach(), norm
+
+
+def _move(part: Tensor, dtype: torch.dtype, weight: Tensor) -> Tensor:
+    """To the device of the weights; a GPU copies while the CPU prepares what follows."""
+    if weight.is_cuda:
+        part = part.pin_memory()
+    return part.to(weight.device, dtype, non_blocking=True)
 
 
 def add_up(worker: Worker, decoder: Decoder, loss: Tensor) -> Tensor:
