@@ -238,7 +238,7 @@ def test_a_queue_with_four_workers_on_a_fresh_store(
     checkout.dvc("exp", "run", "--queue", "--name", "width", "-S", sweep)
     names = {f"width-{number + 1}" for number in range(EXPERIMENTS)}
     checkout.dvc("queue", "start", "-j", "4")
-    until = time.monotonic() + 240
+    until = time.monotonic() + 480
     while len(checkout.git("for-each-ref", "refs/exps/*/*/*").splitlines()) < EXPERIMENTS:
         assert time.monotonic() < until, checkout.dvc("queue", "status").stdout
         time.sleep(0.5)
