@@ -1,21 +1,28 @@
 """What tracking costs: a stage's start and steps with and without it, the mirror's work, served throughput.
 
 Baselines are measured in the same run: `RECAP_TRACKING=off` for stages, one row a request for serving.
-With the folder of a checkout that has run (``python benchmarks/tracking.py --serve CHECKOUT``), its champion
-is served and asked with batches of 1, 32 and 512 rows.
+
+* ``--repro`` runs the pipeline in a fresh clone, with settings of ``-S`` where given, and divides the time
+  spent in tracking by that of the run. All is CPU time, of the mirror, of starting, logging and ending in the
+  stages, and of the pipeline; wall clocks of two runs differ by more than tracking costs.
+* ``--serve CHECKOUT``: the champion of a checkout that has run is served and asked with 1, 32 and 512 rows.
 """
 
 import argparse
 import json
 import os
+import resource
+import sqlite3
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+import psutil
 
 REPETITIONS = 7
 STEPS = 1_000
@@ -44,8 +51,12 @@ def run_stage(folder: Path, steps: int, **changes: str) -> list[float]:
     return [float(part) for part in result.stdout.split()]
 
 
-def measure_stages() -> None:
-    """A stage's start, steps and end, tracked and not, in turns."""
+def measure_stages() -> tuple[float, float]:
+    """A stage's start, steps and end, tracked and not, in turns.
+
+    Returns:
+        What tracking adds, in CPU seconds: to a stage, and to a logged step.
+    """
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         times: dict[str, list[list[float]]] = {"off": [], "on": []}
@@ -57,6 +68,7 @@ def measure_stages() -> None:
         print(f"a logged step: {on[1] / STEPS * 1e6:.1f} CPU us tracked, {off[1] / STEPS * 1e6:.1f} without")
         sync = [sys.executable, "-m", "recap.cli", "sync"]
         subprocess.run(sync, cwd=folder, env=os.environ | {"DVC_ROOT": name}, check=True)
+    return on[0] + on[2] - off[0] - off[2], (on[1] - off[1]) / STEPS
 
 
 def measure_mlflow() -> None:
@@ -72,6 +84,53 @@ print(process_time())
         results = [subprocess.run(command, check=True, capture_output=True, text=True) for _ in range(2)]
     first, later = (float(result.stdout) for result in results)
     print(f"baseline, MLflow in the stage's own process: {first:.2f} CPU s at first, {later:.2f} after")
+
+
+def measure_pipeline(settings: Sequence[str]) -> None:
+    """The share of a pipeline's time that goes into tracking."""
+    stage_seconds, step_seconds = measure_stages()
+    root = Path(__file__).resolve().parents[1]
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name, "clone")
+        subprocess.run(["git", "clone", "--quiet", str(root), str(folder)], check=True)
+        (folder / ".venv").symlink_to(root / ".venv")
+        (folder / "dvc.lock").unlink()  # everything runs
+        command = [sys.executable, "-m", "dvc", "exp", "run", "--quiet"]
+        for setting in settings:
+            command += ["--set-param", setting]
+        environment = os.environ | {"PYTHONPATH": str(folder / "src")}
+        mirrors: dict[int, float] = {}
+        begin = time.perf_counter()
+        before = children_seconds()
+        for step in (command, [sys.executable, "-m", "recap.cli", "sync"]):
+            with subprocess.Popen(step, cwd=folder, env=environment, stdout=subprocess.DEVNULL) as process:
+                while process.poll() is None:
+                    watch_mirrors(folder, mirrors)
+                    time.sleep(0.2)
+            assert process.returncode == 0
+        wall = time.perf_counter() - begin
+        with sqlite3.connect(folder / "mlflow.db") as store:
+            (stages,) = store.execute("select count(*) from runs").fetchone()
+            (points,) = store.execute("select count(*) from metrics where step > 0").fetchone()
+        pipeline = children_seconds() - before  # with the stages' part in tracking, without the mirror
+    cost = sum(mirrors.values()) + stages * stage_seconds + points * step_seconds
+    print(f"mirror: {sum(mirrors.values()):.1f} CPU s; stages: {cost - sum(mirrors.values()):.1f} CPU s")
+    print(f"tracking: {cost / pipeline:.1%} of the pipeline's {pipeline:.0f} CPU s")
+    print(f"tracking: {cost / wall:.1%} of the {wall:.0f} s on the clock")
+
+
+def children_seconds() -> float:
+    """CPU seconds of the processes that ended and were waited for; the mirror is not among them."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
+def watch_mirrors(folder: Path, mirrors: dict[int, float]) -> None:
+    """Note the CPU seconds that the mirrors of a checkout have used: process -> seconds."""
+    for process in psutil.process_iter(["cmdline", "cwd", "cpu_times"]):
+        if process.info["cwd"] == str(folder) and "recap.tracking.mirror" in (process.info["cmdline"] or []):
+            times = process.info["cpu_times"]
+            mirrors[process.pid] = times.user + times.system
 
 
 def ask(rows: list[Mapping[str, object]]) -> int:
@@ -124,8 +183,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="What tracking costs.")
     parser.add_argument("--serve", type=Path, metavar="CHECKOUT")
     parser.add_argument("--decoder", default="lstm")
+    parser.add_argument("--repro", action="store_true")
+    parser.add_argument("-S", dest="settings", action="append", default=[], metavar="PARAM=VALUE")
     options = parser.parse_args()
-    if options.serve:
+    if options.repro:
+        measure_pipeline(options.settings)
+    elif options.serve:
         measure_serving(options.serve.resolve(), options.decoder)
     else:
         measure_stages()

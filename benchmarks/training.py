@@ -1,9 +1,13 @@
 """Training speed of the fast decoders, as a ratio to the course's solvers in the same run.
 
 The baseline is `recap.reference.torch_rnn` and `transformer` with `CaptioningSolverPytorch` and
-`CaptioningSolverTransformer`: same captions, same batch, whole steps with sampling. Both take turns; printed
-are medians. The captions are random words with COCO's lengths; the recurrent decoders have no dropout, as the
-course's have none, the Transformers drop 0.1. Usage: python benchmarks/training.py [--rounds 5]
+`CaptioningSolverTransformer`: same captions, same batch, whole steps with sampling. Each side is a process of
+its own, ours with the environment of `stages/run.sh`; they take turns, and printed are medians. Captions are
+random words with COCO's lengths; the recurrent decoders have no dropout, as the course's have none, the
+Transformers drop 0.1. `of peak` counts the operations of real words only, over the best product of matrices.
+
+Usage: python benchmarks/training.py [--decoders lstm ...] [--batches 100 ...] [--order random] [--rounds 5]
+       [--precision bfloat16] [--compile] [--dropout 0.3] [--profile]
 
 Shapes: D feature, W word vector, H hidden, V vocabulary.
 """
@@ -11,17 +15,25 @@ Shapes: D feature, W word vector, H hidden, V vocabulary.
 import argparse
 import contextlib
 import io
+import json
+import os
 import statistics
+import subprocess
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
+import recap.training.loop
 from recap.data.batches import CaptionedFeatures
 from recap.data.vocabulary import END, NULL, SPECIAL_WORDS, START
 from recap.decoders.build import NAMES, build_decoder
+from recap.decoders.linear import product
 from recap.reference.solver import CaptioningSolverPytorch, CaptioningSolverTransformer
 from recap.reference.torch_rnn import CaptioningRNN
 from recap.reference.transformer import CaptioningTransformer
@@ -31,38 +43,132 @@ from recap.training.optimizer import make_optimizer
 from recap.training.state import TrainingState
 
 THREADS = 2
-STEPS = 20  # a round
+CAPTIONS, STEPS = 600, 3  # a round, at least
 BATCH_SIZES = (25, 100, 512)
 IMAGES, FEATURE_DIM, WORDS = 20_000, 512, 1004
 WORDVEC_DIM, HIDDEN_DIM, HEADS, LAYERS, FEEDFORWARD_DIM = 256, 512, 2, 2, 2048
 LONGEST = 17
 # captions of COCO's training set by their steps, <START> and <END> included, from 9 to 17
 SHARE_OF_LENGTH = np.array([0.007, 0.161, 0.230, 0.220, 0.161, 0.109, 0.058, 0.035, 0.019])
+STAGE_ENVIRONMENT = {"MALLOC_TRIM_THRESHOLD_": str(1 << 30), "MALLOC_MMAP_THRESHOLD_": str(1 << 30)}
+KINDS = {
+    "matrix products": ("mm", "addmm", "bmm", "baddbmm", "mkldnn", "flash_attention"),
+    "dropout": ("random_", "ge", "bernoulli_", "masked_fill"),
+    "optimizer": ("_fused_adamw_", "linalg_vector_norm", "_foreach"),
+    "loss": ("_log_softmax", "nll_loss", "_softmax"),
+    "copies and fills": ("copy_", "fill_", "zero_", "cat", "index_select", "embedding_dense_backward"),
+}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Training speed against the course's solvers.")
     parser.add_argument("--rounds", type=int, default=5, help="rounds of both in turn")
-    rounds = parser.parse_args().rounds
-    device = configure(RuntimeConfig(THREADS, "cpu"))
-    peak = matmul_peak()
-    print(f"{THREADS} threads, float32 matmul peak {peak / 1e9:.0f} GFLOP/s")
-    print(f"{'decoder':12} {'batch':>5} {'captions/s':>11} {'baseline':>9} {'ratio':>6} {'of peak':>8}")
-    for name in NAMES:
-        for batch_size in BATCH_SIZES:
-            data = draw_data(STEPS * batch_size)
-            ours, theirs = fast(name, data, batch_size, device), baseline(name, data, batch_size)
-            fast_times, base_times = [], []
-            for number in range(rounds + 1):
-                fast_seconds, base_seconds = seconds(ours), seconds(theirs)
-                if number:  # the first round warms up
-                    fast_times.append(fast_seconds)
-                    base_times.append(base_seconds)
-            ratio = statistics.median(b / f for f, b in zip(fast_times, base_times, strict=True))
-            speed = len(data.captions) / statistics.median(fast_times)
-            share = operations(name, data) / statistics.median(fast_times) / peak
-            base_speed = len(data.captions) / statistics.median(base_times)
-            print(f"{name:12} {batch_size:5} {speed:11,.0f} {base_speed:9,.0f} {ratio:6.2f} {share:8.0%}")
+    parser.add_argument("--decoders", nargs="+", choices=NAMES, default=NAMES)
+    parser.add_argument("--batches", nargs="+", type=int, default=BATCH_SIZES)
+    parser.add_argument("--order", choices=("buckets", "random"), default="buckets")
+    parser.add_argument("--precision", choices=("float32", "bfloat16"), default="float32")
+    parser.add_argument("--compile", action="store_true")
+    parser.add_argument("--dropout", type=float, default=0.0, help="of our recurrent decoders")
+    parser.add_argument("--threads", type=int, default=THREADS)
+    parser.add_argument("--profile", action="store_true", help="say where our time goes")
+    parser.add_argument("--side", choices=("fast", "course"), help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.side:
+        serve(options)
+        return
+    print(f"{options.threads} threads, batches from {options.order}, {options.precision}")
+    print(
+        f"{'decoder':12} {'batch':>5} {'captions/s':>11} {'baseline':>9} "
+        f"{'ratio':>6} {'GFLOP/s':>8} {'of peak':>8}"
+    )
+    for name in options.decoders:
+        for batch_size in options.batches:
+            compare(name, batch_size, options.rounds, options.profile)
+
+
+def compare(name: str, batch_size: int, rounds: int, profile: bool) -> None:
+    """Let both sides take turns and print a line."""
+    arguments = [*sys.argv[1:], "--decoders", name, "--batches", str(batch_size)]
+    sides = []
+    for side, environment in (("fast", STAGE_ENVIRONMENT), ("course", {})):
+        sides.append(
+            subprocess.Popen(
+                [sys.executable, __file__, *arguments, "--side", side],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                env=os.environ | environment,
+                text=True,
+            )
+        )
+    times: list[tuple[float, float]] = [(ask(sides[0]), ask(sides[1])) for _ in range(rounds + 1)][1:]
+    fast_seconds, base_seconds = (statistics.median(column) for column in zip(*times, strict=True))
+    ratio = statistics.median(base / fast for fast, base in times)
+    data = draw_data(max(CAPTIONS, STEPS * batch_size))
+    count = len(data.captions)
+    speed = operations(name, data) / fast_seconds
+    peak = ask(sides[0], "peak")
+    print(
+        f"{name:12} {batch_size:5} {count / fast_seconds:11,.0f} {count / base_seconds:9,.0f} "
+        f"{ratio:6.2f} {speed / 1e9:8.0f} {speed / peak:8.0%}",
+        flush=True,
+    )
+    if profile:
+        shares = ask(sides[0], "profile")
+        print("   ", ", ".join(f"{kind} {share:.0%}" for kind, share in shares.items()), flush=True)
+    for process in sides:
+        process.communicate()
+
+
+def ask(process: "subprocess.Popen[str]", question: str = "round") -> Any:
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write(question + "\n")
+    process.stdin.flush()
+    return json.loads(process.stdout.readline())
+
+
+def serve(options: argparse.Namespace) -> None:
+    """Answer what `compare` asks: seconds of a round, the matmul peak, shares of a profile."""
+    device = configure(RuntimeConfig(options.threads, "cpu"))
+    (name,), (batch_size,) = options.decoders, options.batches
+    data = draw_data(max(CAPTIONS, STEPS * batch_size))
+    if options.side == "course":
+        torch.use_deterministic_algorithms(False)  # its indexing has no deterministic backward that is fast
+        work = baseline(name, data, batch_size)
+    else:
+        if options.order == "random":
+            recap.training.loop.shuffled_batches = random_batches
+        work = fast(name, data, batch_size, device, options)
+    for question in sys.stdin:
+        if question == "round\n":
+            answer: Any = seconds(work)
+        elif question == "peak\n":
+            answer = matmul_peak()
+        else:
+            answer = where_time_goes(work)
+        print(json.dumps(answer), flush=True)
+
+
+def random_batches(
+    lengths: NDArray[np.int64], batch_size: int, generator: np.random.Generator
+) -> Sequence[NDArray[np.int64]]:
+    """The course's order: any lengths in a batch."""
+    order = generator.permutation(len(lengths))
+    return [order[first : first + batch_size] for first in range(0, len(order), batch_size)]
+
+
+def where_time_goes(work: Callable[[], object]) -> dict[str, float]:
+    """Shares of the time by kind of operation."""
+    from torch.profiler import ProfilerActivity, profile
+
+    with profile(activities=[ProfilerActivity.CPU]) as profiler:
+        work()
+    totals = dict.fromkeys([*KINDS, "elementwise and the rest"], 0.0)
+    for event in profiler.key_averages():
+        operation = event.key.removeprefix("aten::")
+        kinds = (kind for kind, names in KINDS.items() if operation.startswith(names))
+        totals[next(kinds, "elementwise and the rest")] += event.self_cpu_time_total
+    return {kind: value / sum(totals.values()) for kind, value in totals.items()}
 
 
 def draw_data(count: int) -> CaptionedFeatures:
@@ -77,10 +183,12 @@ def draw_data(count: int) -> CaptionedFeatures:
     return CaptionedFeatures(captions, generator.integers(0, IMAGES, count).astype(np.int32), features)
 
 
-def fast(name: str, data: CaptionedFeatures, batch_size: int, device: torch.device) -> Callable[[], object]:
+def fast(
+    name: str, data: CaptionedFeatures, batch_size: int, device: torch.device, options: argparse.Namespace
+) -> Callable[[], object]:
     """One epoch of the pipeline's loop."""
     model: dict[str, Any] = {"name": name, "feature_dim": FEATURE_DIM, "vocabulary_size": WORDS}
-    model |= {"wordvec_dim": WORDVEC_DIM, "dropout": 0.0}
+    model |= {"wordvec_dim": WORDVEC_DIM, "dropout": options.dropout}
     if name == "transformer":
         model |= {"heads": HEADS, "layers": LAYERS, "feedforward_dim": FEEDFORWARD_DIM}
         model |= {"memory_tokens": 1, "dropout": 0.1}
@@ -90,10 +198,13 @@ def fast(name: str, data: CaptionedFeatures, batch_size: int, device: torch.devi
     optimizer = make_optimizer(decoder, weight_decay=0.0)
     one = CaptionedFeatures(data.captions[:1], data.image_rows[:1], data.features)
     recipe = Recipe(batch_size, 1, 1e-3, warmup_steps=0, gradient_clip=1.0, patience=1, seed=0)
+    recipe = replace(recipe, precision=options.precision)
+    if options.compile:
+        decoder.hidden = torch.compile(decoder.hidden, dynamic=True)  # type: ignore[method-assign]
 
     def epoch() -> None:
         with contextlib.redirect_stderr(io.StringIO()):
-            fit(Task(name, data, one, recipe), TrainingState(decoder, optimizer), ignore, lambda state: None)
+            fit(Task(name, data, one, recipe), TrainingState(decoder, optimizer), ignore)
 
     return epoch
 
@@ -125,9 +236,8 @@ def operations(name: str, data: CaptionedFeatures) -> float:
     """Floating-point operations of the matrix products of one epoch: forward, and twice that backward."""
     targets = int((data.lengths() - 1).sum())
     if name == "transformer":
-        layer = (
-            6 * WORDVEC_DIM**2 + 2 * WORDVEC_DIM * FEEDFORWARD_DIM
-        )  # of a word; scores of attention left out
+        # of a word: self-attention and feed-forward; what a caption's one memory token needs is left out
+        layer = 4 * WORDVEC_DIM**2 + 2 * WORDVEC_DIM * FEEDFORWARD_DIM
         word, caption = LAYERS * layer + WORDVEC_DIM * WORDS, FEATURE_DIM * WORDVEC_DIM
     else:
         gates = 4 if name == "lstm" else 1
@@ -137,10 +247,16 @@ def operations(name: str, data: CaptionedFeatures) -> float:
 
 
 def matmul_peak() -> float:
-    """The best of several products of square matrices, in operations a second."""
+    """The best of several products of square matrices, by MKL and by oneDNN, in operations a second."""
     size = 2048
     left, right = torch.randn(size, size), torch.randn(size, size)
-    return 2 * size**3 / min(seconds(lambda: left @ right) for _ in range(10))
+    return (
+        2
+        * size**3
+        / min(
+            seconds(work) for work in (lambda: left @ right, lambda: product(left, right)) for _ in range(8)
+        )
+    )
 
 
 def seconds(work: Callable[[], object]) -> float:

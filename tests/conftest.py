@@ -1,7 +1,9 @@
 """Fixtures of the whole suite."""
 
+import base64
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -67,3 +69,97 @@ def start_stage() -> Iterator[Callable[..., "subprocess.Popen[str]"]]:
         process.kill()
         process.wait()
         process.stderr.close()
+
+
+class Browser:
+    """Headless Chromium that a test drives through a pipe, by the Chrome DevTools Protocol."""
+
+    FLAGS = (
+        "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
+        "--disable-component-update --disable-sync --disable-dev-shm-usage --remote-debugging-pipe"
+    )
+
+    def __init__(self, program: str, profile: Path) -> None:
+        command_read, self._commands = os.pipe()
+        self._answers, answer_write = os.pipe()
+        # Chromium reads commands from descriptor 3 and answers on 4.
+        script = f'exec "$0" "$@" 3<&{command_read} 4>&{answer_write}'
+        arguments = [*self.FLAGS.split(), f"--user-data-dir={profile}", "about:blank"]
+        self._process = subprocess.Popen(
+            ["bash", "-c", script, program, *arguments],
+            pass_fds=(command_read, answer_write),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        os.close(command_read)
+        os.close(answer_write)
+        self._waiting = b""
+        self._number = 0
+        self.events: list[dict[str, Any]] = []
+        target = self.call("Target.createTarget", session=False, url="about:blank")["targetId"]
+        attached = self.call("Target.attachToTarget", session=False, targetId=target, flatten=True)
+        self._session = attached["sessionId"]
+        for domain in ("Page", "Runtime", "Log", "Network"):
+            self.call(f"{domain}.enable")
+
+    def call(self, method: str, *, session: bool = True, **parameters: Any) -> dict[str, Any]:
+        """Send a command and wait for its result; events that come meanwhile are kept."""
+        self._number += 1
+        message: dict[str, Any] = {"id": self._number, "method": method, "params": parameters}
+        if session:
+            message["sessionId"] = self._session
+        os.write(self._commands, json.dumps(message).encode() + b"\0")
+        while (answer := self._receive()).get("id") != self._number:
+            self.events.append(answer)
+        assert "error" not in answer, answer
+        return dict(answer["result"])
+
+    def open(self, page: Path | str, width: int, scheme: str = "light") -> None:
+        """Load a file or an address in a window of this width; ``events`` then holds all that happened."""
+        self.events.clear()
+        metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+        self.call("Emulation.setDeviceMetricsOverride", **metrics)
+        features = [{"name": "prefers-color-scheme", "value": scheme}]
+        self.call("Emulation.setEmulatedMedia", features=features)
+        self.call("Page.navigate", url=page if isinstance(page, str) else page.resolve().as_uri())
+        while not any(event.get("method") == "Page.loadEventFired" for event in self.events):
+            self.events.append(self._receive())
+
+    def evaluate(self, expression: str) -> Any:
+        """The value of a JavaScript expression in the page; a promise is waited for."""
+        answer = self.call("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)
+        assert "exceptionDetails" not in answer, answer
+        return answer["result"].get("value")
+
+    def screenshot(self, path: Path, top: int, height: int) -> None:
+        """A PNG of a stripe of the page."""
+        width = self.evaluate("innerWidth")
+        clip = {"x": 0, "y": top, "width": width, "height": height, "scale": 1}
+        answer = self.call("Page.captureScreenshot", clip=clip, captureBeyondViewport=True)
+        path.write_bytes(base64.b64decode(answer["data"]))
+
+    def close(self) -> None:
+        """End the browser."""
+        self.call("Browser.close", session=False)
+        self._process.wait(60)
+        os.close(self._commands)
+        os.close(self._answers)
+
+    def _receive(self) -> dict[str, Any]:
+        while b"\0" not in self._waiting:
+            content = os.read(self._answers, 1 << 20)
+            assert content, "the browser ended"
+            self._waiting += content
+        message, _, self._waiting = self._waiting.partition(b"\0")
+        return dict(json.loads(message))
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """A browser for all tests; they skip, visibly, without Chromium."""
+    program = shutil.which("chromium") or shutil.which("google-chrome")
+    if program is None:
+        pytest.skip("needs chromium, which is absent (apt-get install chromium)")
+    started = Browser(program, tmp_path_factory.mktemp("profile"))
+    yield started
+    started.close()

@@ -32,6 +32,8 @@ def configure(config: RuntimeConfig) -> Any:
         raise InputError("runtime.device: expected a device of this machine, received 'cuda'")
     torch.set_num_threads(config.threads)
     torch.use_deterministic_algorithms(True)
+    # would fill every new tensor, against reads of what nobody wrote; the tests compare bytes instead
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.deterministic = True
     torch.backends.cudnn.benchmark = False
     torch.backends.cuda.matmul.allow_tf32 = False

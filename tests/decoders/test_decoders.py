@@ -247,6 +247,40 @@ def test_dropout_keeps_the_expectation(share: float, rows: int) -> None:
     assert torch.equal(Dropout(share)(x), dropped)
 
 
+@pytest.mark.parametrize("share", [0.0, 0.3])
+def test_dropout_of_a_relu_is_both_in_turn(share: float) -> None:
+    x = torch.randn(7, 33, generator=torch.Generator().manual_seed(2), dtype=torch.float64).requires_grad_()
+    factors = torch.randn(7, 33, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    dropout = Dropout(share)
+    results = []
+    for work in (dropout.relu, lambda x: dropout(x.relu())):
+        torch.manual_seed(1)
+        result = work(x)
+        results.append((result, *torch.autograd.grad((result * factors).sum(), x)))
+    for fused, separate in zip(*results, strict=True):
+        torch.testing.assert_close(fused, separate, rtol=0, atol=1e-15)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.4])
+def test_attention_to_one_is_attention(share: float) -> None:
+    """Without dropout the fused kernel's result; with it, its masks applied to each head's value."""
+    from recap.decoders.transformer import Attention
+
+    torch.manual_seed(0)
+    attention = Attention(12, 3, share).double()
+    x, memory = torch.randn(4, 5, 12, dtype=torch.float64), torch.randn(4, 1, 12, dtype=torch.float64)
+    keys, values = attention.keys_and_values(memory)
+    torch.manual_seed(1)
+    result = attention(x, keys, values)
+    torch.manual_seed(1)
+    kept = torch.ones(4, 5, 3, dtype=torch.float64)
+    if share:
+        kept = attention.dropout.mask(kept)
+    heads = kept[..., None] * values[:, None, :, 0]  # (N, T, A, W / A)
+    expected = attention.output(heads.flatten(2))
+    torch.testing.assert_close(result.expand_as(expected), expected, rtol=0, atol=1e-12)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_dropout_acts_in_training_only(name: str) -> None:
     decoder = build(name, dropout=0.5)

@@ -1,6 +1,7 @@
 """A pipeline in miniature: real DVC, real stages through recap.tracking.stage, a real MLflow store."""
 
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -70,7 +71,7 @@ def main():
 execute(main)
 """
 TRAIN = """\
-import csv, os, sys, time
+import csv, json, os, sys, time
 from pathlib import Path
 from common import CONFIG, Group
 from recap.errors import InputError
@@ -91,7 +92,9 @@ def main():
         (folder / "weights.safetensors").write_text(str(width))
         with open(folder / "history.csv", "w") as file:
             csv.writer(file).writerows([["step", "loss"], *enumerate(losses, start=1)])
-        run.log_metrics({"best_loss": losses[-1]})
+        summary = {"best_loss": losses[-1], "loss": losses[-1]}
+        (folder / "summary.json").write_text(json.dumps(summary))
+        run.log_metrics(summary)
         run.log_artifact(folder)
 
 execute(main)
@@ -251,3 +254,15 @@ def make_checkout() -> Callable[[Path], Checkout]:
 def open_runs() -> type[Runs]:
     """What a store holds, by its address."""
     return Runs
+
+
+@pytest.fixture(scope="session")
+def free_port() -> Callable[[], int]:
+    """Finds a port that nobody listens on."""
+
+    def find() -> int:
+        with socket.socket() as opened:
+            opened.bind(("127.0.0.1", 0))
+            return int(opened.getsockname()[1])
+
+    return find

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -64,7 +65,14 @@ def test_a_whole_run_is_one_parent_with_a_child_a_stage(first_run: Any) -> None:
         "train.rnn.width": "3",
     }
     assert parent.data.metrics["lstm.cider_d"] == 0.2
+    assert parent.data.metrics["train.lstm.loss"] == 0.4
+    (run,) = found.children(parent)["train/lstm"]
+    steps = [point.step for point in found.client.get_metric_history(run.info.run_id, "loss")]
+    assert steps == [1, 2, 3, 4, 5], "the summary's number is no point of the curve"
+    assert run.data.metrics["summary.loss"] == 0.4
     assert len(parent.data.tags["mlflow.source.git.commit"]) == 40
+    for tracked in (parent, run):
+        assert tracked.data.tags["recap.git_dirty"] == "false"
     lock = (first_run.root / "dvc.lock").read_text()
     (run,) = found.children(parent)["evaluate/lstm"]
     inputs = {entry.dataset.name: entry.dataset.digest for entry in run.inputs.dataset_inputs}
@@ -93,6 +101,9 @@ def test_skipped_stages_are_reused_with_a_link(checkout: Any) -> None:
         assert run.inputs.to_dictionary() == original.inputs.to_dictionary()
         kept = {path for path in found.artifacts(original) if not path.endswith(".safetensors")}
         assert found.artifacts(run) == kept
+    assert {name: value for name, value in parent.data.metrics.items() if ".lstm" in name} == {
+        name: value for name, value in found.parents[1].data.metrics.items() if ".lstm" in name
+    }
     (curve,) = found.children(parent)["train/lstm"]
     points = found.client.get_metric_history(curve.info.run_id, "loss")
     assert [point.step for point in points] == [1, 2, 3, 4, 5]
@@ -118,11 +129,55 @@ def test_skipped_stages_are_reused_with_a_link(checkout: Any) -> None:
     result = checkout.recap("runs", "stages", code=2)
     assert result.stderr == "stages: expected an output that dvc.lock records, received another path\n"
 
-    # Back to the first commit: DVC restores everything, and the first parent is still the whole story.
-    checkout.git("checkout", "--quiet", "--", "params.yaml", "dvc.lock", "reports")
+
+def test_an_older_commit_is_its_own_pipeline_again(checkout: Any) -> None:
+    (first,) = checkout.runs().parents
+    older = checkout.git("rev-parse", "HEAD")
+    checkout.edit("width: 3", "width: 4")
+    checkout.dvc("repro")
+    checkout.sync()
+    assert checkout.runs().parents[0].data.tags["recap.git_dirty"] == "true"
+    checkout.commit()
+    checkout.git("checkout", "--quiet", older)
     checkout.dvc("checkout", "--force")
     checkout.sync()
-    assert len(checkout.runs().parents) == 2
+    found = checkout.runs()
+    assert len(found.parents) == 2
+    assert found.parents[1].info.run_id == first.info.run_id
+    assert_whole(checkout, found.parents[1], set())
+
+    checkout.environment["MLFLOW_TRACKING_URI"] = f"sqlite:///{checkout.root}/mlflow.db.new"
+    checkout.sync()
+    (parent,) = checkout.runs().parents
+    assert_whole(checkout, parent, set(STAGES))
+    assert parent.data.tags["mlflow.source.git.commit"] == older
+    assert parent.data.params["train.rnn.width"] == "3"
+
+
+def test_what_a_run_itself_writes_makes_no_commit_dirty(checkout: Any) -> None:
+    checkout.edit("width: 3", "width: 4")
+    checkout.commit()
+    checkout.dvc("repro")
+    checkout.sync()
+    assert checkout.git("status", "--porcelain", "--untracked-files=no") != ""
+    found = checkout.runs()
+    runs = [run for children in found.children(found.parents[0]).values() for run in children]
+    made = [run for run in (found.parents[0], *runs) if "recap.reused" not in run.data.tags]
+    assert [run.data.tags["recap.git_dirty"] for run in made] == 4 * ["false"]
+
+
+def test_make_repro_runs_and_completes(checkout: Any) -> None:
+    shutil.copy(Path(__file__).resolve().parents[2] / "Makefile", checkout.root)
+    programs = checkout.root / "programs"
+    programs.mkdir()
+    (programs / "dvc").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m dvc "$@"\n')
+    check = '[ "$1" = config ] && exit 0'  # it knows the real pipeline's params only
+    (programs / "recap").write_text(f'#!/bin/sh\n{check}\nexec "{sys.executable}" -m recap.cli "$@"\n')
+    for program in programs.iterdir():
+        program.chmod(0o755)
+    checkout.edit("width: 3", "width: 8")
+    checkout.call("make", "READY=", "BIN=programs", "repro")
+    assert_whole(checkout, checkout.runs().parents[0], {"fetch", "train/lstm", "evaluate/lstm"})
 
 
 def test_a_single_stage_leaves_a_pipeline_that_is_not_whole(checkout: Any) -> None:
@@ -146,11 +201,13 @@ def test_the_run_cache_and_a_store_that_knows_nothing(checkout: Any) -> None:
     checkout.sync()
     assert len(checkout.runs().parents) == 2, "the first run of these params is found again"
 
+    metrics = checkout.runs().parents[1].data.metrics
     checkout.environment["MLFLOW_TRACKING_URI"] = f"sqlite:///{checkout.root}/mlflow.db.new"
     checkout.sync()
     found = checkout.runs()
     (parent,) = found.parents
     assert_whole(checkout, parent, set(STAGES))
+    assert parent.data.metrics | {"report.bytes": 15} == metrics, "the page says its size to MLflow only"
     (run,) = found.children(parent)["train/rnn"]
     assert [point.value for point in found.client.get_metric_history(run.info.run_id, "loss")] == [
         3 / (step + 1) for step in range(5)
@@ -176,17 +233,18 @@ def test_a_queue_with_four_workers_on_a_fresh_store(
     tmp_path: Path, make_checkout: Callable[[Path], Any]
 ) -> None:
     checkout = make_checkout(tmp_path / "queue")
-    names = {f"width-{width}": width for width in range(10, 10 + EXPERIMENTS)}
-    for name, width in names.items():
-        checkout.dvc("exp", "run", "--queue", "--name", name, "-S", f"train.rnn.width={width}")
+    # One command queues them all: DVC itself takes seconds to start.
+    sweep = f"train.rnn.width=range(10,{10 + EXPERIMENTS})"
+    checkout.dvc("exp", "run", "--queue", "--name", "width", "-S", sweep)
+    names = {f"width-{number + 1}" for number in range(EXPERIMENTS)}
     checkout.dvc("queue", "start", "-j", "4")
     until = time.monotonic() + 240
-    while any(state in checkout.dvc("queue", "status").stdout for state in ("Queued", "Running")):
-        assert time.monotonic() < until
-        time.sleep(1)
+    while len(checkout.git("for-each-ref", "refs/exps/*/*/*").splitlines()) < EXPERIMENTS:
+        assert time.monotonic() < until, checkout.dvc("queue", "status").stdout
+        time.sleep(0.5)
     checkout.sync()
     found = {run.data.tags["recap.dvc_experiment"]: run for run in checkout.runs().parents}
-    assert set(found) == set(names)
+    assert set(found) == names
     assert len(checkout.runs().parents) == len(names)
     for name, parent in found.items():
         children = checkout.runs().children(parent)

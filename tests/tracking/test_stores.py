@@ -1,16 +1,20 @@
 """Stores that hang, refuse, or run out of disk: outputs and time are the same, sync fills in later."""
 
 import http.server
+import importlib.util
 import os
 import re
 import shutil
-import socket
+import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +25,6 @@ pytestmark = [
     pytest.mark.timeout(600),
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
 ]
-
-
-def free_port() -> int:
-    with socket.socket() as opened:
-        opened.bind(("127.0.0.1", 0))
-        return int(opened.getsockname()[1])
 
 
 @contextmanager
@@ -68,10 +66,84 @@ def misbehaving(port: int, behaviour: str) -> Iterator[None]:
 
 
 @contextmanager
-def real_server(port: int, folder: Path, environment: dict[str, str]) -> Iterator[None]:
-    """An MLflow server on SQLite."""
+def slow(port: int, server: int, seconds: float) -> Iterator[list[str]]:
+    """A way to a server that answers each request so much later; gives the requests that went through."""
+    passed: list[str] = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0))) or None
+            time.sleep(seconds)
+            headers = {name: value for name, value in self.headers.items() if name != "Host"}
+            request = urllib.request.Request(
+                f"http://127.0.0.1:{server}{self.path}", body, headers, method=self.command
+            )
+            try:
+                answer = urllib.request.urlopen(request)
+            except urllib.error.HTTPError as error:
+                answer = error
+            with answer, suppress(OSError):  # the client gave up
+                content = answer.read()
+                self.send_response(answer.status)
+                self.send_header("Content-Type", answer.headers["Content-Type"])
+                self.send_header("Content-Length", str(len(content)))
+                self.end_headers()
+                self.wfile.write(content)
+                passed.append(f"{self.command} {self.path}")
+
+        do_POST = do_PATCH = do_PUT = do_DELETE = do_GET
+
+        def log_message(self, *arguments: object) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", port), Handler) as proxy:
+        proxy.daemon_threads = True
+        thread = threading.Thread(target=proxy.serve_forever)
+        thread.start()
+        yield passed
+        proxy.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def postgresql(tmp_path: Path, free_port: Callable[[], int]) -> Iterator[str]:
+    """The address of a database of its own; the test skips, visibly, without PostgreSQL or its driver."""
+    found = shutil.which("initdb") or next(
+        iter(sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))), None
+    )
+    if found is None or importlib.util.find_spec("psycopg2") is None:
+        pytest.skip("needs PostgreSQL and psycopg2 (apt-get install postgresql; pip install psycopg2-binary)")
+    programs, port = Path(found).resolve().parent, free_port()
+    with tempfile.TemporaryDirectory(prefix="recap-postgresql-") as name:
+        data = Path(name, "data")
+        data.mkdir(mode=0o700)
+        user: dict[str, Any] = {}
+        if os.geteuid() == 0:  # PostgreSQL refuses to run as root
+            shutil.chown(name, "nobody")
+            shutil.chown(data, "nobody")
+            user = {"user": "nobody"}
+        make = [programs / "initdb", "--pgdata", data, "--username", "recap", "--auth", "trust"]
+        subprocess.run(make, check=True, capture_output=True, cwd=name, **user)
+        command = [programs / "postgres", "-D", data, "-p", str(port), "-k", name, "-h", "127.0.0.1"]
+        with subprocess.Popen(command, stderr=subprocess.DEVNULL, cwd=name, **user) as process:
+            try:
+                ready = [programs / "pg_isready", "--host", "127.0.0.1", "--port", str(port)]
+                until = time.monotonic() + 60
+                while subprocess.run(ready, capture_output=True).returncode:
+                    assert time.monotonic() < until
+                    time.sleep(0.1)
+                yield f"postgresql+psycopg2://recap@127.0.0.1:{port}/postgres"
+            finally:
+                process.send_signal(signal.SIGINT)  # a fast shutdown
+
+
+@contextmanager
+def real_server(
+    port: int, folder: Path, environment: dict[str, str], database: str | None = None
+) -> Iterator[None]:
+    """An MLflow server, on SQLite unless a database is given."""
     command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port)]
-    command += ["--backend-store-uri", f"sqlite:///{folder}/server.db"]
+    command += ["--backend-store-uri", database or f"sqlite:///{folder}/server.db"]
     command += ["--artifacts-destination", str(folder / "artifacts"), "--workers", "1"]
     variables = environment | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
     variables.pop("MLFLOW_TRACKING_URI", None)
@@ -90,7 +162,9 @@ def real_server(port: int, folder: Path, environment: dict[str, str]) -> Iterato
             process.terminate()
 
 
-def test_a_server_that_hangs_or_refuses(tmp_path: Path, make_checkout: Callable[[Path], Any]) -> None:
+def test_a_server_that_hangs_or_refuses(
+    tmp_path: Path, make_checkout: Callable[[Path], Any], free_port: Callable[[], int]
+) -> None:
     checkout = make_checkout(tmp_path / "checkout")
     begin = time.monotonic()
     checkout.dvc("repro", RECAP_TRACKING="off")
@@ -125,6 +199,63 @@ def test_a_server_that_hangs_or_refuses(tmp_path: Path, make_checkout: Callable[
         }  # fmt: skip
         assert "captions.json" in found.artifacts(children["evaluate/lstm"][0])
         assert {run.info.status for run in found.all} == {"FINISHED"}
+
+
+def test_a_server_that_takes_ten_seconds_a_request(
+    tmp_path: Path, make_checkout: Callable[[Path], Any], free_port: Callable[[], int]
+) -> None:
+    checkout = make_checkout(tmp_path / "checkout")
+    begin = time.monotonic()
+    checkout.dvc("repro", RECAP_TRACKING="off")
+    seconds_without = time.monotonic() - begin
+    lock = (checkout.root / "dvc.lock").read_bytes()
+    port, server = free_port(), free_port()
+    with real_server(server, tmp_path, checkout.environment):
+        checkout.environment["MLFLOW_TRACKING_URI"] = f"http://127.0.0.1:{port}"
+        with slow(port, server, 10) as passed:
+            begin = time.monotonic()
+            checkout.dvc("repro", "--force")
+            assert time.monotonic() - begin < seconds_without + 30, "the pipeline does not wait"
+            assert (checkout.root / "dvc.lock").read_bytes() == lock
+            result = checkout.sync("--within", "25", code=1)
+            assert re.fullmatch(r"warning: MLflow: .*slow.*; 6 runs wait.*\n", result.stderr)
+            assert passed, "the store did answer, late"
+        with slow(port, server, 0):
+            checkout.sync()
+            (parent,) = checkout.runs().parents
+            assert (parent.info.status, parent.data.tags["recap.complete"]) == ("FINISHED", "true")
+            children = checkout.runs().children(parent)
+            assert [len(runs) for runs in children.values()] == 6 * [1]
+
+
+def test_a_server_on_postgresql(
+    tmp_path: Path, make_checkout: Callable[[Path], Any], free_port: Callable[[], int], postgresql: str
+) -> None:
+    checkout = make_checkout(tmp_path / "checkout")
+    port = free_port()
+    with real_server(port, tmp_path, checkout.environment, postgresql):
+        checkout.environment["MLFLOW_TRACKING_URI"] = f"http://127.0.0.1:{port}"
+        checkout.dvc("repro")
+        checkout.edit("width: 3", "width: 5")
+        checkout.dvc("repro")
+        checkout.sync()
+        found = checkout.runs()
+        assert len(found.parents) == 2
+        for parent in found.parents:
+            assert (parent.info.status, parent.data.tags["recap.complete"]) == ("FINISHED", "true")
+            assert [len(runs) for runs in found.children(parent).values()] == 6 * [1]
+        reused = {
+            name
+            for name, runs in found.children(found.parents[0]).items()
+            if "recap.reused" in runs[0].data.tags
+        }
+        assert reused == {"fetch", "train/lstm", "evaluate/lstm"}
+        (run,) = found.children(found.parents[0])["train/lstm"]
+        points = found.client.get_metric_history(run.info.run_id, "loss")
+        assert [point.step for point in points] == [1, 2, 3, 4, 5]
+        assert "captions.json" in found.artifacts(found.children(found.parents[0])["evaluate/lstm"][0])
+        assert checkout.sync().stdout == "", "a second sync adds nothing"
+        assert "rnn 0.500" in checkout.recap("runs").stdout
 
 
 def test_a_store_on_a_full_disk(tmp_path: Path, make_checkout: Callable[[Path], Any]) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 
 from recap.data.config import ScenesConfig
 from recap.data.raw import Source, write_source
@@ -63,6 +64,32 @@ def test_training_ends_after_a_checkpoint_and_goes_on_to_the_same_bytes(
             finish(start_stage(checkout, "train", "lstm"))
         results.append(published(checkout / "models" / "lstm"))
     assert results[0] == results[1]
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("name", ["rnn", "lstm", "transformer"])
+def test_a_gpu_gives_the_same_bytes_twice_and_after_an_interruption(
+    name: str,
+    task: Path,
+    tmp_path: Path,
+    group: dict,
+    make_stage_folder: Callable[..., Path],
+    start_stage: Start,
+) -> None:
+    group["batch_size"], group["patience"], group[name]["epochs"] = 4, 100, 20
+    results = []
+    for folder, killed in (("first", False), ("second", False), ("interrupted", True)):
+        checkout = make_stage_folder(tmp_path / folder, {"train": group, "runtime": {"device": "cuda"}})
+        (checkout / "data" / "captions").symlink_to(task / "captions")
+        (checkout / "data" / "reduced").symlink_to(task / "features")
+        process = start_stage(checkout, "train", name)
+        if killed:
+            interrupt(process, "epoch 2 of", signal.SIGTERM)
+            process = start_stage(checkout, "train", name)
+        finish(process)
+        results.append(published(checkout / "models" / name))
+    assert results[0] == results[1] == results[2]
 
 
 @pytest.mark.slow

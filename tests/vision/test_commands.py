@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from recap.artifacts import write_json
+from recap.artifacts import write_json, write_safetensors
 from recap.data.captions import Captions, save_captions
 from recap.data.vocabulary import SPECIAL_WORDS, Vocabulary
 from recap.decoders.build import build_decoder, save_decoder
@@ -77,11 +77,24 @@ def test_pictures_are_written(capsys: pytest.CaptureFixture[str]) -> None:
     ("arguments", "message"),
     [
         (["saliency", "a.png", "--head", "size"], "--head: expected one of colour, digit, received 'size'"),
-        (["fool", "a.png", "--class", "green"], "--class: expected a class of colour, such as 'red'"),
+        (
+            ["fool", "a.png", "--class", "green"],
+            "--class: expected a class of the head colour, such as 'red'",
+        ),
         (["fool", "a.png", "--class", "2"], r"an index in 0\.\.1, received '2'"),
+        (["saliency", "a.png", "--class", "²"], r"an index in 0\.\.1, received '²'"),
         (["predict", "absent.png"], "absent.png: expected an image that decodes"),
         (["predict", "a.png", "--top", "0"], "--top: expected a positive integer, received 0"),
         (["class", "--class", "red", "--iterations", "0"], "--iterations: expected a positive integer"),
+        (["class", "--class", "red", "--seed", str(2**63)], r"--seed: expected an integer in 0\.\.9"),
+        (
+            ["saliency", "a.png", "--output", "."],
+            r"--output: expected a file that can be written, received \.",
+        ),
+        (
+            ["words", "a.png", "--output", "a.png/w.png"],
+            "--output: expected .*: (Not a directory|File exists)",
+        ),
         (["words", "a.png", "--decoder", "gru"], "expected the description of a decoder"),
     ],
 )
@@ -89,6 +102,23 @@ def test_bad_input_is_one_line(arguments: list[str], message: str) -> None:
     with pytest.raises(InputError, match=message) as caught:
         see(*arguments)
     assert "\n" not in str(caught.value)
+
+
+def test_parts_of_different_runs_are_refused() -> None:
+    pca = Path("data/reduced/pca.safetensors")
+    write_safetensors(pca, {"components": torch.ones(3, 5), "mean": torch.ones(5)})
+    with pytest.raises(InputError, match="expected a PCA of the backbone's 8 features, received one of 5"):
+        see("words", "a.png")
+    write_safetensors(pca, {"components": torch.ones(3, 8), "mean": torch.ones(8)})
+    with pytest.raises(InputError, match="one that reads the 3 features of the PCA, received 8"):
+        see("words", "a.png")
+
+
+def test_help_says_where_to_run_and_what_is_the_default(capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments, told in ((["--help"], "reads models/"), (["class", "--help"], "default: 200")):
+        with pytest.raises(SystemExit):
+            see(*arguments)
+        assert told in " ".join(capsys.readouterr().out.split())
 
 
 def test_a_project_without_a_backbone_is_told(project: Path) -> None:

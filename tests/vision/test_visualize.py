@@ -110,7 +110,7 @@ def test_scenes_give_every_kind_of_picture_and_the_same_bytes_twice(
     for scores in numbers["words"].values():
         assert scores["true_captions"] >= 1
         assert scores["digit_words"] >= 1
-        for method in ("integrated_gradients", "gradient", "random_map"):
+        for method in ("integrated_gradients", "gradient", "contrast", "random_map"):
             assert 0 <= scores[method]["mass"] <= 1
         assert abs(scores["random_map"]["mass"] - scores["area"]) < 0.02
     assert set(numbers["fooling"]) == set(numbers["class_visualization"]) == {"first_digit", "first_colour"}

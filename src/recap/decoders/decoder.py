@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from recap.data.vocabulary import NULL
+from recap.decoders.linear import Linear
 from recap.errors import InputError
 
 State = tuple[Tensor, ...]
@@ -35,7 +36,7 @@ class Decoder(nn.Module, ABC):
 
     def __init__(self, hidden_dim: int, vocabulary_size: int) -> None:
         super().__init__()
-        self.scores: nn.Linear | TiedScores = nn.Linear(hidden_dim, vocabulary_size)
+        self.scores: Linear | TiedScores = Linear(hidden_dim, vocabulary_size)
 
     def tie(self, words: nn.Embedding, hidden_dim: int) -> None:
         """Make word vectors the weights of the word layer.

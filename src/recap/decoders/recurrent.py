@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from recap.decoders.decoder import Decoder, State
 from recap.decoders.dropout import Dropout
+from recap.decoders.linear import Linear, linear, recur, takes
 
 
 class RecurrentDecoder(Decoder):
@@ -39,7 +40,7 @@ class RecurrentDecoder(Decoder):
         tied: bool = False,
     ) -> None:
         super().__init__(hidden_dim, vocabulary_size)
-        self.projection = nn.Linear(feature_dim, hidden_dim)
+        self.projection = Linear(feature_dim, hidden_dim)
         self.words = nn.Embedding(vocabulary_size, wordvec_dim)
         if tied:
             self.tie(self.words, hidden_dim)
@@ -48,7 +49,14 @@ class RecurrentDecoder(Decoder):
 
     def hidden(self, features: Tensor, captions: Tensor) -> Tensor:
         words = self.dropout(self.words(captions))  # (N, T, W)
-        hidden, _ = self._recur(words, self.start(features))
+        state = self.start(features)
+        if isinstance(self.recurrence, nn.RNN) and takes(words):
+            weight = self.recurrence.get_parameter
+            bias = weight("bias_ih_l0") + weight("bias_hh_l0")  # (H,)
+            inputs = linear(words, weight("weight_ih_l0"), bias)  # (N, T, H)
+            hidden = recur(inputs, state[0], weight("weight_hh_l0"))
+        else:
+            hidden, _ = self._recur(words, state)
         return self.dropout(hidden)
 
     def start(self, features: Tensor) -> State:

@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from recap.decoders.decoder import Decoder, State
 from recap.decoders.dropout import Dropout
+from recap.decoders.linear import Linear
 from recap.errors import InputError
 
 LONGEST = 1024  # words of a caption
@@ -35,27 +36,46 @@ class Attention(nn.Module):
     def __init__(self, width: int, heads: int, dropout: float) -> None:
         super().__init__()
         self.heads = heads
-        self.dropout = dropout
-        self.query = nn.Linear(width, width)
-        self.key = nn.Linear(width, width)
-        self.value = nn.Linear(width, width)
-        self.output = nn.Linear(width, width)
+        self.dropout = Dropout(dropout)
+        self.query = Linear(width, width)
+        self.key = Linear(width, width)
+        self.value = Linear(width, width)
+        self.output = Linear(width, width)
 
     def keys_and_values(self, source: Tensor) -> tuple[Tensor, Tensor]:
         """Keys and values, both (N, A, S, W / A), of a source (N, S, W)."""
         return self._split(self.key(source)), self._split(self.value(source))
 
     def forward(self, x: Tensor, keys: Tensor, values: Tensor, *, causal: bool = False) -> Tensor:
-        """Attend from x (N, T, W) to keys and values; ``causal`` hides from a word those that follow it."""
+        """Attend from x (N, T, W) to keys and values; ``causal`` hides from a word those that follow it.
+
+        The result is (N, T, W), or (N, 1, W) where it is the same for every word.
+        """
+        if keys.shape[2] == 1 and not causal:
+            return self._attend_to_one(x, values)
         attended = functional.scaled_dot_product_attention(
             self._split(self.query(x)),
             keys,
             values,
-            dropout_p=self.dropout if self.training else 0.0,
+            dropout_p=self.dropout.share if self.training else 0.0,
             is_causal=causal,
         )
         merged = attended.transpose(1, 2).flatten(2)  # (N, A, T, W / A) -> (N, T, W)
         return self.output(merged)
+
+    def _attend_to_one(self, x: Tensor, values: Tensor) -> Tensor:
+        """Attention to a source of one, values (N, A, 1, W / A): all its weights are 1, but for dropout.
+
+        A head adds its value, through its columns of the output layer, to the words where it is not dropped:
+        no product over all words is needed.
+        """
+        if not self.dropout.active():
+            merged: Tensor = self.output(values.transpose(1, 2).flatten(2))  # (N, 1, W)
+            return merged
+        columns = self.output.weight.unflatten(1, (self.heads, -1)).permute(1, 2, 0)  # (A, W / A, W)
+        added = torch.bmm(values[:, :, 0].transpose(0, 1), columns)  # (A, N, W)
+        kept = self.dropout.mask(x.new_empty(len(x), x.shape[1], self.heads))  # (N, T, A)
+        return torch.bmm(kept, added.transpose(0, 1)) + self.output.bias  # (N, T, W)
 
     def _split(self, x: Tensor) -> Tensor:
         return x.unflatten(2, (self.heads, -1)).transpose(1, 2)  # (N, S, W) -> (N, A, S, W / A)
@@ -68,8 +88,8 @@ class Layer(nn.Module):
         super().__init__()
         self.self_attention = Attention(width, heads, dropout)
         self.memory_attention = Attention(width, heads, dropout)
-        self.expand = nn.Linear(width, feedforward_dim)
-        self.contract = nn.Linear(feedforward_dim, width)
+        self.expand = Linear(width, feedforward_dim)
+        self.contract = Linear(feedforward_dim, width)
         self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(3))
         self.dropout = Dropout(dropout)
 
@@ -77,7 +97,7 @@ class Layer(nn.Module):
         """x (N, T, W), with keys and values of the words (``own``) and of the memory; (N, T, W) again."""
         x = self.norms[0](x + self.dropout(self.self_attention(x, *own, causal=causal)))
         x = self.norms[1](x + self.dropout(self.memory_attention(x, *memory)))
-        inner = self.dropout(functional.relu(self.expand(x)))  # (N, T, feedforward_dim)
+        inner = self.dropout.relu(self.expand(x))  # (N, T, feedforward_dim)
         return self.norms[2](x + self.dropout(self.contract(inner)))
 
 
@@ -112,7 +132,7 @@ class TransformerDecoder(Decoder):
     ) -> None:
         super().__init__(wordvec_dim, vocabulary_size)
         self.memory_tokens = memory_tokens
-        self.projection = nn.Linear(feature_dim, memory_tokens * wordvec_dim)
+        self.projection = Linear(feature_dim, memory_tokens * wordvec_dim)
         self.words = nn.Embedding(vocabulary_size, wordvec_dim)
         if tied:
             self.tie(self.words, wordvec_dim)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from recap.data.vocabulary import END, START
 from recap.generation.caption import Constraints
-from recap.generation.search import NEVER, StepDecoder, Words, allowed, select
+from recap.generation.search import NEVER, StepDecoder, Words, forbid, select
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,8 @@ def beam(
     for step in range(constraints.max_length):
         scores, state = decoder.step(tokens, state)
         own = scores.log_softmax(1)  # (R, V)
-        parents, slots, tokens = _extend(allowed(own, rows.said, constraints), rows, places, size, diversity)
+        forbid(own, rows.said, constraints)
+        parents, slots, tokens = _extend(own, rows, places, size, diversity)
         logs = own[parents, tokens, None].to(rows.logs.dtype)  # (R, 1), R from here on after this step
         rows = rows.chosen(parents)
         rows = _Rows(
@@ -147,7 +148,9 @@ def _extend(
     for group in range(groups):
         own = (rows.group == group).nonzero()[:, 0] if groups > 1 else torch.arange(len(logs)).to(places)
         image, slot = rows.image[own], rows.slot[own]
-        own_logs = logs[own] - diversity * said_before[image] if group and diversity else logs[own]
+        own_logs = logs[own] if groups > 1 else logs
+        if group and diversity:
+            own_logs -= diversity * said_before[image]
         values, words = own_logs.topk(candidates)  # (R', C)
         grid = torch.full((count, size, candidates), NEVER, dtype=values.dtype, device=logs.device)
         grid[image, slot] = values + totals[own]

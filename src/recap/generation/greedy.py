@@ -10,7 +10,7 @@ from torch import Tensor
 
 from recap.data.vocabulary import END, NULL, START
 from recap.generation.caption import Constraints
-from recap.generation.search import StepDecoder, Words, allowed, select
+from recap.generation.search import StepDecoder, Words, forbid, select
 
 Choose = Callable[[Tensor, Tensor, int], Tensor]
 """Log-probabilities (R, V) of the allowed words, their images (R,) and the step to tokens (R,)."""
@@ -49,7 +49,8 @@ def word_by_word(
     for step in range(constraints.max_length):
         scores, state = decoder.step(tokens, state)
         log_probabilities = scores.log_softmax(1)  # (R, V)
-        tokens = choose(allowed(log_probabilities, said[rows, :step], constraints), rows, step)
+        forbid(log_probabilities, said[rows, :step], constraints)
+        tokens = choose(log_probabilities, rows, step)
         said[rows, step] = tokens
         logs[rows, step] = log_probabilities.gather(1, tokens[:, None])[:, 0].to(logs.dtype)
         ended = tokens == END

@@ -42,36 +42,31 @@ def select(state: State, rows: Tensor) -> State:
     return tuple(part.index_select(0, rows) for part in state)
 
 
-def allowed(log_probabilities: Tensor, said: Tensor, constraints: Constraints) -> Tensor:
-    """Log-probabilities with -inf for the words that may not come next.
+def forbid(log_probabilities: Tensor, said: Tensor, constraints: Constraints) -> None:
+    """Set the log-probabilities of the words that may not come next to -inf.
 
     Args:
-        log_probabilities: (R, V), left as they are.
+        log_probabilities: (R, V), changed in place; the entry of <END> stays where all others are -inf.
         said: (R, T) int64, the words so far.
         constraints: what a caption may be.
-
-    Returns:
-        (R, V); the entry of <END> stays where all others are -inf.
     """
     words = said.shape[1]
-    rest = _filled(log_probabilities, constraints.banned)
-    if words + 1 == constraints.max_length and constraints.banned_last:
-        rest = _filled(rest, constraints.banned_last)
+    may_be_stuck = constraints.min_length or constraints.banned_last or END in constraints.banned
+    end = log_probabilities[:, END].clone() if may_be_stuck else None
+    banned = constraints.banned
+    if words + 1 == constraints.max_length:
+        banned += constraints.banned_last
+    if banned:
+        log_probabilities.index_fill_(1, said.new_tensor(banned), NEVER)
     if words < constraints.min_length:
-        rest[:, END] = NEVER
+        log_probabilities[:, END] = NEVER
     elif words and constraints.banned_last:
         bad = torch.isin(said[:, -1], said.new_tensor(constraints.banned_last))  # (R,)
-        rest[bad, END] = NEVER
+        log_probabilities[bad, END] = NEVER
     if words > 2 and not constraints.repeat_trigrams:
         again = (said[:, :-2] == said[:, -2:-1]) & (said[:, 1:-1] == said[:, -1:])  # (R, T - 2)
-        rest.scatter_add_(1, said[:, 2:], torch.where(again, NEVER, 0.0).to(rest.dtype))
-    if constraints.min_length or constraints.banned_last or END in constraints.banned:
-        stuck = rest.amax(1) == NEVER  # (R,)
-        rest[:, END] = torch.where(stuck, log_probabilities[:, END], rest[:, END])
-    return rest
-
-
-def _filled(log_probabilities: Tensor, tokens: tuple[int, ...]) -> Tensor:
-    """A copy with -inf for some words."""
-    banned = torch.tensor(tokens, dtype=torch.int64, device=log_probabilities.device)
-    return log_probabilities.index_fill(1, banned, NEVER)
+        penalty = torch.where(again, NEVER, 0.0).to(log_probabilities.dtype)
+        log_probabilities.scatter_add_(1, said[:, 2:], penalty)
+    if end is not None:
+        stuck = log_probabilities.amax(1) == NEVER  # (R,)
+        log_probabilities[:, END] = torch.where(stuck, end, log_probabilities[:, END])

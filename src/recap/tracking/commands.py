@@ -32,13 +32,24 @@ def add_commands(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser
 
 
 def _ui(options: argparse.Namespace) -> None:
+    from recap.tracking.lookup import open_store
     from recap.tracking.place import repository_root, tracking_uri
+    from recap.tracking.views import view_addresses
 
+    store, uri = open_store(os.environ), tracking_uri(os.environ)
+    has_server = uri.startswith("http")
+    server = uri if has_server else f"http://127.0.0.1:{options.port}"
+    for name, address in view_addresses(server, store.experiment).items():
+        print(f"{name + ':':<10} {address}")
+    if has_server:
+        return
+    print("(Ctrl-C ends the server)", flush=True)
     location = (repository_root(os.environ) / "mlartifacts").as_uri()
-    command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", tracking_uri(os.environ)]
+    command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", uri]
     command += ["--default-artifact-root", location, "--host", "127.0.0.1", "--port", str(options.port)]
-    print(f"MLflow: http://127.0.0.1:{options.port}  (Ctrl-C ends it)", flush=True)
+    command += ["--workers", "1"]
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")  # workers for what is not used here
     os.execv(sys.executable, command)
 
 

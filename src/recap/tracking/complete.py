@@ -4,13 +4,14 @@ import csv
 import io
 import subprocess
 import tempfile
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from recap.tracking.delivery import stage_params
 from recap.tracking.flatten import flatten, flatten_numbers
-from recap.tracking.headline import headline_metrics
+from recap.tracking.headline import SUMMARY, headline_metrics, single_name
 from recap.tracking.journal import git_state, milliseconds
 from recap.tracking.machine import this_process
 from recap.tracking.models import log_model
@@ -170,8 +171,9 @@ def _add_reused(store: Store, pipeline: Pipeline, stage: Stage, parent: str, exp
     if original is not None:
         numbers = _copy(store, original, identifier) or numbers
     else:
-        store.log_numbers(identifier, numbers, moment)
-        _log_files(store, pipeline, stage, identifier, moment)
+        curves = _log_files(store, pipeline, stage, identifier, moment)
+        singles = {single_name(name, curves): value for name, value in numbers.items()}
+        store.log_numbers(identifier, singles, moment)
         if stage.title.startswith("evaluate/"):
             log_model(store, pipeline, stage.title, identifier, numbers)
     store.log_numbers(parent, headline_metrics(stage.title, numbers), moment)
@@ -186,7 +188,7 @@ def _copy(store: Store, original: "Run", run: str) -> dict[str, float]:
         history = store.client.get_metric_history(source, name)
         store.log_metrics(run, history)
         if len(history) == 1 and history[0].step == 0 and not name.startswith("system/"):
-            numbers[name] = history[0].value
+            numbers[name.removeprefix(SUMMARY)] = history[0].value
     tables = original.data.tags.get("mlflow.loggedArtifacts")
     if tables:
         store.client.set_tag(run, "mlflow.loggedArtifacts", tables)
@@ -203,10 +205,11 @@ def _copy(store: Store, original: "Run", run: str) -> dict[str, float]:
     return numbers
 
 
-def _log_files(store: Store, pipeline: Pipeline, stage: Stage, run: str, moment: int) -> None:
-    """Log what can be looked at of a stage's outputs, and the curves in its histories."""
+def _log_files(store: Store, pipeline: Pipeline, stage: Stage, run: str, moment: int) -> set[str]:
+    """Log what can be looked at of a stage's outputs, and its curves; returns their names."""
     from mlflow.entities import Metric
 
+    histories: list[str] = []
     with tempfile.TemporaryDirectory() as folder:
         kept = 0
         for path, md5 in sorted(pipeline.files(stage).items()):
@@ -216,26 +219,37 @@ def _log_files(store: Store, pipeline: Pipeline, stage: Stage, run: str, moment:
             if content is None or len(content) > LARGEST_ARTIFACT:
                 continue
             if Path(path).name.startswith("history") and path.endswith(".csv"):
-                curves = curve_points(content.decode())
-                points = [Metric(name, value, moment, step) for name, value, step in curves]
-                store.log_metrics(run, points)
+                histories.append(content.decode())
             target = Path(folder, path)
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(content)
             kept += 1
         if kept:
             store.client.log_artifacts(run, folder)
+    curves = read_curves(histories)
+    points = [Metric(name, value, moment, step) for name in curves for step, value in curves[name]]
+    store.log_metrics(run, points)
+    return set(curves)
 
 
-def curve_points(table: str) -> list[tuple[str, float, int]]:
-    """The curves of a history with a column ``step`` or ``epoch``: (name, value, step)."""
-    points: list[tuple[str, float, int]] = []
-    for row in csv.DictReader(io.StringIO(table)):
-        step: Any = row.pop("step", None) or row.pop("epoch", None)
-        if step is None:
-            return []
-        points += [(name, float(value), int(step)) for name, value in row.items() if value]
-    return points
+def read_curves(histories: Iterable[str]) -> dict[str, list[tuple[int, float]]]:
+    """The curves of CSV tables with a column ``step`` or ``epoch``: name -> (step, value).
+
+    What one table has by step and another by epoch is read by step; columns of words are left out.
+    """
+    curves: dict[str, list[tuple[int, float]]] = {}
+    tables = [list(csv.DictReader(io.StringIO(text))) for text in histories]
+    for axis in ("step", "epoch"):
+        known = {"step", "epoch", *curves}
+        for table in tables:
+            columns = list(table[0]) if table else []
+            if axis not in columns or (axis == "epoch" and "step" in columns):
+                continue
+            for name in (column for column in columns if column not in known):
+                points = [(int(row[axis]), row[name]) for row in table if row[name]]
+                with suppress(ValueError):
+                    curves[name] = [(step, float(value)) for step, value in points]
+    return curves
 
 
 def settle(store: Store, parent: str) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from recap.tracking.flatten import flatten
-from recap.tracking.headline import headline_metrics, headline_params
+from recap.tracking.headline import headline_metrics, headline_params, single_name
 from recap.tracking.journal import PIPELINE_FILES, Journal, Start
 from recap.tracking.machine import machine_tags
 from recap.tracking.models import log_model
@@ -108,13 +108,14 @@ class Delivery:
             self._open()
         events, position = self._journal.new_events()
         summary: dict[str, float] = dict(self._journal.delivered.get("summary", {}))
-        end = self._send(events, summary)
+        curves: set[str] = set(self._journal.delivered.get("curves", ()))
+        end = self._send(events, summary, curves)
         if end is None and not is_alive:
             moment = events[-1]["moment"] if events else self.start.moment
             end = {"end": "FAILED", "reason": KILLED, "moment": moment}
         if end is None:
             if events:
-                self._journal.remember(position=position, summary=summary)
+                self._journal.remember(position=position, summary=summary, curves=sorted(curves))
             return False
         self._close(end, summary)
         self._journal.remove()
@@ -177,19 +178,27 @@ class Delivery:
         found = self._store.search(equals(JOURNAL_TAG, self._journal.identifier))
         return str(found[0].info.run_id) if found else ""
 
-    def _send(self, events: list[dict[str, Any]], summary: dict[str, float]) -> dict[str, Any] | None:
-        """Send events in their order; returns the stage's end when it is among them."""
+    def _send(
+        self, events: list[dict[str, Any]], summary: dict[str, float], curves: set[str]
+    ) -> dict[str, Any] | None:
+        """Send events in their order; returns the stage's end when it is among them.
+
+        Single numbers and the names of curves are added to what earlier events gave.
+        """
         from mlflow.entities import Metric
 
         run, client = self._journal.delivered["run"], self._store.client
         metrics: list[Metric] = []
         for event in events:
             if "metrics" in event:
-                step = event["step"]
-                summary |= event["metrics"] if step is None else {}
+                numbers, step = event["metrics"], event["step"]
+                if step is None:
+                    summary |= numbers
+                    numbers = {single_name(name, curves): number for name, number in numbers.items()}
+                else:
+                    curves |= numbers.keys()
                 metrics += [
-                    Metric(name, number, event["moment"], step or 0)
-                    for name, number in event["metrics"].items()
+                    Metric(name, value, event["moment"], step or 0) for name, value in numbers.items()
                 ]
         self._store.log_metrics(run, metrics)
         for event in events:

@@ -27,6 +27,7 @@ from typing import Any, BinaryIO
 PIPELINE_FILES = ("dvc.yaml", "params.yaml", "dvc.lock")
 SOURCE_FOLDERS = ("src", "stages")
 SOURCE_FILES = ("requirements.lock",)
+WRITTEN_BY_RUNS = ("dvc.lock", "reports")  # tracked by git, and changed by the pipeline itself
 
 
 @dataclass(frozen=True)
@@ -59,8 +60,12 @@ def source_digests(workspace: Path) -> dict[str, str]:
 
 
 def git_state(workspace: Path) -> tuple[str, str]:
-    """The commit, and "true" or "false": do tracked files differ from it; empty outside a git checkout."""
+    """The commit, and "true" or "false": do tracked files differ from it, the pipeline's own outputs apart.
+
+    Both are empty outside a git checkout.
+    """
     command = ["git", "-C", str(workspace), "status", "--porcelain=v2", "--branch", "--untracked-files=no"]
+    command += ["--", ".", *(f":(exclude){path}" for path in WRITTEN_BY_RUNS)]
     try:
         lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
     except (OSError, subprocess.CalledProcessError):

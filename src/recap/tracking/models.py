@@ -98,13 +98,13 @@ def model_address(store: Store, decoder: str, version: int | None) -> str:
 
 
 def _crown(store: Store, name: str, references: str) -> None:
-    """Give the alias to the best version of those scored on the same captions; others do not compare."""
+    """Give the alias to the best version of those scored on the same captions, of equals to the first."""
     comparable = [
         version
         for version in store.client.search_model_versions(f"name = '{name}'")
         if version.tags.get(REFERENCES_TAG) == references
     ]
-    best = max(comparable, key=lambda version: (float(version.tags[SCORE_TAG]), int(version.version)))
+    best = max(comparable, key=lambda version: (float(version.tags[SCORE_TAG]), -int(version.version)))
     store.client.set_registered_model_alias(name, CHAMPION, best.version)
 
 

@@ -181,11 +181,11 @@ class Pipeline:
         return None
 
     def metrics(self, stage: Stage) -> dict[str, Any]:
-        """The content of the stage's metrics files, merged."""
+        """The content of the stage's metrics files, and of summaries in its outputs, merged."""
         merged: dict[str, Any] = {}
-        locked = self.outputs(stage)
-        for path in stage.metrics:
-            content = self.content(path, locked[path])
+        files = self.files(stage)
+        for path in (*stage.metrics, *(name for name in sorted(files) if name.endswith("/summary.json"))):
+            content = self.content(path, files[path])
             values = json.loads(content) if content is not None else {}
             merged |= values if isinstance(values, dict) else {}
         return merged

@@ -29,7 +29,7 @@ from recap.generation.decoding import make_constraints, make_search
 from recap.generation.generate import generate
 from recap.vision.backbones import load_backbone
 from recap.vision.images import load_images
-from recap.vision.word_saliency import load_projection
+from recap.vision.word_saliency import Projection, load_projection
 
 LARGEST_BATCH = 256
 
@@ -46,6 +46,10 @@ class CaptionModel(PythonModel):
             json.loads(vocabulary.read_text(encoding="utf-8")), vocabulary.name
         )
         self.projection = load_projection(folder / "pca.safetensors")
+        model = json.loads((folder / "decoder" / "model.json").read_text(encoding="utf-8"))
+        self.width = int(model["feature_dim"])  # D
+        if isinstance(self.projection, Projection):
+            self.width = self.projection.mean.numel()
         has_backbone = (folder / "backbone" / "weights.safetensors").is_file()
         self.backbone = load_backbone(folder / "backbone") if has_backbone else None
 
@@ -107,9 +111,10 @@ class CaptionModel(PythonModel):
                     computed = self.backbone.features(self.backbone.preprocess(pixels)).numpy()  # (N, D)
                 for (row, _), values in zip(batch, computed, strict=True):
                     found[row] = values
-        widths = sorted({len(values) for values in found})
-        if len(widths) != 1 or not all(np.isfinite(values).all() for values in found):
-            raise InputError(f"features: expected finite rows of one width, received widths {widths}")
+        for row, values in enumerate(found):
+            if values.shape != (self.width,) or not np.isfinite(values).all():
+                received = f"{values.size} with {np.isfinite(values).sum()} finite"
+                raise InputError(f"row {row}: expected {self.width} finite features, received {received}")
         return np.stack(found)
 
 

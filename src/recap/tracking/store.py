@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from recap.tracking.place import repository_root, tracking_uri
+from recap.tracking.views import experiment_tags
 
 if TYPE_CHECKING:
     from mlflow.entities import Metric, Run
@@ -73,9 +74,11 @@ class Store:
             experiment = self.client.get_experiment_by_name(EXPERIMENT)
             if experiment is not None:
                 self.experiment = str(experiment.experiment_id)
+                for name in experiment_tags().keys() - experiment.tags.keys():  # the user's own views stay
+                    self.client.set_experiment_tag(self.experiment, name, experiment_tags()[name])
             else:
                 location = (root / "mlartifacts").as_uri() if uri.startswith("sqlite:") else None
-                self.experiment = self.client.create_experiment(EXPERIMENT, artifact_location=location)
+                self.experiment = self.client.create_experiment(EXPERIMENT, location, experiment_tags())
 
     def search(self, *conditions: str) -> "list[Run]":
         """The runs that meet all conditions, the latest start first."""

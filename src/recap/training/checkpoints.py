@@ -22,7 +22,7 @@ from recap.distribution.workers import ALONE, Worker
 from recap.errors import InputError
 from recap.training.interruption import Interrupted, Interruption, tell
 
-SECONDS_BETWEEN = 30.0
+SECONDS_BETWEEN = 60.0  # a large decoder's checkpoint takes most of a second
 KEPT = 2  # the last and, should it be corrupt, the one before
 VALUES = "values"
 SUFFIX = ".checkpoint"

@@ -81,6 +81,8 @@ class TrainConfig:
     average_decay: Probability
     scheduled_sampling: Annotated[float, Ge(0), Le(1)]
     seed: Annotated[int, Ge(0)]
+    precision: Literal["float32", "tf32", "bfloat16"]
+    compile: bool
     self_critical: SelfCriticalConfig
     rnn: RecurrentConfig
     lstm: RecurrentConfig

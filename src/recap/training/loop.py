@@ -48,6 +48,7 @@ class Recipe:
     scheduled_sampling: float = 0.0
     keep: str = "best"
     schedule: str = "cosine"
+    precision: str = "float32"
 
 
 @dataclass(frozen=True)
@@ -139,7 +140,10 @@ def mean_loss(
         for batch in sorted_batches(lengths, batch_size)[worker.rank :: worker.ranks]:
             between_batches()
             features, captions = data.batch(batch)
-            features, captions = features.to(weight.device, weight.dtype), captions.to(weight.device)
+            features, captions = (
+                _move(features, weight.dtype, weight),
+                _move(captions, captions.dtype, weight),
+            )
             total += decoder.loss(features, captions).double() * int((lengths[batch] - 1).sum())
     worker.add(total)
     return total.item() / int((lengths - 1).sum())
@@ -187,7 +191,7 @@ def _train_step(
     loss = torch.zeros((), dtype=weight.dtype, device=weight.device)
     if len(mine):
         features, captions = task.training.batch(mine)
-        features, captions = features.to(weight.device, weight.dtype), captions.to(weight.device)
+        features, captions = _move(features, weight.dtype, weight), _move(captions, captions.dtype, weight)
         read = None
         if own_words:
             generator = torch.Generator(weight.device)
@@ -195,7 +199,9 @@ def _train_step(
             read = words_to_read(state.decoder, features, captions, own_words, generator)
         # dropout alone draws from it
         torch.manual_seed(derive_seed(recipe.seed, f"dropout{suffix}", step))
-        loss = state.decoder.loss(features, captions, smoothing=recipe.label_smoothing, read=read)
+        half = recipe.precision == "bfloat16"
+        with torch.autocast(weight.device.type, torch.bfloat16, enabled=half):
+            loss = state.decoder.loss(features, captions, smoothing=recipe.label_smoothing, read=read)
         if worker.ranks > 1:
             loss = loss * (task.training.words(mine) / task.training.words(batch))
         loss.backward()
@@ -208,6 +214,13 @@ def _train_step(
     if recipe.average_decay:
         update_average(state.average, state.decoder, recipe.average_decay, step)
     return loss.detach(), norm
+
+
+def _move(part: Tensor, dtype: torch.dtype, weight: Tensor) -> Tensor:
+    """To the device of the weights; a GPU copies while the CPU prepares what follows."""
+    if weight.is_cuda:
+        part = part.pin_memory()
+    return part.to(weight.device, dtype, non_blocking=True)
 
 
 def add_up(worker: Worker, decoder: Decoder, loss: Tensor) -> Tensor:

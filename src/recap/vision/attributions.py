@@ -20,7 +20,7 @@ Method = Callable[[Tensor, Tensor, nn.Module], Tensor]
 INTEGRATION_STEPS = 24
 NOISE_SAMPLES = 16
 NOISE_SHARE = 0.15
-"""Standard deviation of SmoothGrad's noise as a share of an image's range."""
+"""Standard deviation of SmoothGrad's noise as a share of the batch's range."""
 
 
 def integrated_gradients(x: Tensor, y: Tensor, model: nn.Module, baseline: Tensor | None = None) -> Tensor:

@@ -97,7 +97,10 @@ def draw_growth(backbone: Backbone, grown: Mapping[str, ClassVisualization]) -> 
     """How the first class grew: a row each way, a panel each snapshot."""
     rows = []
     for outcome in grown.values():
-        steps = [denormalise(images[:1], backbone)[0].numpy() for images in outcome.snapshots.values()]
-        titles = [f"{step} steps" for step in outcome.snapshots]
+        shown = {f"{step} steps": images for step, images in outcome.snapshots.items()}
+        if not any(torch.equal(images, outcome.images) for images in shown.values()):
+            shown["at the end"] = outcome.images
+        steps = [denormalise(images[:1], backbone)[0].numpy() for images in shown.values()]
+        titles = list(shown)
         rows.append(side_by_side([enlarge(pixels, CLASS_SIDE) for pixels in steps], titles))
     return stack(rows)

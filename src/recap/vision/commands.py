@@ -5,56 +5,69 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
+    from recap.decoders.decoder import Decoder
     from recap.vision.backbone import Backbone
+    from recap.vision.drawing import Pixels
 
 MODELS, CAPTIONS, REDUCED = Path("models"), Path("data/captions"), Path("data/reduced")
+NEEDS = "run it where the pipeline has run: it reads models/ and, for words, data/captions and data/reduced"
+LARGEST_SEED = 2**63 - 1
 
 
 def add_commands(subparsers: Any) -> None:
     """Add `see` with its commands to the command line; each sets ``run``, a function of the options."""
-    see = subparsers.add_parser("see", help="what the networks see in an image of yours")
+    summary = "what the networks see in an image of yours"
+    see = subparsers.add_parser("see", help=summary, description=f"Show {summary}; {NEEDS}.")
     commands = see.add_subparsers(metavar="COMMAND", required=True)
 
     predict = commands.add_parser("predict", help="the likeliest classes of each head")
-    predict.add_argument("image", type=Path)
-    predict.add_argument("--top", type=int, default=5, metavar="N", help="how many classes")
+    _add_image(predict)
+    predict.add_argument("--top", type=int, default=5, metavar="N", help="how many classes; default: 5")
     predict.set_defaults(run=_predict)
 
     saliency = commands.add_parser("saliency", help="the pixels that a class reacts to, by four methods")
     _add_class_options(saliency, "default: the predicted one")
-    saliency.add_argument("image", type=Path)
+    _add_image(saliency)
     saliency.set_defaults(run=_saliency)
 
     fool = commands.add_parser("fool", help="change an image a little until another class is seen")
     _add_class_options(fool, "which shall be seen", required=True)
-    fool.add_argument("image", type=Path)
+    _add_image(fool)
     fool.set_defaults(run=_fool)
 
     grow = commands.add_parser("class", help="grow an image of a class from noise")
-    _add_class_options(grow, "which", required=True)
-    grow.add_argument("--iterations", type=int, default=200)
-    grow.add_argument("--seed", type=int, default=231, help="of the first noise and the jitter")
+    _add_class_options(grow, "the one to grow", required=True)
+    grow.add_argument("--iterations", type=int, default=200, metavar="N", help="steps; default: 200")
+    grow.add_argument(
+        "--seed", type=int, default=231, help="of the first noise and the jitter, 0 or more; default: 231"
+    )
     grow.set_defaults(run=_grow)
 
     words = commands.add_parser("words", help="caption an image and show the pixels that said each word")
-    words.add_argument("image", type=Path)
+    _add_image(words)
     words.add_argument("--decoder", default="lstm", help="rnn, lstm or transformer; default: lstm")
     _add_output(words)
     words.set_defaults(run=_words)
 
 
 def _add_class_options(command: argparse.ArgumentParser, which: str, *, required: bool = False) -> None:
-    command.add_argument("--head", help="of the backbone; default: its first")
+    command.add_argument(
+        "--head", help="a question that the backbone answers, as `predict` lists them; default: its first"
+    )
     command.add_argument(
         "--class", dest="label", required=required, metavar="CLASS", help=f"name or index; {which}"
     )
     _add_output(command)
 
 
+def _add_image(command: argparse.ArgumentParser) -> None:
+    command.add_argument("image", type=Path, help="a picture file, such as PNG or JPEG")
+
+
 def _add_output(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--output", type=Path, default=Path("seen.png"), help="default: seen.png")
+    command.add_argument("--output", type=Path, default=Path("seen.png"), help="PNG file; default: seen.png")
 
 
 def _load(options: argparse.Namespace) -> tuple["Backbone", str]:
@@ -77,9 +90,9 @@ def _class_index(backbone: "Backbone", head: str, name: str) -> int:
     matching = [index for index, label in enumerate(labels) if name in (label, label.split(",")[0])]
     if matching:
         return matching[0]
-    if not name.isdigit() or int(name) >= len(labels):
+    if name not in map(str, range(len(labels))):
         raise InputError(
-            f"--class: expected a class of {head}, such as {labels[0]!r}, or an index in "
+            f"--class: expected a class of the head {head}, such as {labels[0]!r}, or an index in "
             f"0..{len(labels) - 1}, received {name!r}"
         )
     return int(name)
@@ -90,6 +103,24 @@ def _image(backbone: "Backbone", path: Path) -> "Tensor":
     from recap.vision.images import load_images
 
     return load_images([path], backbone)
+
+
+def _write(path: Path, pixels: "Pixels") -> None:
+    """Write the picture that was asked for.
+
+    Raises:
+        InputError: there is no writing to that path.
+    """
+    from recap.artifacts import write_png
+    from recap.errors import InputError
+
+    try:
+        write_png(path, pixels)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+        raise InputError(
+            f"--output: expected a file that can be written, received {path}: {reason}"
+        ) from None
 
 
 def _predict(options: argparse.Namespace) -> None:
@@ -114,7 +145,6 @@ def _predict(options: argparse.Namespace) -> None:
 def _saliency(options: argparse.Namespace) -> None:
     import torch
 
-    from recap.artifacts import write_png
     from recap.vision.attributions import attribution_methods
     from recap.vision.backbone import OneHead
     from recap.vision.drawing import enlarge, side_by_side
@@ -133,14 +163,13 @@ def _saliency(options: argparse.Namespace) -> None:
         overlay(pixels, method(x, target, OneHead(backbone, head))[0].numpy()) for method in methods.values()
     ]
     what = title(backbone, head, int(target))
-    write_png(options.output, side_by_side(panels, [what, *methods]))
+    _write(options.output, side_by_side(panels, [what, *methods]))
     print(f"{what}: {options.output}")
 
 
 def _fool(options: argparse.Namespace) -> int:
     import torch
 
-    from recap.artifacts import write_png
     from recap.vision.backbone import OneHead
     from recap.vision.fooling import LEARNING_RATE, MAX_ITERATIONS, fool
     from recap.vision.fooling_pictures import fooling_panels
@@ -156,30 +185,30 @@ def _fool(options: argparse.Namespace) -> int:
     model = OneHead(backbone, head)
     fooled = fool(x, torch.tensor([target]), model, LEARNING_RATE, MAX_ITERATIONS)
     changed = denormalise(fooled.images, backbone)[0].numpy()
-    write_png(options.output, fooling_panels(images[0].numpy(), changed, before, after))
+    _write(options.output, fooling_panels(images[0].numpy(), changed, before, after))
     steps = f"{int(fooled.iterations[0])} steps: {options.output}"
     print(f"{before} becomes {after} in {steps}" if fooled.succeeded[0] else f"not fooled after {steps}")
     return 0 if fooled.succeeded[0] else 1
 
 
 def _grow(options: argparse.Namespace) -> None:
-    from recap.artifacts import write_png
     from recap.errors import InputError
     from recap.vision.class_pictures import draw_growth, grow_classes
     from recap.vision.saliency_pictures import title
 
     if options.iterations < 1:
         raise InputError(f"--iterations: expected a positive integer, received {options.iterations}")
+    if not 0 <= options.seed <= LARGEST_SEED:
+        raise InputError(f"--seed: expected an integer in 0..{LARGEST_SEED}, received {options.seed}")
     backbone, head = _load(options)
     index = _class_index(backbone, head, options.label)
     grown = grow_classes(backbone, head, [index], options.iterations, options.seed)
-    write_png(options.output, draw_growth(backbone, grown))
+    _write(options.output, draw_growth(backbone, grown))
     reached = ", ".join(f"{float(outcome.probabilities):.2f} as {name}" for name, outcome in grown.items())
     print(f"{title(backbone, head, index)}: probability {reached}: {options.output}")
 
 
 def _words(options: argparse.Namespace) -> None:
-    from recap.artifacts import write_png
     from recap.data.captions import load_captions
     from recap.decoders.build import load_decoder
     from recap.vision.backbones import load_backbone
@@ -188,9 +217,41 @@ def _words(options: argparse.Namespace) -> None:
 
     backbone = load_backbone(MODELS / "backbone")
     decoder = load_decoder(MODELS / options.decoder)
-    captioner = Captioner(backbone, load_projection(REDUCED / "pca.safetensors"), decoder).eval()
+    projection = load_projection(REDUCED / "pca.safetensors")
+    _check_widths(backbone.feature_dim, projection, decoder)
+    captioner = Captioner(backbone, projection, decoder).eval()
     images = _image(backbone, options.image)
     x = backbone.preprocess(images)
     (caption,) = captions_of(captioner, x, load_captions(CAPTIONS).vocabulary)
-    write_png(options.output, word_panels(captioner, x[0], images[0].numpy(), caption))
+    _write(options.output, word_panels(captioner, x[0], images[0].numpy(), caption))
     print(f"{caption.text}: {options.output}")
+
+
+def _check_widths(features: int, projection: "nn.Module", decoder: "Decoder") -> None:
+    """Check that backbone, PCA and decoder are of one run: each takes what the one before gives.
+
+    Args:
+        features: the width of the backbone's features.
+        projection: what ``load_projection`` returns.
+        decoder: reads what the projection gives.
+
+    Raises:
+        InputError: a width differs.
+    """
+    from recap.errors import InputError
+    from recap.vision.word_saliency import Projection
+
+    given, where = features, "the backbone"
+    if isinstance(projection, Projection):
+        given, read = projection.components.shape  # (K, D)
+        where = "the PCA"
+        if read != features:
+            raise InputError(
+                f"{REDUCED / 'pca.safetensors'}: expected a PCA of the backbone's {features} features, "
+                f"received one of {read}"
+            )
+    read = decoder.get_parameter("projection.weight").shape[1]
+    if read != given:
+        raise InputError(
+            f"--decoder: expected one that reads the {given} features of {where}, received {read}"
+        )

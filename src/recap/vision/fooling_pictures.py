@@ -37,7 +37,8 @@ def draw_fooling(
         seed: of the targets.
 
     Returns:
-        ``pairs``, ``success_rate``, and of those fooled ``mean_iterations``, ``median_l2`` and
+        ``pairs``, ``success_rate``, ``success_rate_8_bit`` (what is left of it when the image is stored as a
+        picture: clamped and rounded), and of those fooled ``mean_iterations``, ``median_l2`` and
         ``median_linf`` of the change, pixels in 0..1.
     """
     x = backbone.preprocess(images)
@@ -50,6 +51,9 @@ def draw_fooling(
     fooled = _joined([fool(part, goal, model, LEARNING_RATE, MAX_ITERATIONS) for part, goal in batches])
     changes = ((fooled.images - x) * backbone.std.view(1, 3, 1, 1))[fooled.succeeded]  # pixels in 0..1
     table: dict[str, Any] = {"pairs": len(x), "success_rate": float(fooled.succeeded.float().mean())}
+    stored = denormalise(fooled.images, backbone).split(BATCH_SIZE)  # (N, S, S, 3) uint8, in parts
+    answers = torch.cat([predict(backbone, head, backbone.preprocess(part)) for part in stored])
+    table["success_rate_8_bit"] = float((answers == targets).float().mean())
     if len(changes):
         table["mean_iterations"] = float(fooled.iterations[fooled.succeeded].float().mean())
         table["median_l2"] = float(changes.flatten(1).norm(dim=1).median())

@@ -1,4 +1,7 @@
-"""Do the maps of digit words lie on the digits? Pointing game and mass, per decoder, against a random map.
+"""Do the maps of digit words lie on the digits? Pointing game and mass, per decoder, against two simple maps.
+
+A random map tells what area alone gives. The map of contrast, how far each pixel is from the image's mean
+colour, finds any digit without asking the network; between two digits of a scene it can only guess.
 
 Shapes: N images, S side of the image in pixels.
 """
@@ -18,7 +21,7 @@ from recap.vision.pointing import area_of, mass_in, named_objects, points_at
 from recap.vision.word_pictures import captions_of
 from recap.vision.word_saliency import Captioner, word_gradients, word_integrated_gradients
 
-METHODS = ("integrated gradients", "gradient", "random map")
+METHODS = ("integrated gradients", "gradient", "contrast", "random map")
 
 
 def score_words(
@@ -35,13 +38,15 @@ def score_words(
 
     Returns:
         ``true_captions``, ``digit_words``, ``area`` (the mean share of the image that the named digit's box
-        covers) and, for each method, ``pointing_game`` and ``mass``; the last four are absent without words.
+        covers) and, for each method, ``pointing_game``, ``mass`` and, where scenes have two digits,
+        ``pointing_game_of_two``, that of those scenes alone; area and methods are absent without words.
     """
     generator = np.random.default_rng(seed)
     side = x.shape[2]
     hits: dict[str, list[bool]] = {method: [] for method in METHODS}
     masses: dict[str, list[float]] = {method: [] for method in METHODS}
     areas: list[float] = []
+    of_two: list[bool] = []
     true_captions = 0
     captions = captions_of(captioner, x, vocabulary)
     for row, caption in enumerate(track(captions, "maps of digit words")):
@@ -54,16 +59,19 @@ def score_words(
             continue
         tokens = torch.tensor(caption.tokens, device=x.device)
         spans = [caption.spans[place] for place, _ in named]
+        contrast = (x[row] - x[row].mean(dim=(1, 2), keepdim=True)).abs().sum(dim=0).cpu().numpy()  # (S, S)
         maps = {
             "integrated gradients": word_integrated_gradients(captioner, x[row], tokens, spans)
             .clamp_min(0)
             .cpu()
             .numpy(),
             "gradient": word_gradients(captioner, x[row], tokens, spans).cpu().numpy(),
+            "contrast": contrast[None].repeat(len(spans), axis=0),
             "random map": generator.random((len(spans), side, side)),
         }
         for number, (_, object_) in enumerate(named):
             areas.append(area_of(object_.box, side))
+            of_two.append(len(scenes[row]["objects"]) == 2)
             for method, heats in maps.items():
                 hits[method].append(points_at(heats[number], object_.box))
                 masses[method].append(mass_in(heats[number], object_.box))
@@ -75,4 +83,7 @@ def score_words(
                 "pointing_game": float(np.mean(hits[method])),
                 "mass": float(np.mean(masses[method])),
             }
+            if any(of_two):
+                hits_of_two = np.array(hits[method])[np.array(of_two)]
+                scores[method.replace(" ", "_")]["pointing_game_of_two"] = float(hits_of_two.mean())
     return scores

@@ -25,7 +25,8 @@ KINDS = {
     "class_visualization": ("Class visualization", "Images grown from noise until the backbone is sure."),
     "word_saliency": (
         "Which pixels said the word",
-        "The gradient of each word’s log-probability, through decoder, PCA and backbone back to the image.",
+        "What speaks for each word: integrated gradients of its log-probability, through decoder, PCA and "
+        "backbone back to the image, where they are positive; a pixel of the image’s mean colour has none.",
     ),
     "attention": ("Attention", "What the Transformer looks back at while it writes."),
 }
@@ -76,19 +77,20 @@ def table(kind: str, metrics: Mapping[str, Any]) -> dict[str, Any] | None:
     head: Sequence[str]
     rows: list[Sequence[str]]
     if kind == "fooling" and (fooling := metrics.get("fooling")):
-        head = ("Answer", "Images", "Fooled", "Steps, mean", "L2, median", "L∞, median")
+        head = ("Answer", "Images", "Fooled", "As 8-bit picture", "Steps, mean", "L2, median", "L∞, median")
         rows = [
             (
                 name(answer),
                 number(found["pairs"], "count"),
                 number(found["success_rate"], "percent"),
+                number(found.get("success_rate_8_bit"), "percent"),
                 number(found.get("mean_iterations"), "decimal"),
                 number(found.get("median_l2"), "score"),
                 number(found.get("median_linf"), "score"),
             )
             for answer, found in fooling.items()
         ]
-        return _table("Every image towards a random other class; pixels are in 0 to 1", head, rows)
+        return _table("Each image towards a random other class; pixels are in 0 to 1", head, rows)
     if kind == "class_visualization" and (grown := metrics.get("class_visualization")):
         head = ("Answer", "Grown as", "Probability, mean", "Above 0.9")
         rows = [
@@ -102,7 +104,7 @@ def table(kind: str, metrics: Mapping[str, Any]) -> dict[str, Any] | None:
         caption = "Rank correlation of maps before and after all weights are shuffled"
         return _table(caption, ("Method", "Correlation"), rows)
     if kind == "word_saliency" and (words := metrics.get("words")):
-        head = ("Decoder", "Digit words", "Map", "Pointing game", "Mass on the digit", "Area of the digit")
+        head = ("Decoder", "Digit words", "Map", "Pointing game", "of two digits", "Mass on it", "Its area")
         return _table("Do the maps of digit words lie on the digit that they name?", head, _word_rows(words))
     return None
 
@@ -114,11 +116,12 @@ def _word_rows(words: Mapping[str, Any]) -> list[Sequence[str]]:
             number(found["digit_words"], "count"),
             name(method),
             number(found[method]["pointing_game"], "percent"),
+            number(found[method].get("pointing_game_of_two"), "percent"),
             number(found[method]["mass"], "percent"),
             number(found["area"], "percent"),
         )
         for decoder, found in words.items()
-        for method in ("integrated_gradients", "gradient", "random_map")
+        for method in ("integrated_gradients", "gradient", "contrast", "random_map")
         if method in found
     ]
 

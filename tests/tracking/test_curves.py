@@ -1,0 +1,22 @@
+"""Curves out of the histories that stages leave."""
+
+from recap.tracking.complete import read_curves
+
+EPOCHS = "epoch,training_loss,learning_rate\n1,2.5,0.1\n2,1.5,0.05\n"
+STEPS = "step,epoch,loss,learning_rate\n1,1,3.0,0.2\n2,1,2.0,\n"
+PHASES = "phase,step,loss\ncrops,10,4.0\nscenes,20,6.0\n"
+
+
+def test_steps_go_before_epochs_whatever_the_order() -> None:
+    expected = {
+        "loss": [(1, 3.0), (2, 2.0)],
+        "learning_rate": [(1, 0.2)],
+        "training_loss": [(1, 2.5), (2, 1.5)],
+    }
+    assert read_curves([EPOCHS, STEPS]) == expected
+    assert read_curves([STEPS, EPOCHS]) == expected
+
+
+def test_words_and_tables_without_steps_are_no_curves() -> None:
+    assert read_curves([PHASES]) == {"loss": [(10, 4.0), (20, 6.0)]}
+    assert read_curves(["", "name,loss\na,1.0\n"]) == {}
