@@ -65,12 +65,12 @@ Changes = dict[str, Any]
 
 PLAIN: dict[str, Changes] = {
     "coco": {
-        "batch_size": 32,
-        "lstm": {"wordvec_dim": 256, "hidden_dim": 256, "dropout": 0.5, "learning_rate": 0.003, "epochs": 12},
+        "batch_size": 64,
+        "lstm": {"wordvec_dim": 256, "hidden_dim": 256, "dropout": 0.5, "learning_rate": 0.004, "epochs": 8},
     },
     "scenes": {"lstm": {"epochs": 4}},
 }
-SELF_CRITICAL = {"epochs": 10, "learning_rate": 0.0005, "images": 32, "samples": 5}
+SELF_CRITICAL = {"epochs": 6, "learning_rate": 0.001, "images": 32, "samples": 5}
 CHOSEN: Changes = {"keep": "last", "average_decay": 0.998, "self_critical": SELF_CRITICAL}
 OPTIONS: dict[str, dict[str, Changes]] = {
     "coco": {
