@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -255,10 +254,8 @@ def test_what_does_not_fit_is_told() -> None:
 def test_a_mistake_is_told_once(
     task: Path, tmp_path: Path, start: Callable[..., "subprocess.Popen[str]"]
 ) -> None:
-    begin = time.monotonic()
     (tmp_path / "train.py").write_text(TRAIN.replace('train("lstm"', 'train("gru"'))
     process = start("none")
     messages = process.communicate()[1]
     assert process.returncode == 2
     assert messages.count("expected one of rnn, lstm, transformer, received 'gru'") == 1
-    assert time.monotonic() - begin < 60
