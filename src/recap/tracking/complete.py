@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 import subprocess
 import tempfile
 from collections.abc import Collection, Iterable, Mapping
@@ -9,9 +10,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from recap.tracking.delivery import stage_params
+from recap.tracking.delivery import log_table, stage_params
 from recap.tracking.flatten import flatten, flatten_numbers
-from recap.tracking.headline import SUMMARY, headline_metrics, single_name
+from recap.tracking.headline import headline_metrics
 from recap.tracking.journal import git_state, milliseconds
 from recap.tracking.machine import this_process
 from recap.tracking.models import log_model
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
 KEPT_ARTIFACTS = (".csv", ".html", ".json", ".png", ".svg")
 LARGEST_ARTIFACT = 8 * 2**20  # bytes; weights and data stay in DVC, whose MD5 the run names
 MOST_ARTIFACTS = 100
+CAPTION_FILES = ("per_image.json", "captions.json")  # the first that is there has the table of captions
+CAPTION_COLUMNS = ("image_id", "caption", "part", "cider_d")
 
 
 Pending = Collection[tuple[str, str]]
@@ -169,10 +172,10 @@ def _add_reused(store: Store, pipeline: Pipeline, stage: Stage, parent: str, exp
     store.log_inputs(identifier, pipeline.inputs(stage))
     numbers = flatten_numbers(pipeline.metrics(stage))
     if original is not None:
-        numbers = _copy(store, original, identifier) or numbers
+        numbers |= _copy(store, original, identifier)
     else:
         curves = _log_files(store, pipeline, stage, identifier, moment)
-        singles = {single_name(name, curves): value for name, value in numbers.items()}
+        singles = {name: value for name, value in numbers.items() if name not in curves}
         store.log_numbers(identifier, singles, moment)
         if stage.title.startswith("evaluate/"):
             log_model(store, pipeline, stage.title, identifier, numbers)
@@ -188,7 +191,7 @@ def _copy(store: Store, original: "Run", run: str) -> dict[str, float]:
         history = store.client.get_metric_history(source, name)
         store.log_metrics(run, history)
         if len(history) == 1 and history[0].step == 0 and not name.startswith("system/"):
-            numbers[name.removeprefix(SUMMARY)] = history[0].value
+            numbers[name] = history[0].value
     tables = original.data.tags.get("mlflow.loggedArtifacts")
     if tables:
         store.client.set_tag(run, "mlflow.loggedArtifacts", tables)
@@ -210,6 +213,7 @@ def _log_files(store: Store, pipeline: Pipeline, stage: Stage, run: str, moment:
     from mlflow.entities import Metric
 
     histories: list[str] = []
+    captions: dict[str, bytes] = {}
     with tempfile.TemporaryDirectory() as folder:
         kept = 0
         for path, md5 in sorted(pipeline.files(stage).items()):
@@ -220,12 +224,19 @@ def _log_files(store: Store, pipeline: Pipeline, stage: Stage, run: str, moment:
                 continue
             if Path(path).name.startswith("history") and path.endswith(".csv"):
                 histories.append(content.decode())
+            if Path(path).name in CAPTION_FILES:
+                captions[Path(path).name] = content
             target = Path(folder, path)
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(content)
             kept += 1
         if kept:
             store.client.log_artifacts(run, folder)
+    for content in (captions[name] for name in CAPTION_FILES if name in captions):
+        rows = json.loads(content)
+        columns = [name for name in CAPTION_COLUMNS if rows and name in rows[0]]
+        log_table(store, run, {name: [row[name] for row in rows] for name in columns}, "captions.json")
+        break
     curves = read_curves(histories)
     points = [Metric(name, value, moment, step) for name in curves for step, value in curves[name]]
     store.log_metrics(run, points)

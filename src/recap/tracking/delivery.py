@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from recap.tracking.flatten import flatten
-from recap.tracking.headline import headline_metrics, headline_params, single_name
+from recap.tracking.headline import headline_metrics, headline_params
 from recap.tracking.journal import PIPELINE_FILES, Journal, Start
 from recap.tracking.machine import machine_tags
 from recap.tracking.models import log_model
@@ -194,7 +194,8 @@ class Delivery:
                 numbers, step = event["metrics"], event["step"]
                 if step is None:
                     summary |= numbers
-                    numbers = {single_name(name, curves): number for name, number in numbers.items()}
+                    # Beside a curve of its name it would be drawn as a point of it; the parent has it.
+                    numbers = {name: number for name, number in numbers.items() if name not in curves}
                 else:
                     curves |= numbers.keys()
                 metrics += [
@@ -209,7 +210,7 @@ class Delivery:
                 else:
                     client.log_artifact(run, str(path))
             elif "table" in event:
-                _log_table(self._store, run, event["table"], event["name"])
+                log_table(self._store, run, event["table"], event["name"])
             elif "end" in event:
                 return event
         return None
@@ -233,7 +234,7 @@ class Delivery:
         client.set_terminated(run, status=end["end"], end_time=end["moment"])
 
 
-def _log_table(store: Store, run: str, table: dict[str, list[Any]], name: str) -> None:
+def log_table(store: Store, run: str, table: dict[str, list[Any]], name: str) -> None:
     """Log a table as the UI reads it, without pandas."""
     rows = [list(row) for row in zip(*table.values(), strict=True)]
     with tempfile.TemporaryDirectory() as folder:

@@ -1,6 +1,6 @@
 """What the runs table shows of a pipeline: few params on every run, few metrics of every stage on its run."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from recap.tracking.flatten import flatten
@@ -17,7 +17,6 @@ PARAMS = (
 )
 EVALUATION_METRICS = ("cider_d", "bleu_4", "rouge_l", "truth", "perplexity")
 MAIN_PARTS = ("seen", "validation")
-SUMMARY = "summary."
 DECODERS = ("rnn", "lstm", "transformer")
 
 
@@ -44,8 +43,3 @@ def headline_metrics(stage: str, metrics: Mapping[str, float]) -> dict[str, floa
             if part in MAIN_PARTS:
                 found[f"{decoder}.{score}"] = number
     return found
-
-
-def single_name(name: str, curves: Collection[str]) -> str:
-    """The name of a single number on a stage's run: beside a curve of its name it would be a point of it."""
-    return f"{SUMMARY}{name}" if name in curves else name
