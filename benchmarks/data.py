@@ -149,8 +149,10 @@ def _reduce(folder: Path, server: str, scale: float) -> tuple[int, str]:
     from recap.vision.reduce_config import ReduceConfig
 
     features = folder / "raw" / "features"
-    config = ReduceConfig(enabled=True, components=min(COMPONENTS, round(82_783 * scale)), whiten=False)
-    summary = reduce(features, folder / "reduced", config, THREADS)
+    config = ReduceConfig(
+        enabled=True, components=min(COMPONENTS, round(82_783 * scale)), whiten=False, concepts=0
+    )
+    summary = reduce(features, folder / "captions", folder / "reduced", config, THREADS)
     moved = sum(path.stat().st_size for path in features.iterdir())
     return (
         moved,

@@ -1,4 +1,4 @@
-"""Stage `reduce`: PCA fitted on training features only, or pass-through."""
+"""Stage `reduce`: PCA, and concepts, fitted on training images only, or pass-through."""
 
 from pathlib import Path
 
@@ -14,7 +14,9 @@ def main() -> None:
     runtime = load(Path("params.yaml"), RuntimeConfig)
     config = load(Path("params.yaml"), ReduceConfig)
     with start("reduce", runtime, config) as run:
-        summary = reduce(Path("data/features"), Path("data/reduced"), config, runtime.threads)
+        summary = reduce(
+            Path("data/features"), Path("data/captions"), Path("data/reduced"), config, runtime.threads
+        )
         write_json(Path("reports/reduce/metrics.json"), summary)
         run.log_metrics(summary)
 

@@ -1,6 +1,7 @@
 """dvc.yaml's code dependencies equal what the stage scripts really import."""
 
 import ast
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,25 @@ STAGES: dict[str, Any] = YAML(typ="safe", pure=True).load(ROOT / "dvc.yaml")["st
 def test_deps_equal_the_import_graph(name: str) -> None:
     named = [entry for entry in STAGES[name]["deps"] if is_code(entry)]
     assert named == code_dependencies(STAGES[name], ROOT), "run: recap deps"
+
+
+def test_every_setting_reruns_a_stage_when_it_changes() -> None:
+    def paths(values: dict[str, Any], prefix: str = "") -> Iterator[str]:
+        for key, value in values.items():
+            inner = paths(value, f"{prefix}{key}.") if isinstance(value, dict) else [prefix + key]
+            yield from inner
+
+    settings = YAML(typ="safe", pure=True).load(ROOT / "params.yaml")
+    for path in paths(settings):
+        readers = [
+            name
+            for name, stage in STAGES.items()
+            for param in stage.get("params", [])
+            for item in settings["train"]["decoders"]
+            if f"{path}.".startswith(param.replace("${item.decoder}", item) + ".")
+        ]
+        own = {"report"} if path.startswith("report.") else set(readers) - {"report"}
+        assert own, f"{path}: no stage lists it in its params"
 
 
 def test_a_package_holds_nothing_but_its_docstring() -> None:

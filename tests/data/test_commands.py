@@ -68,7 +68,13 @@ def test_describe_a_stand_in_of_coco(tmp_path: Path, run, capsys) -> None:
     early = capsys.readouterr().out
     assert "encoded" not in early
     tokenize(Path("data/raw"), Path("data/captions"), TokenizeConfig("word", 5, None, 17))
-    reduce(Path("data/raw/features"), Path("data/reduced"), ReduceConfig(True, 20, False), threads=1)
+    reduce(
+        Path("data/raw/features"),
+        Path("data/captions"),
+        Path("data/reduced"),
+        ReduceConfig(True, 20, False, 0),
+        threads=1,
+    )
     run("describe", "--samples", "1")
     text = capsys.readouterr().out
     for line in (

@@ -44,7 +44,12 @@ def run_extract(raw: str, backbone: str, features: str, work: str) -> None:
 
 
 def run_reduce(features: str, reduced: str) -> None:
-    reduce(Path(features), Path(reduced), ReduceConfig(enabled=True, components=16, whiten=False), threads=1)
+    reduce(
+        Path(features),
+        Path(reduced),
+        ReduceConfig(enabled=True, components=16, whiten=False, concepts=0),
+        threads=1,
+    )
 
 
 def main() -> None:

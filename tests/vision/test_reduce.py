@@ -23,11 +23,19 @@ def features(tmp_path: Path) -> Path:
 
 def test_only_training_features_shape_the_space(tmp_path: Path, features: Path) -> None:
     summary = reduce(
-        features, tmp_path / "a", ReduceConfig(enabled=True, components=4, whiten=False), threads=1
+        features,
+        tmp_path / "captions",
+        tmp_path / "a",
+        ReduceConfig(enabled=True, components=4, whiten=False, concepts=0),
+        threads=1,
     )
     write_features(features / "val.h5", np.zeros((30, 12), np.float32))
     again = reduce(
-        features, tmp_path / "b", ReduceConfig(enabled=True, components=4, whiten=False), threads=1
+        features,
+        tmp_path / "captions",
+        tmp_path / "b",
+        ReduceConfig(enabled=True, components=4, whiten=False, concepts=0),
+        threads=1,
     )
     assert summary == again
     for name in ("train.h5", "pca.safetensors", "spectrum.csv"):
@@ -41,7 +49,11 @@ def test_only_training_features_shape_the_space(tmp_path: Path, features: Path) 
 
 def test_the_spectrum_sums_up(tmp_path: Path, features: Path) -> None:
     summary = reduce(
-        features, tmp_path / "reduced", ReduceConfig(enabled=True, components=12, whiten=False), threads=1
+        features,
+        tmp_path / "captions",
+        tmp_path / "reduced",
+        ReduceConfig(enabled=True, components=12, whiten=False, concepts=0),
+        threads=1,
     )
     assert summary["explained_variance_ratio"] == pytest.approx(1)
     rows = list(csv.DictReader((tmp_path / "reduced" / "spectrum.csv").read_text().splitlines()))
@@ -52,9 +64,12 @@ def test_the_spectrum_sums_up(tmp_path: Path, features: Path) -> None:
 
 
 def test_whitened_training_features_have_variance_1(tmp_path: Path, features: Path) -> None:
-    plain, white = (ReduceConfig(enabled=True, components=6, whiten=whiten) for whiten in (False, True))
+    plain, white = (
+        ReduceConfig(enabled=True, components=6, whiten=whiten, concepts=0) for whiten in (False, True)
+    )
     summaries = [
-        reduce(features, tmp_path / str(config.whiten), config, threads=1) for config in (plain, white)
+        reduce(features, tmp_path / "captions", tmp_path / str(config.whiten), config, threads=1)
+        for config in (plain, white)
     ]
     assert summaries[0] == summaries[1]
     for split in ("train", "val"):
@@ -70,7 +85,11 @@ def test_features_pass_through(tmp_path: Path, features: Path) -> None:
     (tmp_path / "reduced").mkdir()
     (tmp_path / "reduced" / "pca.safetensors").write_bytes(b"of an earlier run")
     summary = reduce(
-        features, tmp_path / "reduced", ReduceConfig(enabled=False, components=500, whiten=False), threads=1
+        features,
+        tmp_path / "captions",
+        tmp_path / "reduced",
+        ReduceConfig(enabled=False, components=500, whiten=False, concepts=0),
+        threads=1,
     )
     assert summary == {"components": 12}
     assert sorted(path.name for path in (tmp_path / "reduced").iterdir()) == ["train.h5", "val.h5"]
@@ -85,5 +104,9 @@ def test_splits_of_different_width(tmp_path: Path, features: Path) -> None:
         InputError, match=r"val\.h5: expected the width of the training features, 12, received 11"
     ):
         reduce(
-            features, tmp_path / "reduced", ReduceConfig(enabled=True, components=2, whiten=False), threads=1
+            features,
+            tmp_path / "captions",
+            tmp_path / "reduced",
+            ReduceConfig(enabled=True, components=2, whiten=False, concepts=0),
+            threads=1,
         )

@@ -10,11 +10,16 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from recap.data.vocabulary import NULL
-from recap.decoders.linear import Linear
+from recap.decoders.linear import Linear, linear
 from recap.errors import InputError
 
 State = tuple[Tensor, ...]
 """What a decoder remembers of the words so far; the first axis of every tensor is the batch."""
+
+
+def real_targets(captions: Tensor) -> Tensor:
+    """Where the targets (N, L - 1) of captions (N, L), flattened, are not <NULL>: (M,) int64."""
+    return (captions[:, 1:].flatten() != NULL).nonzero().squeeze(1)
 
 
 class TiedScores(nn.Module):
@@ -28,7 +33,7 @@ class TiedScores(nn.Module):
 
     def forward(self, hidden: Tensor) -> Tensor:
         """Hidden states (..., H) to scores (..., V)."""
-        return functional.linear(hidden, self._words[0].weight, self.bias)
+        return linear(hidden, self._words[0].weight, self.bias)
 
 
 class Decoder(nn.Module, ABC):
@@ -84,6 +89,7 @@ class Decoder(nn.Module, ABC):
         smoothing: float = 0.0,
         read: Tensor | None = None,
         weights: Tensor | None = None,
+        real: Tensor | None = None,
     ) -> Tensor:
         """Cross-entropy, mean over the targets that are not <NULL>; 0 when all are.
 
@@ -95,10 +101,12 @@ class Decoder(nn.Module, ABC):
             smoothing: share of each target that all V words have in equal parts (Szegedy et al. 2016).
             read: (N, T) int64, T = L - 1, the words to read in place of those.
             weights: (N,) factors of the captions' cross-entropies; the divisor stays the number of targets.
+            real: (M,) int64, what ``real_targets`` says of the captions; looked up when absent, which makes
+                the CPU wait for a GPU.
         """
         hidden = self.hidden(features, captions[:, :-1] if read is None else read)  # (N, T, H)
         targets = captions[:, 1:].flatten()  # (N * T,)
-        real = (targets != NULL).nonzero().squeeze(1)  # (M,)
+        real = real_targets(captions) if real is None else real
         hidden = hidden.flatten(0, 1)  # (N * T, H)
         if len(real) < len(targets):
             # a lookup, because its backward is faster than that of indexing, and deterministic

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 
 from recap.data.batches import CaptionedFeatures, shuffled_batches, sorted_batches
-from recap.decoders.decoder import Decoder
+from recap.decoders.decoder import Decoder, real_targets
 from recap.distribution.workers import ALONE, Worker
 from recap.errors import InputError
 from recap.progress import track
@@ -191,6 +191,7 @@ def _train_step(
     loss = torch.zeros((), dtype=weight.dtype, device=weight.device)
     if len(mine):
         features, captions = task.training.batch(mine)
+        real = _move(real_targets(captions), torch.int64, weight)
         features, captions = _move(features, weight.dtype, weight), _move(captions, captions.dtype, weight)
         read = None
         if own_words:
@@ -201,7 +202,9 @@ def _train_step(
         torch.manual_seed(derive_seed(recipe.seed, f"dropout{suffix}", step))
         half = recipe.precision == "bfloat16"
         with torch.autocast(weight.device.type, torch.bfloat16, enabled=half):
-            loss = state.decoder.loss(features, captions, smoothing=recipe.label_smoothing, read=read)
+            loss = state.decoder.loss(
+                features, captions, smoothing=recipe.label_smoothing, read=read, real=real
+            )
         if worker.ranks > 1:
             loss = loss * (task.training.words(mine) / task.training.words(batch))
         loss.backward()

@@ -5,32 +5,40 @@ from typing import Any
 
 import numpy as np
 from safetensors.numpy import save
+from sklearn.decomposition import PCA
 from threadpoolctl import threadpool_limits
 
 from recap.artifacts import write_bytes, write_csv
+from recap.data.captions import load_captions
 from recap.data.directories import make_empty
 from recap.data.features import open_features, read_blocks, write_feature_blocks
 from recap.data.raw import SPLITS
 from recap.errors import InputError
 from recap.progress import track
+from recap.vision.concepts import Concepts, fit_concepts, project_cross_fitted, word_shares
 from recap.vision.pca import BLOCK_ROWS, fit_pca, project
 from recap.vision.reduce_config import ReduceConfig
 
 
-def reduce(features: Path, directory: Path, config: ReduceConfig, threads: int) -> dict[str, Any]:
+def reduce(
+    features: Path, captions: Path, directory: Path, config: ReduceConfig, threads: int
+) -> dict[str, Any]:
     """Write data/reduced: {train,val}.h5, and where PCA is on, pca.safetensors and spectrum.csv.
 
     Args:
         features: the folder with {train,val}.h5, (N, D) float32 each.
+        captions: what the stage `tokenize` wrote; concepts are fitted to the captions of training images.
         directory: data/reduced; what was in it goes first.
         config: group `reduce`.
         threads: of the linear algebra; it changes the last bits.
 
     Returns:
-        ``components`` (the width written) and, where PCA is on, ``explained_variance_ratio`` (their sum).
+        ``components`` (the width written, concepts among it) and, where PCA is on,
+        ``explained_variance_ratio`` (the sum of those of the components of PCA).
 
     Raises:
-        InputError: more components than the features have, splits of different width, or NaN.
+        InputError: more components than the features have, more concepts than captions have words, splits of
+            different width, or NaN.
     """
     make_empty(directory)
     paths = {split: features / f"{split}.h5" for split in SPLITS}
@@ -49,14 +57,31 @@ def reduce(features: Path, directory: Path, config: ReduceConfig, threads: int) 
         if config.whiten:  # in the matrix, so that its readers need not know
             deviation = np.sqrt(np.where(pca.explained_variance_ > 0, pca.explained_variance_, 1.0))
             pca.components_ = pca.components_ / deviation[:, None]  # (K, D)
+        own = None
+        if config.concepts:
+            own = _concepts(paths["train"], captions, pca, config.concepts)
+            pca.components_ = np.concatenate([pca.components_, own.directions])  # (K + C, D)
         for split, path in paths.items():
             count = shapes[split][0]
-            blocks = track(project(path, pca), f"projecting {split}", -(-count // BLOCK_ROWS))
-            write_feature_blocks(directory / f"{split}.h5", (count, config.components), blocks)
+            if own and split == "train":
+                blocks = project_cross_fitted(path, pca, own)
+            else:
+                blocks = track(project(path, pca), f"projecting {split}", -(-count // BLOCK_ROWS))
+            write_feature_blocks(directory / f"{split}.h5", (count, len(pca.components_)), blocks)
     ratios = pca.explained_variance_ratio_
     rows = zip(range(1, len(ratios) + 1), ratios.tolist(), np.cumsum(ratios).tolist(), strict=True)
     write_csv(directory / "spectrum.csv", ("component", "explained_variance_ratio", "cumulative"), rows)
     # safetensors writes memory as it lies, and scikit-learn's components lie in Fortran's order
     arrays = {"components": np.ascontiguousarray(pca.components_), "mean": pca.mean_}
     write_bytes(directory / "pca.safetensors", save(arrays))
-    return {"components": config.components, "explained_variance_ratio": float(ratios.sum())}
+    return {"components": len(pca.components_), "explained_variance_ratio": float(ratios.sum())}
+
+
+def _concepts(path: Path, directory: Path, pca: PCA, count: int) -> Concepts:
+    captions = load_captions(directory)
+    own, image_rows = captions.of("train")
+    images = len(open_features(path))
+    if int(image_rows.max()) >= images:
+        raise InputError(f"{path}: expected a row for image {int(image_rows.max())}, received {images} rows")
+    shares = word_shares(own, image_rows, images, len(captions.vocabulary))
+    return fit_concepts(path, pca.mean_, shares, count)

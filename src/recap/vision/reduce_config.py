@@ -15,3 +15,4 @@ class ReduceConfig:
     enabled: bool
     components: Annotated[int, Ge(1)]
     whiten: bool
+    concepts: Annotated[int, Ge(0)]
