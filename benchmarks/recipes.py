@@ -1,8 +1,8 @@
-"""What each option of the params group `train` gives: mean and spread over seeds, on two sets of data.
+"""What options of the params groups `reduce` and `train` give: mean and spread over seeds, on two data sets.
 
-A run trains a decoder on the training images but ``HELD_OUT`` of them; those choose options and the epoch. It
-is scored on them and on the validation images, which choose nothing. A run is a line of docs/recipes.jsonl;
-what is there is not done again, so the work can be cut into pieces:
+A run fits everything, PCA and concepts too, on the training images but ``HELD_OUT`` of them; those choose
+options and the epoch. It is scored on them and on the validation images, which choose nothing. A run is a
+line of docs/recipes.jsonl; what is there is not done again, so the work can be cut into pieces:
 
     python benchmarks/recipes.py run coco CHECKOUT [--minutes 4] [--only NAME ...] [--seeds 5]
     python benchmarks/recipes.py run scenes CHECKOUT
@@ -48,6 +48,8 @@ from recap.generation.generate import generate
 from recap.runtime import RuntimeConfig, configure
 from recap.training.config import TrainConfig
 from recap.training.train import train
+from recap.vision.reduce import reduce
+from recap.vision.reduce_config import ReduceConfig
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "docs" / "recipes.jsonl"
@@ -57,52 +59,75 @@ THREADS = 1
 DECODINGS = {
     "greedy": DecodingConfig(search="greedy"),
     "beam": DecodingConfig(search="beam", beam_width=3, length_normalisation=0.7),
+    "consensus": DecodingConfig(
+        search="consensus", candidates=60, temperature=0.5, voters=60, voter_temperature=1.0
+    ),
 }
-CONSENSUS = DecodingConfig(search="consensus", candidates=40, temperature=0.6)
 
 Changes = dict[str, Any]
-"""Overrides of the group `train`; a group in it overrides that group's keys."""
+"""Overrides of the groups `reduce` and `train`; a group in a group overrides that group's keys."""
 
 PLAIN: dict[str, Changes] = {
     "coco": {
-        "batch_size": 64,
-        "lstm": {"wordvec_dim": 256, "hidden_dim": 256, "dropout": 0.5, "learning_rate": 0.004, "epochs": 8},
+        "reduce": {"components": 128, "whiten": True},
+        "train": {
+            "batch_size": 32,
+            "lstm": {
+                "wordvec_dim": 256,
+                "hidden_dim": 512,
+                "dropout": 0.5,
+                "learning_rate": 0.0015,
+                "epochs": 6,
+            },
+        },
     },
-    "scenes": {"lstm": {"epochs": 4}},
+    "scenes": {"reduce": {}, "train": {"lstm": {"epochs": 3}}},
 }
-SELF_CRITICAL = {"epochs": 6, "learning_rate": 0.001, "images": 32, "samples": 5}
-CHOSEN: Changes = {"keep": "last", "average_decay": 0.998, "self_critical": SELF_CRITICAL}
+SELF_CRITICAL = {"epochs": 6, "learning_rate": 0.0003, "images": 32, "samples": 5}
+CHOSEN: Changes = {
+    "reduce": {"concepts": 64},
+    "train": {
+        "keep": "last",
+        "average_decay": 0.998,
+        "self_critical": SELF_CRITICAL,
+        "lstm": {"epochs": 20},
+    },
+}
+TRAINING: dict[str, Changes] = {
+    "no warm-up": {"train": {"warmup_steps": 0}},
+    "constant rate": {"train": {"schedule": "constant"}},
+    "label smoothing 0.1": {"train": {"label_smoothing": 0.1}},
+    "average 0.998": {"train": {"average_decay": 0.998}},
+    "scheduled sampling 0.25": {"train": {"scheduled_sampling": 0.25}},
+}
 OPTIONS: dict[str, dict[str, Changes]] = {
     "coco": {
         "plain": {},
-        "no warm-up": {"warmup_steps": 0},
-        "constant rate": {"schedule": "constant"},
-        "label smoothing 0.1": {"label_smoothing": 0.1},
-        "tied": {"lstm": {"tied": True}},
-        "average 0.998": {"average_decay": 0.998},
-        "scheduled sampling 0.25": {"scheduled_sampling": 0.25},
-        "self-critical": {"self_critical": SELF_CRITICAL},
+        "PCA 512, not whitened": {"reduce": {"components": 512, "whiten": False}},
+        "concepts 64": {"reduce": {"concepts": 64}},
+        **TRAINING,
+        "tied": {"train": {"lstm": {"tied": True, "wordvec_dim": 512}}},
+        "self-critical": {"train": {"self_critical": SELF_CRITICAL}},
         "chosen": CHOSEN,
     },
     "scenes": {
         "plain": {},
-        "no warm-up": {"warmup_steps": 0},
-        "constant rate": {"schedule": "constant"},
-        "label smoothing 0.1": {"label_smoothing": 0.1},
-        "tied": {"lstm": {"tied": True, "wordvec_dim": 256}},
-        "average 0.998": {"average_decay": 0.998},
-        "scheduled sampling 0.25": {"scheduled_sampling": 0.25},
-        "self-critical": {"self_critical": SELF_CRITICAL | {"epochs": 1}},
+        "whitened": {"reduce": {"whiten": True}},
+        "concepts 64": {"reduce": {"concepts": 64}},
+        **TRAINING,
+        "tied": {"train": {"lstm": {"tied": True, "wordvec_dim": 256}}},
+        "self-critical": {"train": {"self_critical": SELF_CRITICAL | {"epochs": 1}}},
     },
 }
 
 
 @dataclass(frozen=True)
 class Split:
-    """Images to score on: rows of the checkout's ``split``, and of their scenes where there are scenes."""
+    """Images to score on: rows of the checkout's ``split``, and those of the reduced validation features."""
 
     split: str
     rows: tuple[int, ...]
+    reduced_rows: tuple[int, ...]
 
 
 def main() -> None:
@@ -131,15 +156,14 @@ def main() -> None:
     end = time.monotonic() + 60 * options.minutes
     done = {(row["data"], row["recipe"], row["seed"]) for row in results()}
     with tempfile.TemporaryDirectory() as folder:
-        prepared = None
+        splits = prepare(options.checkout / "data", Path(folder), options.data)
         for seed in range(options.seeds):
             for name, changes in OPTIONS[options.data].items():
                 left_out = options.only and name not in options.only
                 if left_out or (options.data, name, seed) in done or time.monotonic() > end:
                     continue
-                prepared = prepared or prepare(options.checkout / "data", Path(folder), options.data)
                 row = {"data": options.data, "recipe": name, "seed": seed}
-                row |= run(options.data, changes, seed, options.checkout / "data", Path(folder), prepared)
+                row |= run(options.data, changes, seed, options.checkout / "data", Path(folder), splits)
                 with open(RESULTS, "a", encoding="utf-8") as file:
                     file.write(json.dumps(row) + "\n")
                 print(json.dumps(row), flush=True)
@@ -153,9 +177,13 @@ def results() -> list[dict[str, Any]]:
 
 
 def prepare(data: Path, folder: Path, name: str) -> dict[str, Split]:
-    """Write captions/ and features/ whose validation part is held out of the training part."""
+    """Write captions/ and features/ whose validation part is held out of the training part.
+
+    The validation features are the held-out rows and after them those of the validation images.
+    """
     captions = load_captions(data / "captions")
-    features = open_features(data / "reduced" / "train.h5")
+    features = open_features(data / "features" / "train.h5")
+    others = open_features(data / "features" / "val.h5")
     held = np.zeros(len(features), dtype=bool)
     held[np.random.default_rng(0).permutation(len(features))[:HELD_OUT]] = True
     parts = {"train": np.flatnonzero(~held), "val": np.flatnonzero(held)}
@@ -167,7 +195,10 @@ def prepare(data: Path, folder: Path, name: str) -> dict[str, Split]:
         own = number[captions.train_image_idxs]
         arrays[f"{part}_captions"] = captions.train_captions[own >= 0]
         arrays[f"{part}_image_idxs"] = own[own >= 0]
-        write_features(folder / "features" / f"{part}.h5", np.asarray(features[rows]))
+        own_features = np.asarray(features[rows])
+        if part == "val":
+            own_features = np.concatenate([own_features, others])
+        write_features(folder / "features" / f"{part}.h5", own_features)
         images = [references["images"][row] for row in rows.tolist()]
         known = frozenset(image["id"] for image in images)
         annotations = [item for item in references["annotations"] if item["image_id"] in known]
@@ -177,8 +208,8 @@ def prepare(data: Path, folder: Path, name: str) -> dict[str, Split]:
     validation = read_json(data / "captions" / "references_val.json")["images"]
     seen = [row for row, image in enumerate(validation) if image.get("part", "seen") == "seen"]
     return {
-        "held_out": Split("train", tuple(parts["val"].tolist())),
-        "validation": Split("val", tuple(seen)),
+        "held_out": Split("train", tuple(parts["val"].tolist()), tuple(range(len(parts["val"])))),
+        "validation": Split("val", tuple(seen), tuple(len(parts["val"]) + row for row in seen)),
     }
 
 
@@ -187,18 +218,19 @@ def run(
 ) -> dict[str, Any]:
     """Train once on what `prepare` wrote and score; seconds are those of training on ``THREADS`` threads."""
     start = time.monotonic()
-    summary = fit(data_name, changes, seed, folder / "captions", folder / "features", folder / "model")
+    summary = fit(data_name, changes, seed, folder, folder / "model")
     row: dict[str, Any] = {"seconds": round(time.monotonic() - start, 1)}
     row |= {"epochs": summary["epochs"], "kept_epoch": summary["best_epoch"]}
     decoder = load_decoder(folder / "model")
     for part, split in splits.items():
         for search, decoding in DECODINGS.items():
-            texts = caption(decoder, data, split, decoding, folder / "captions")
+            texts = caption(decoder, folder, split, decoding)
             row[f"{part}_{search}"] = score(texts, data, split)
             if search == "greedy":
                 row[f"{part}_words"] = round(statistics.mean(len(text.split()) for text in texts), 2)
-                if (data / "raw" / f"scenes_{split.split}.json").is_file():
-                    graphs = read_json(data / "raw" / f"scenes_{split.split}.json")
+                path = data / "raw" / "annotations" / f"scenes_{split.split}.json"
+                if path.is_file():
+                    graphs = read_json(path)
                     truths = [
                         is_true(check_caption(text, graphs[index]))
                         for text, index in zip(texts, split.rows, strict=True)
@@ -213,45 +245,58 @@ def best(data: Path, folder: Path, changes: Changes, seeds: int, minutes: float)
     Models that are in the folder are not trained again; begins none after ``minutes``.
     """
     end = time.monotonic() + 60 * minutes
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in ("captions", "features"):
+        if not (folder / name).exists():
+            (folder / name).symlink_to((data / name).resolve())
     for seed in range(seeds):
         if not (folder / str(seed) / "summary.json").is_file():
             if time.monotonic() > end:
                 return
-            fit("coco", changes, seed, data / "captions", data / "reduced", folder / str(seed))
+            fit("coco", changes, seed, folder, folder / str(seed))
     members = [load_decoder(folder / str(seed)) for seed in range(seeds)]
-    validation = Split("val", tuple(range(len(open_features(data / "reduced" / "val.h5")))))
+    rows = tuple(range(len(open_features(data / "features" / "val.h5"))))
+    validation = Split("val", rows, rows)
     models: dict[str, Decoder | Ensemble] = {f"seed {seed}": one for seed, one in enumerate(members)}
     models[f"ensemble of {seeds}"] = Ensemble(members).eval()
-    print("| model | " + " | ".join([*DECODINGS, "consensus"]) + " |\n|---|---|---|---|")
+    print("| model | " + " | ".join(DECODINGS) + " |\n|---|---|---|---|")
     for name, model in models.items():
-        decodings = [*DECODINGS.values(), CONSENSUS]
-        texts = [caption(model, data, validation, decoding, data / "captions") for decoding in decodings]
+        texts = [caption(model, folder, validation, decoding) for decoding in DECODINGS.values()]
         scores = [score(own, data, validation) for own in texts]
         print(f"| {name} | " + " | ".join(f"{value:.3f}" for value in scores) + " |", flush=True)
 
 
-def fit(
-    data_name: str, changes: Changes, seed: int, captions: Path, features: Path, output: Path
-) -> dict[str, float]:
-    """Train an LSTM with the settings of params.yaml, those of ``PLAIN`` and the changes."""
+def fit(data_name: str, changes: Changes, seed: int, folder: Path, output: Path) -> dict[str, float]:
+    """Reduce features/ to reduced/ and train an LSTM, all in a folder, which has captions/ too.
+
+    Settings are those of params.yaml, those of ``PLAIN`` and the changes.
+    """
     device = configure(RuntimeConfig(THREADS, "cpu"))
-    values = YAML(typ="safe", pure=True).load((ROOT / "params.yaml").read_text(encoding="utf-8"))["train"]
-    for overrides in (PLAIN[data_name], changes, {"seed": seed}):
+    values = YAML(typ="safe", pure=True).load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    for overrides in (PLAIN[data_name], changes, {"train": {"seed": seed}}):
         values = merge(values, overrides)
-    config = TypeAdapter(TrainConfig).validate_json(json.dumps(values))
+    reduction = TypeAdapter(ReduceConfig).validate_json(json.dumps(values["reduce"]))
+    config = TypeAdapter(TrainConfig).validate_json(json.dumps(values["train"]))
+    captions, reduced = folder / "captions", folder / "reduced"
     with tempfile.TemporaryDirectory() as checkpoints, contextlib.redirect_stderr(io.StringIO()):
+        reduce(folder / "features", captions, reduced, reduction, THREADS)
         return train(
-            "lstm", captions, features, output, config, device, lambda metrics, step: None, Path(checkpoints)
+            "lstm",
+            captions,
+            reduced,
+            output,
+            config,
+            device,
+            lambda metrics, step: None,
+            Path(checkpoints),
         )
 
 
-def caption(
-    model: Decoder | Ensemble, data: Path, split: Split, decoding: DecodingConfig, training: Path
-) -> list[str]:
-    """Captions of the images of a split; ``training`` holds the captions that n-grams are weighed by."""
-    captions = load_captions(training)
+def caption(model: Decoder | Ensemble, folder: Path, split: Split, decoding: DecodingConfig) -> list[str]:
+    """Captions of the images of a split; n-grams are weighed by the training captions of the folder."""
+    captions = load_captions(folder / "captions")
     rarity = rarity_of(*captions.of("train")) if decoding.search == "consensus" else None
-    features = np.asarray(open_features(data / "reduced" / f"{split.split}.h5")[list(split.rows)])
+    features = np.asarray(open_features(folder / "reduced" / "val.h5")[list(split.reduced_rows)])
     constraints = make_constraints(decoding, captions.vocabulary)
     search = make_search(decoding, rarity)
     with contextlib.redirect_stderr(io.StringIO()):
@@ -278,7 +323,7 @@ def table(rows: list[dict[str, Any]]) -> str:
     """Markdown: a table for each set of data, mean ± standard deviation over seeds."""
     lines: list[str] = []
     for data, recipes in OPTIONS.items():
-        columns = ["held_out_greedy", "held_out_beam", "validation_greedy", "validation_beam"]
+        columns = [f"{part}_{search}" for part in ("held_out", "validation") for search in DECODINGS]
         columns += ["held_out_truth", "validation_truth"] if data == "scenes" else []
         columns += ["validation_words", "kept_epoch", "seconds"]
         lines += ["", f"**{data}**", "", f"| recipe | seeds | {' | '.join(columns).replace('_', ' ')} |"]

@@ -1,4 +1,4 @@
-"""kill -9 of trainings, also inside the write of a checkpoint, and of `dvc repro`: the next run goes on."""
+"""kill -9 of the backbone and of `dvc repro`: the next run goes on. Decoders: tests/training."""
 
 import os
 import random

@@ -1,5 +1,7 @@
 """The caption that the others agree with most, restated with the official CIDEr-D."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -8,10 +10,12 @@ from pycocoevalcap.cider.cider_scorer import CiderScorer
 from recap.data.vocabulary import END, NULL, START
 from recap.decoders.build import build_decoder
 from recap.decoders.decoder import Decoder
+from recap.generation import consensus
 from recap.generation.caption import Constraints, usual_constraints
 from recap.generation.config import DecodingConfig
 from recap.generation.consensus import Consensus, rarity_of
 from recap.generation.decoding import make_search
+from recap.generation.sampling import sample
 from recap.generation.search import Words
 
 VOCABULARY = 9
@@ -30,10 +34,10 @@ def decoder() -> Decoder:
     return decoder
 
 
-def search(decoder: Decoder, count: int, ids: range, consensus: Consensus) -> list[list[Words]]:
+def search(decoder: Decoder, count: int, ids: range, settings: Consensus) -> list[list[Words]]:
     features = torch.randn(count, 3, generator=torch.Generator().manual_seed(1))
     with torch.inference_mode():
-        return consensus(decoder, features, usual_constraints(6), ids)
+        return settings(decoder, features, usual_constraints(6), ids)
 
 
 def test_n_grams_are_rare_by_images_and_the_end_counts() -> None:
@@ -44,23 +48,37 @@ def test_n_grams_are_rare_by_images_and_the_end_counts() -> None:
     assert RARITY[(START,)] == RARITY[(NULL,)] == pytest.approx(np.log(3))  # in no caption
 
 
-def test_the_first_has_the_highest_mean_official_score(decoder: Decoder) -> None:
-    found = search(decoder, 4, range(4), Consensus(RARITY, candidates=12, temperature=1.0))
+def test_the_first_has_the_highest_mean_official_score(
+    decoder: Decoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[list[Words]] = []
+
+    def watch(*arguments: Any, **options: Any) -> list[list[Words]]:
+        drawn.extend(found := sample(*arguments, **options))
+        return found
+
+    monkeypatch.setattr(consensus, "sample", watch)
+    settings = Consensus(RARITY, candidates=12, temperature=1.0, voters=9, voter_temperature=2.0)
+    found = search(decoder, 4, range(4), settings)
+    voters = [words for (words,) in drawn[4 * 12 :]]
+    assert len(voters) == 4 * 9
     orders = 0
-    for own in found:
+    for image, own in enumerate(found):
         assert len(own) == 12
         texts = [" ".join(map(str, words.tokens)) for words in own]
+        said = [" ".join(map(str, words.tokens)) for words in voters[9 * image : 9 * image + 9]]
         scorer = CiderScorer()
         for text in texts:
-            scorer += (text, texts)
+            scorer += (text, said)
         # the scorer takes the number of images from that of the captions scored
         scorer.document_frequency = {
             tuple(map(str, ngram)): len(own) / np.exp(RARITY[ngram])
-            for words in own
+            for text in [*texts, *said]
+            for words in [[int(word) for word in text.split()]]
             for ngram in {
-                tuple(words.tokens[first : first + size])
+                tuple(words[first : first + size])
                 for size in range(1, 5)
-                for first in range(len(words.tokens) - size + 1)
+                for first in range(len(words) - size + 1)
             }
         }
         scores = scorer.compute_cider()
@@ -70,19 +88,21 @@ def test_the_first_has_the_highest_mean_official_score(decoder: Decoder) -> None
 
 
 def test_draws_are_those_of_the_image_in_any_batch(decoder: Decoder) -> None:
-    consensus = Consensus(RARITY, candidates=5, seed=3)
-    together = search(decoder, 3, range(7, 10), consensus)
+    settings = Consensus(RARITY, candidates=5, seed=3)
+    together = search(decoder, 3, range(7, 10), settings)
     features = torch.randn(3, 3, generator=torch.Generator().manual_seed(1))
     with torch.inference_mode():
-        alone = consensus(decoder, features[1:2], usual_constraints(6), [8])
+        alone = settings(decoder, features[1:2], usual_constraints(6), [8])
     assert [words.tokens for words in alone[0]] == [words.tokens for words in together[1]]
     other = search(decoder, 3, range(7, 10), Consensus(RARITY, candidates=5, seed=4))
     assert [w.tokens for w in other[0]] != [w.tokens for w in together[0]]
 
 
 def test_the_settings_name_it_with_and_without_weights() -> None:
-    config = DecodingConfig(search="consensus", candidates=7, temperature=0.5, seed=2)
-    assert make_search(config, RARITY) == Consensus(RARITY, 7, 0.5, 2)
+    config = DecodingConfig(
+        search="consensus", candidates=7, temperature=0.5, voters=9, voter_temperature=0.8, seed=2
+    )
+    assert make_search(config, RARITY) == Consensus(RARITY, 7, 0.5, 9, 0.8, 2)
     unweighted = make_search(config)
     assert isinstance(unweighted, Consensus)
     assert unweighted.rarity[(4,)] == unweighted.rarity[(5, END)] == 1

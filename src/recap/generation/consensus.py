@@ -1,9 +1,10 @@
-"""Consensus decoding: of many sampled captions of an image, the one that agrees most with the others.
+"""Consensus decoding: of many sampled captions of an image, the one that agrees most with many others.
 
 It maximises the expected CIDEr-D under the decoder (minimum Bayes risk, Kumar and Byrne 2004), where a beam
-maximises the probability.
+maximises the probability. What is chosen from and what it is compared with are drawn apart: good candidates
+are likely captions, a low temperature; the voters stand for what people may say, a higher one.
 
-Shapes: N batch, D feature, K candidates an image, M captions, L steps of a caption.
+Shapes: N batch, D feature, K candidates or voters an image, M captions, L steps of a caption.
 """
 
 from collections.abc import Sequence
@@ -22,18 +23,22 @@ from recap.generation.search import StepDecoder, Words
 
 @dataclass(frozen=True)
 class Consensus:
-    """A search: draws candidates and ranks them by their mean CIDEr-D against all candidates of the image.
+    """A search: draws candidates and voters and ranks the candidates by mean CIDEr-D against the voters.
 
     Attributes:
         rarity: weights of n-grams of words' numbers, <END> the last word, as ``rarity_of`` gives them.
-        candidates: K.
-        temperature: of the draws.
+        candidates: captions drawn to choose from.
+        temperature: of their draws.
+        voters: captions drawn to compare them with.
+        voter_temperature: of those draws.
         seed: of the draws.
     """
 
     rarity: InverseFrequency
     candidates: int = 40
-    temperature: float = 0.6
+    temperature: float = 0.5
+    voters: int = 40
+    voter_temperature: float = 1.0
     seed: int = 0
 
     def __call__(
@@ -47,29 +52,32 @@ class Consensus:
             constraints: what a caption may be.
             image_ids: N; draws depend on them.
         """
-        numbers = [image * self.candidates + draw for image in image_ids for draw in range(self.candidates)]
-        drawn = sample(
-            decoder,
-            features.repeat_interleave(self.candidates, dim=0),  # (N K, D)
-            constraints,
-            numbers,
-            seed=self.seed,
-            temperature=self.temperature,
-        )
-        captions = [words for (words,) in drawn]
-        return [
-            self._ranked(captions[first : first + self.candidates])
-            for first in range(0, len(captions), self.candidates)
-        ]
+        per_image = self.candidates + self.voters
+        groups = []
+        for first, count, temperature in (
+            (0, self.candidates, self.temperature),
+            (self.candidates, self.voters, self.voter_temperature),
+        ):
+            drawn = sample(
+                decoder,
+                features.repeat_interleave(count, dim=0),  # (N K, D)
+                constraints,
+                [image * per_image + first + draw for image in image_ids for draw in range(count)],
+                seed=self.seed,
+                temperature=temperature,
+            )
+            captions = [words for (words,) in drawn]
+            groups.append([captions[start : start + count] for start in range(0, len(captions), count)])
+        return [self._ranked(*own) for own in zip(*groups, strict=True)]
 
-    def _ranked(self, captions: list[Words]) -> list[Words]:
-        score = CiderD([words.tokens for words in captions], self.rarity)
+    def _ranked(self, candidates: list[Words], voters: list[Words]) -> list[Words]:
+        score = CiderD([words.tokens for words in voters], self.rarity)
         known: dict[tuple[int, ...], float] = {}  # the same caption is often drawn again
-        for words in captions:
+        for words in candidates:
             key = tuple(words.tokens)
             if key not in known:
                 known[key] = score(key)
-        return sorted(captions, key=lambda words: -known[tuple(words.tokens)])
+        return sorted(candidates, key=lambda words: -known[tuple(words.tokens)])
 
 
 def rarity_of(captions: NDArray[np.int32], image_rows: NDArray[np.int32]) -> InverseFrequency:

@@ -22,7 +22,14 @@ def make_search(config: DecodingConfig, rarity: InverseFrequency | None = None) 
     """
     if config.search == "consensus":
         weights = rarity or InverseFrequency()
-        return Consensus(weights, config.candidates, config.temperature, config.seed)
+        return Consensus(
+            weights,
+            candidates=config.candidates,
+            temperature=config.temperature,
+            voters=config.voters,
+            voter_temperature=config.voter_temperature,
+            seed=config.seed,
+        )
     if config.search == "sample":
         return partial(
             sample,
