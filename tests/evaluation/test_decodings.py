@@ -6,6 +6,7 @@ import torch
 
 from recap.data.vocabulary import SPECIAL_WORDS, Vocabulary
 from recap.decoders.build import build_decoder, save_decoder
+from recap.evaluation.cider_d import InverseFrequency
 from recap.evaluation.decodings import (
     DECODINGS,
     Validation,
@@ -37,7 +38,7 @@ def folders(tmp_path):
 def test_every_decoding_is_scored_beside_its_cost(folders):
     features = np.random.default_rng(0).normal(size=(12, 5)).astype(np.float32)
     references = [["a b c", "c d e"], ["f g", "a c"], ["d d e", "e f g"]] * 4
-    validation = Validation(range(12), features, references, None, VOCABULARY)
+    validation = Validation(range(12), features, references, None, VOCABULARY, InverseFrequency())
     model = load_model(folders[:1], torch.device("cpu"))
     rows = compare_decodings(model, validation, 5)
     assert [row["decoding"] for row in rows] == list(DECODINGS)

@@ -19,6 +19,7 @@ from recap.data.raw import load_raw
 from recap.data.vocabulary import Vocabulary
 from recap.decoders.build import load_decoder
 from recap.decoders.decoder import Decoder, State
+from recap.evaluation.cider_d import InverseFrequency
 from recap.evaluation.coco import read_references
 from recap.evaluation.diversity import diversity
 from recap.evaluation.evaluate import is_true
@@ -27,6 +28,7 @@ from recap.evaluation.tokenizer import tokenize
 from recap.evaluation.tokenizers import tokenize_groups
 from recap.evaluation.truth import check_caption
 from recap.generation.config import DecodingConfig
+from recap.generation.consensus import rarity_of
 from recap.generation.decoding import make_constraints, make_search
 from recap.generation.ensemble import Ensemble
 from recap.generation.generate import generate
@@ -54,19 +56,24 @@ DECODINGS = {
     ),
     "diverse beam 5 in 5, 0.5": DecodingConfig(search="diverse_beam", beam_width=5, groups=5, diversity=0.5),
     "diverse beam 6 in 3, 0.5": DecodingConfig(search="diverse_beam", beam_width=6, groups=3, diversity=0.5),
+    "consensus of 40": DecodingConfig(search="consensus", temperature=0.5),
 }
 """What is compared, greedy first."""
 
 
 @dataclass(frozen=True)
 class Validation:
-    """Validation images: ids, features (N, D), tokenized references, and scene graphs where there are any."""
+    """Validation images: ids, features (N, D), tokenized references, and scene graphs where there are any.
+
+    ``rarity`` is that of n-grams in training captions.
+    """
 
     image_ids: Sequence[int]
     features: np.ndarray
     references: list[list[str]]
     scenes: Sequence[Mapping[str, Any]] | None
     vocabulary: Vocabulary
+    rarity: InverseFrequency
 
 
 class _Counted:
@@ -92,12 +99,14 @@ def load_validation(raw: Path, captions: Path, reduced: Path, rows: slice) -> Va
     """
     source = load_raw(raw)
     references = read_references(captions / "references_val.json")
+    encoded = load_captions(captions)
     return Validation(
         references.image_ids[rows],
         np.array(open_features(reduced / "val.h5")[rows]),
         tokenize_groups(tokenize, references.captions[rows]),
         source.scenes("val")[rows] if source.source.scenes else None,
-        load_captions(captions).vocabulary,
+        encoded.vocabulary,
+        rarity_of(*encoded.of("train")),
     )
 
 
@@ -124,7 +133,7 @@ def compare_decodings(
     rows: list[dict[str, Any]] = []
     greedy_seconds = 0.0
     for name, config in DECODINGS.items():
-        search = make_search(config)
+        search = make_search(config, validation.rarity)
         counters: list[_Counted] = []
 
         def counted(decoder: StepDecoder, *rest: Any, search: Any = search, counters: Any = counters) -> Any:
