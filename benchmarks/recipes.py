@@ -100,6 +100,8 @@ TRAINING: dict[str, Changes] = {
     "average 0.998": {"train": {"average_decay": 0.998}},
     "scheduled sampling 0.25": {"train": {"scheduled_sampling": 0.25}},
 }
+WITH_CONSENSUS = {"coco": ("plain", "concepts 64", "self-critical", "chosen"), "scenes": ()}
+"""Which are scored with the consensus too, which takes longer than to train them."""
 OPTIONS: dict[str, dict[str, Changes]] = {
     "coco": {
         "plain": {},
@@ -163,7 +165,10 @@ def main() -> None:
                 if left_out or (options.data, name, seed) in done or time.monotonic() > end:
                     continue
                 row = {"data": options.data, "recipe": name, "seed": seed}
-                row |= run(options.data, changes, seed, options.checkout / "data", Path(folder), splits)
+                consensus = name in WITH_CONSENSUS[options.data]
+                row |= run(
+                    options.data, changes, seed, options.checkout / "data", Path(folder), splits, consensus
+                )
                 with open(RESULTS, "a", encoding="utf-8") as file:
                     file.write(json.dumps(row) + "\n")
                 print(json.dumps(row), flush=True)
@@ -214,7 +219,13 @@ def prepare(data: Path, folder: Path, name: str) -> dict[str, Split]:
 
 
 def run(
-    data_name: str, changes: Changes, seed: int, data: Path, folder: Path, splits: Mapping[str, Split]
+    data_name: str,
+    changes: Changes,
+    seed: int,
+    data: Path,
+    folder: Path,
+    splits: Mapping[str, Split],
+    consensus: bool,
 ) -> dict[str, Any]:
     """Train once on what `prepare` wrote and score; seconds are those of training on ``THREADS`` threads."""
     start = time.monotonic()
@@ -224,6 +235,8 @@ def run(
     decoder = load_decoder(folder / "model")
     for part, split in splits.items():
         for search, decoding in DECODINGS.items():
+            if search == "consensus" and not consensus:
+                continue
             texts = caption(decoder, folder, split, decoding)
             row[f"{part}_{search}"] = score(texts, data, split)
             if search == "greedy":
@@ -323,7 +336,8 @@ def table(rows: list[dict[str, Any]]) -> str:
     """Markdown: a table for each set of data, mean ± standard deviation over seeds."""
     lines: list[str] = []
     for data, recipes in OPTIONS.items():
-        columns = [f"{part}_{search}" for part in ("held_out", "validation") for search in DECODINGS]
+        searches = [search for search in DECODINGS if search != "consensus" or WITH_CONSENSUS[data]]
+        columns = [f"{part}_{search}" for part in ("held_out", "validation") for search in searches]
         columns += ["held_out_truth", "validation_truth"] if data == "scenes" else []
         columns += ["validation_words", "kept_epoch", "seconds"]
         lines += ["", f"**{data}**", "", f"| recipe | seeds | {' | '.join(columns).replace('_', ' ')} |"]
@@ -331,7 +345,10 @@ def table(rows: list[dict[str, Any]]) -> str:
         for name in recipes:
             own = [row for row in rows if row["data"] == data and row["recipe"] == name]
             if own:
-                cells = [spread([row[column] for row in own], column) for column in columns]
+                cells = [
+                    spread([row[column] for row in own], column) if column in own[0] else ""
+                    for column in columns
+                ]
                 lines.append(f"| {name} | {len(own)} | {' | '.join(cells)} |")
     return "\n".join(lines).strip()
 

@@ -48,7 +48,8 @@ def read_image(path: Path) -> Image.Image:
             upright = ImageOps.exif_transpose(image)
             return upright.convert("RGB")
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        reason = " ".join(str(error).split()).replace(str(path), path.name)
+        text = getattr(error, "strerror", None) or str(error)  # without the path, which is told once
+        reason = " ".join(text.split()).replace(str(path), path.name)
         raise InputError(f"{path}: expected an image that decodes, received: {reason}") from None
 
 
