@@ -81,7 +81,7 @@ PLAIN: dict[str, Changes] = {
             },
         },
     },
-    "scenes": {"reduce": {}, "train": {"lstm": {"epochs": 3}}},
+    "scenes": {"reduce": {}, "train": {"lstm": {"epochs": 4}}},
 }
 SELF_CRITICAL = {"epochs": 6, "learning_rate": 0.0003, "images": 32, "samples": 5}
 CHOSEN: Changes = {
@@ -90,7 +90,7 @@ CHOSEN: Changes = {
         "keep": "last",
         "average_decay": 0.998,
         "self_critical": SELF_CRITICAL,
-        "lstm": {"epochs": 20},
+        "lstm": {"epochs": 15},
     },
 }
 TRAINING: dict[str, Changes] = {

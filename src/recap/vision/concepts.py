@@ -29,7 +29,7 @@ from recap.errors import InputError
 from recap.progress import track
 
 FOLDS = 10
-RIDGE = 1.0  # in mean variances of an image along all directions together
+RIDGE = 4.0  # in mean squared norms of a centred feature; foretells held-out words of COCO best
 
 
 @dataclass(frozen=True)
