@@ -234,10 +234,18 @@ def test_recap_serve_answers_curl(checkout: Any, free_port: Callable[[], int]) -
         body = {"dataframe_records": [{"features": features}], "params": {"max_length": 1}}
         status, answer = curl(address, body)
         assert (status, len(answer["predictions"][0]["caption"].split()) <= 1) == (200, True)
-        for wrong in ({"features": features[:3]}, {"image": "no image"}):
-            status, answer = curl(address, {"dataframe_records": [wrong]})
+        undecodable = base64.b64encode(b"no image").decode()
+        wrongs: list[tuple[list[dict[str, Any]], str]] = [
+            ([{"features": features[:3]}], "row 0: expected 12 finite features"),
+            ([{"image": "no image"}], "row 0: expected an image as base64"),
+            ([{"image": undecodable}], "row 0: expected an image that decodes"),
+            ([{}], "expected"),
+            ([], "expected"),
+        ]
+        for rows, message in wrongs:
+            status, answer = curl(address, {"dataframe_records": rows})
             assert status == 400
-            assert "expected" in json.dumps(answer)
+            assert message in answer["message"]
         assert curl(address, {"dataframe_records": [{"features": features}]})[0] == 200, "it still answers"
 
 

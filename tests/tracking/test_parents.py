@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from recap.tracking.place import queue_folder
+
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.timeout(600),
@@ -128,6 +130,38 @@ def test_skipped_stages_are_reused_with_a_link(checkout: Any) -> None:
     assert "rnn 0.400" in checkout.recap("runs").stdout
     result = checkout.recap("runs", "stages", code=2)
     assert result.stderr == "stages: expected an output that dvc.lock records, received another path\n"
+    everything = checkout.recap("runs", ".").stdout
+    assert [f"stage {title}" in everything for title in STAGES] == [True] * len(STAGES)
+
+
+def test_a_question_that_is_not_clear_is_told(checkout: Any) -> None:
+    (parent,) = checkout.runs().parents
+    for name in ("", "no such run"):
+        result = checkout.recap("runs", "--compare", parent.info.run_id, name, code=2)
+        assert result.stderr == f"runs: expected the id or the name of a run, received {name!r}\n"
+    result = checkout.recap("runs", "models/lstm", "--compare", "a", "b", code=2)
+    assert result.stderr == "runs: expected a path or --compare, received both, the path 'models/lstm'\n"
+    checkout.edit("width: 3", "width: 4")
+    checkout.dvc("repro")
+    checkout.sync()
+    maker = min(checkout.runs().children(parent)["train/lstm"], key=lambda run: run.info.start_time)
+    answer = checkout.recap("runs", "--compare", "train/lstm", maker.info.run_id).stdout
+    assert "have the same params and metrics" in answer
+    assert answer.count(maker.info.run_id[:8]) == 2, "the one that made something, not the reused one"
+
+
+def test_commands_find_the_checkout_from_a_folder_in_it(checkout: Any, tmp_path: Path) -> None:
+    inside = type(checkout)(checkout.root / "models", checkout.environment)
+    assert "stage train/lstm" in inside.recap("runs", "lstm").stdout
+    assert inside.sync().stdout == ""
+    assert not list(inside.root.glob("*.db"))
+    assert not list(inside.root.glob(".recap"))
+    (tmp_path / "elsewhere").mkdir()
+    outside = type(checkout)(tmp_path / "elsewhere", checkout.environment)
+    for command in (("runs",), ("sync",), ("serve", "lstm")):
+        message = outside.recap(*command, code=2).stderr
+        assert message == f"recap: expected to be in a checkout with dvc.yaml, received {outside.root}\n"
+    assert not list(outside.root.iterdir())
 
 
 def test_an_older_commit_is_its_own_pipeline_again(checkout: Any) -> None:
@@ -221,6 +255,24 @@ def test_the_run_cache_and_a_store_that_knows_nothing(checkout: Any) -> None:
         "data": [[row, f"rnn sees {row * 3}"] for row in range(3)],
     }
     assert_sync_changes_nothing(checkout)
+
+    recorded = checkout.runs().children(parent)
+    assert recorded["train/rnn"][0].info.run_id in checkout.recap("runs", "models/rnn").stdout
+    checkout.edit("width: 2", "width: 7")
+    checkout.dvc("repro")
+    checkout.sync()
+    for title in ("fetch", "train/rnn", "evaluate/rnn"):
+        (again,) = checkout.runs().children(checkout.runs().parents[0])[title]
+        assert again.data.tags["recap.original_run"] == recorded[title][0].info.run_id
+
+
+def test_trouble_that_is_over_is_forgotten(checkout: Any) -> None:
+    queue = queue_folder({"DVC_ROOT": str(checkout.root)})
+    queue.mkdir()
+    (queue / "trouble").write_text("the store is slow")  # by a mirror that is no more
+    checkout.sync()
+    assert (queue / "trouble").read_text() == ""
+    assert "slow" not in checkout.dvc("repro", "--force", "--single-item", "report").stderr
 
 
 def test_experiments_in_the_workspace_and_beside_it(checkout: Any) -> None:

@@ -1,5 +1,7 @@
 """The model that MLflow serves captions as the library does, by the options of the request."""
 
+import base64
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -67,6 +69,21 @@ def test_options_of_a_request_replace_those_of_the_pipeline(served: Any, options
     expected = generate(decoder, FEATURES, VOCABULARY, constraints, 4, make_search(config))
     assert answer["caption"].tolist() == [caption.text for caption in expected]
     assert answer["log_probability"].tolist() == [caption.log_probability for caption in expected]
+
+
+def test_no_rows_are_told(served: Any) -> None:
+    from mlflow.exceptions import MlflowException
+
+    with pytest.raises(MlflowException, match="expected rows with features or an image, received none"):
+        served[0].predict(pandas.DataFrame({"features": pandas.Series([], dtype=object)}))
+
+
+def test_a_long_text_is_no_path(tmp_path: Path) -> None:
+    from recap.tracking.served_model import _image_path
+
+    content = bytes(range(1, 250)) * 3  # its base64 has no slash for long, so no file can have that name
+    text = base64.b64encode(content).decode().replace("/", "+")
+    assert _image_path(text, tmp_path / "draft", "row 0").read_bytes() == base64.b64decode(text)
 
 
 def test_a_wrong_option_is_named(served: Any) -> None:

@@ -8,7 +8,7 @@ import sys
 def add_commands(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add `ui` and `sync` to the command line."""
     interface = subparsers.add_parser("ui", help="open MLflow's pages on the loopback address")
-    interface.add_argument("--port", type=int, default=5000)
+    interface.add_argument("--port", type=_port, default=5000)
     interface.set_defaults(run=_ui)
 
     sync = subparsers.add_parser(
@@ -21,7 +21,7 @@ def add_commands(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser
 
     serve = subparsers.add_parser("serve", help="serve a decoder on the loopback address")
     serve.add_argument("decoder", help="such as lstm")
-    serve.add_argument("--port", type=int, default=5001)
+    serve.add_argument("--port", type=_port, default=5001)
     serve.add_argument("--version", type=int, help="of the registered model; without it: the champion")
     serve.set_defaults(run=_serve)
 
@@ -29,6 +29,13 @@ def add_commands(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser
     runs.add_argument("path", nargs="?", help="an output, such as models/lstm; without it: all pipelines")
     runs.add_argument("--compare", nargs=2, metavar=("A", "B"), help="two runs, by id or name")
     runs.set_defaults(run=_runs)
+
+
+def _port(text: str) -> int:
+    number = int(text) if text.isdecimal() else 0
+    if not 0 < number < 1 << 16:
+        raise argparse.ArgumentTypeError(f"expected a port, 1 to 65535, received {text!r}")
+    return number
 
 
 def _ui(options: argparse.Namespace) -> None:
@@ -54,8 +61,10 @@ def _ui(options: argparse.Namespace) -> None:
 
 
 def _sync(options: argparse.Namespace) -> int:
+    from recap.tracking.lookup import check_checkout
     from recap.tracking.sync import sync
 
+    check_checkout(os.environ)
     return 0 if sync(os.environ, options.within) else 1
 
 
@@ -82,8 +91,11 @@ def _serve(options: argparse.Namespace) -> None:
 
 
 def _runs(options: argparse.Namespace) -> None:
+    from recap.errors import InputError
     from recap.tracking.lookup import compare_runs, list_pipelines, runs_of_file
 
+    if options.compare and options.path:
+        raise InputError(f"runs: expected a path or --compare, received both, the path {options.path!r}")
     if options.compare:
         lines = compare_runs(os.environ, *options.compare)
     elif options.path:

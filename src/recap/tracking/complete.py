@@ -145,12 +145,10 @@ def complete(
 
 
 def _add_reused(store: Store, pipeline: Pipeline, stage: Stage, parent: str, experiment: str) -> None:
-    originals = [
-        run
-        for run in store.search(equals(KEY_TAG, pipeline.locked_key(stage)), "attributes.status = 'FINISHED'")
-        if REUSED_TAG not in run.data.tags
-    ]
-    original = originals[0] if originals else None
+    known = store.search(equals(KEY_TAG, pipeline.locked_key(stage)), "attributes.status = 'FINISHED'")
+    makers = [run for run in known if REUSED_TAG not in run.data.tags]
+    # without a maker, the oldest record stands for it: it was logged from the files
+    original = next(iter(makers or known[::-1]), None)
     moment = milliseconds()
     tags = {
         PARENT_TAG: parent,
@@ -180,7 +178,7 @@ def _add_reused(store: Store, pipeline: Pipeline, stage: Stage, parent: str, exp
         if stage.title.startswith("evaluate/"):
             log_model(store, pipeline, stage.title, identifier, numbers)
     store.log_numbers(parent, headline_metrics(stage.title, numbers), moment)
-    store.client.set_terminated(identifier, status="FINISHED")
+    store.client.set_terminated(identifier, status="FINISHED", end_time=moment)
 
 
 def _copy(store: Store, original: "Run", run: str) -> dict[str, float]:
@@ -199,7 +197,8 @@ def _copy(store: Store, original: "Run", run: str) -> dict[str, float]:
     while waiting:
         for entry in store.client.list_artifacts(source, waiting.pop() or None):
             if entry.is_dir:
-                waiting.append(entry.path)
+                if entry.path != "model":  # of an original that is linked
+                    waiting.append(entry.path)
             elif entry.path.endswith(KEPT_ARTIFACTS) and (entry.file_size or 0) <= LARGEST_ARTIFACT:
                 with tempfile.TemporaryDirectory() as folder:
                     local = store.client.download_artifacts(source, entry.path, folder)
@@ -274,7 +273,8 @@ def settle(store: Store, parent: str) -> None:
     moments = [run.info.start_time]
     for child in store.children(parent):
         latest.setdefault(child.data.tags.get(STAGE_TAG, ""), child.info.status)
-        moments.append(child.info.end_time or child.info.start_time)
+        if REUSED_TAG not in child.data.tags:
+            moments.append(child.info.end_time or child.info.start_time)
     statuses = set(latest.values())
     expected = set(run.data.tags.get(STAGES_TAG, "").split())
     if "RUNNING" in statuses:

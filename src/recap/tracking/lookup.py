@@ -32,13 +32,25 @@ def open_store(environment: Mapping[str, str]) -> Store:
     """Connect to the store.
 
     Raises:
-        InputError: it cannot be reached.
+        InputError: this is no checkout, or the store cannot be reached.
     """
+    check_checkout(environment)
     try:
         return Store(environment)
     except Exception as error:  # MLflow, SQLAlchemy and requests each have their own
         reason = " ".join(str(error).split())[:300]
         raise InputError(f"MLflow: expected a store that answers, received: {reason}") from None
+
+
+def check_checkout(environment: Mapping[str, str]) -> None:
+    """Look for a pipeline, so that no empty store is made where there is none.
+
+    Raises:
+        InputError: neither the working directory nor a folder around it has one.
+    """
+    root = repository_root(environment)
+    if not (root / "dvc.yaml").is_file():
+        raise InputError(f"recap: expected to be in a checkout with dvc.yaml, received {root}")
 
 
 def runs_of_file(environment: Mapping[str, str], path: str) -> list[str]:
@@ -82,11 +94,14 @@ def _describe_maker(store: Store, pipeline: Pipeline, stage: Stage, root: Path, 
         lines.append(f"  changed since: {', '.join(changed[:3])}{more}")
     runs = store.search(equals(KEY_TAG, pipeline.locked_key(stage)))
     makers = [run for run in runs if REUSED_TAG not in run.data.tags]
-    for run in makers:
-        lines += _describe(run)
+    described = makers
     if not makers:
-        lines.append("  no run in this store made it; `recap sync` records it from dvc.lock")
-    reusers = len(runs) - len(makers)
+        described = runs[-1:]
+        about = "`recap sync` recorded it" if runs else "`recap sync` records it from dvc.lock"
+        lines.append(f"  no run in this store made it; {about}")
+    for run in described:
+        lines += _describe(run)
+    reusers = len(runs) - len(described)
     return [*lines, f"  reused by {reusers} other pipelines"] if reusers else lines
 
 
@@ -97,8 +112,9 @@ def _describe(run: "Run") -> list[str]:
     lines = [
         f"  run {run.info.run_id}: {run.info.status}, started {moment:%Y-%m-%d %H:%M:%S %z}",
         f"    pipeline {tags.get(PARENT_TAG, '')}",
-        f"    commit   {tags.get(COMMIT_TAG, '')}{dirty}",
     ]
+    if tags.get(COMMIT_TAG):
+        lines.append(f"    commit   {tags[COMMIT_TAG]}{dirty}")
     if tags.get(EXPERIMENT_NAME_TAG):
         lines.append(f"    DVC experiment {tags[EXPERIMENT_NAME_TAG]}")
     if tags.get(REASON_TAG):
@@ -113,7 +129,8 @@ def compare_runs(environment: Mapping[str, str], first: str, second: str) -> lis
 
     Args:
         environment: the process's variables.
-        first: a run's id or the beginning of it, or its name (of several, the latest).
+        first: a run's id or the beginning of it that no other has, or its name (of several, the latest that
+            made something).
         second: likewise.
 
     Returns:
@@ -153,10 +170,15 @@ def list_pipelines(environment: Mapping[str, str]) -> list[str]:
 
 
 def _find(store: Store, name: str) -> "Run":
-    for run in store.search():
-        if run.info.run_id.startswith(name) or run.info.run_name == name:
-            return run
-    raise InputError(f"runs: expected the id or the name of a run, received {name!r}")
+    runs = store.search()
+    named = [run for run in runs if name in (run.info.run_id, run.info.run_name)]
+    if named:
+        return min(named, key=lambda run: REUSED_TAG in run.data.tags)
+    begun = [run for run in runs if name and run.info.run_id.startswith(name)]
+    if len(begun) == 1:
+        return begun[0]
+    several = f", with which {len(begun)} ids begin" if begun else ""
+    raise InputError(f"runs: expected the id or the name of a run, received {name!r}{several}")
 
 
 def _show(value: object) -> str:

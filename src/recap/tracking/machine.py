@@ -2,8 +2,10 @@
 
 import os
 import platform
+from contextlib import suppress
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 import psutil
 
@@ -32,6 +34,9 @@ def machine_tags() -> dict[str, str]:
         "machine.memory_gib": f"{psutil.virtual_memory().total / 2**30:.1f}",
         "version.python": platform.python_version(),
     }
+    accelerators = _accelerators()
+    if accelerators:
+        tags["machine.accelerators"] = accelerators
     for library in LIBRARIES:
         try:
             tags[f"version.{library}"] = version(library)
@@ -47,6 +52,16 @@ def _processor() -> str:
     except OSError:
         names = []
     return names[0] if names else platform.processor() or platform.machine()
+
+
+def _accelerators() -> str:
+    """NVIDIA's GPUs as the kernel's driver names them; empty where there are none."""
+    names = []
+    for path in sorted(Path("/proc/driver/nvidia/gpus").glob("*/information")):
+        with suppress(OSError):
+            lines = path.read_text(encoding="utf-8").splitlines()
+            names += [line.partition(":")[2].strip() for line in lines if line.startswith("Model:")]
+    return ", ".join(names)
 
 
 class Load:

@@ -18,7 +18,7 @@ from recap.tracking.complete import complete_all, settle
 from recap.tracking.delivery import Delivery
 from recap.tracking.journal import Journal, QueueLock, journals, milliseconds
 from recap.tracking.machine import Load, is_running
-from recap.tracking.place import answer, queue_folder, repository_root, requests, write_trouble
+from recap.tracking.place import answer, queue_folder, read_trouble, repository_root, requests, write_trouble
 from recap.tracking.store import (
     NOTE_TAG,
     PARENT_TAG,
@@ -51,7 +51,7 @@ class Mirror:
         self._store: Store | None = None
         self._loads: dict[str, tuple[Load, float]] = {}
         self._callers: dict[int, float] = {}  # processes that start stages: DVC, a shell
-        self.trouble = ""
+        self.trouble = read_trouble(self.queue)  # of the mirror before
 
     @property
     def store(self) -> Store:
@@ -109,6 +109,8 @@ class Mirror:
         Returns:
             Whether the store took everything.
         """
+        import mlflow  # noqa: F401  which takes seconds on a busy machine, and is not the store's fault
+
         pause, last_sign = POLL_SECONDS, time.monotonic()
         while self.queue.is_dir():
             asked = requests(self.queue)
@@ -118,8 +120,7 @@ class Mirror:
                 if still_running or journals(self.queue) or self._is_pipeline_alive():
                     last_sign = time.monotonic()
                 is_over = time.monotonic() - last_sign > LINGER_SECONDS
-                with self._watched():
-                    added = self.finish() if asked or is_over else []
+                added = self.finish() if asked or is_over else []  # takes long where many stages were reused
                 trouble, pause = "", POLL_SECONDS
             except Exception as error:  # a store can fail in any way; the journals stay
                 added, trouble = [], describe_error(error)

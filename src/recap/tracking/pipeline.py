@@ -103,11 +103,12 @@ class Pipeline:
         return _hash(stage.name, entry["cmd"], params, deps)
 
     def makers(self, path: str) -> list[Stage]:
-        """The stages in dvc.lock that make a file, the folder that it is in, or something in it."""
+        """The stages in dvc.lock that make a file, a folder around it, or something in it; "." is all."""
         return [
             stage
             for stage in self.stages.values()
-            if stage.name in self.lock and any(_overlap(output, path) for output in self.outputs(stage))
+            if stage.name in self.lock
+            and any(path == "." or _overlap(output, path) for output in self.outputs(stage))
         ]
 
     def digest(self, path: str) -> str | None:

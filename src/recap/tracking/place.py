@@ -8,8 +8,14 @@ from pathlib import Path
 
 
 def repository_root(environment: Mapping[str, str]) -> Path:
-    """The checkout that owns the store: DVC's root, also from a temporary workspace of an experiment."""
-    return Path(environment.get("DVC_ROOT", ".")).resolve()
+    """The checkout that owns the store: DVC's root, also from a temporary workspace of an experiment.
+
+    Outside of a stage it is looked for from the working directory upwards, as DVC and git do.
+    """
+    if "DVC_ROOT" in environment:
+        return Path(environment["DVC_ROOT"]).resolve()
+    here = Path.cwd()
+    return next((folder for folder in (here, *here.parents) if (folder / ".dvc").is_dir()), here)
 
 
 def tracking_uri(environment: Mapping[str, str]) -> str:

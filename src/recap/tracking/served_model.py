@@ -7,8 +7,9 @@ Shapes: N rows, D feature, K reduced feature, S side of the backbone's input in 
 import base64
 import binascii
 import json
+import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from recap.errors import InputError
 from recap.generation.config import DecodingConfig
 from recap.generation.decoding import make_constraints, make_search
 from recap.generation.generate import generate
+from recap.vision.backbone import Backbone
 from recap.vision.backbones import load_backbone
 from recap.vision.images import load_images
 from recap.vision.word_saliency import Projection, load_projection
@@ -91,6 +93,8 @@ class CaptionModel(PythonModel):
         """Features (N, D) of rows with either column."""
         given = rows["features"].tolist() if "features" in rows else [None] * len(rows)
         images = rows["image"].tolist() if "image" in rows else [None] * len(rows)
+        if not len(rows):
+            raise InputError("expected rows with features or an image, received none")
         found: list[Any] = [None] * len(rows)
         with tempfile.TemporaryDirectory() as folder:
             paths: dict[int, Path] = {}
@@ -107,7 +111,7 @@ class CaptionModel(PythonModel):
                 batch = list(paths.items())[first : first + LARGEST_BATCH]
                 assert self.backbone is not None
                 with torch.inference_mode():
-                    pixels = load_images([path for _, path in batch], self.backbone)  # (N, S, S, 3)
+                    pixels = self._load(batch, self.backbone)  # (N, S, S, 3)
                     computed = self.backbone.features(self.backbone.preprocess(pixels)).numpy()  # (N, D)
                 for (row, _), values in zip(batch, computed, strict=True):
                     found[row] = values
@@ -116,6 +120,17 @@ class CaptionModel(PythonModel):
                 received = f"{values.size} with {np.isfinite(values).sum()} finite"
                 raise InputError(f"row {row}: expected {self.width} finite features, received {received}")
         return np.stack(found)
+
+    @staticmethod
+    def _load(batch: Sequence[tuple[int, Path]], backbone: Backbone) -> torch.Tensor:
+        """Images (N, S, S, 3) uint8; a mistake names the row, not the file that base64 was written to."""
+        try:
+            return load_images([path for _, path in batch], backbone)
+        except InputError as error:
+            text = str(error)
+            for row, path in batch:
+                text = text.replace(str(path), f"row {row}")
+            raise InputError(text) from None
 
 
 def _decoding(options: Mapping[str, Any]) -> DecodingConfig:
@@ -131,7 +146,7 @@ def _decoding(options: Mapping[str, Any]) -> DecodingConfig:
 
 def _image_path(image: str, draft: Path, where: str) -> Path:
     """The file of an image given as a path or as base64, which is written to a draft."""
-    if len(image) < 4096 and Path(image).is_file():
+    if len(image) < 4096 and os.path.isfile(image):  # noqa: PTH113  a long text is no error here
         return Path(image)
     try:
         draft.write_bytes(base64.b64decode(image.rpartition(",")[2], validate=True))
