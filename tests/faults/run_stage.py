@@ -46,6 +46,7 @@ def run_extract(raw: str, backbone: str, features: str, work: str) -> None:
 def run_reduce(features: str, reduced: str) -> None:
     reduce(
         Path(features),
+        Path("captions of no importance"),
         Path(reduced),
         ReduceConfig(enabled=True, components=16, whiten=False, concepts=0),
         threads=1,
