@@ -221,9 +221,8 @@ def test_a_run_killed_at_any_moment_gives_the_same_bytes(
     generator = random.Random(threads)
     for aimed in (True, False, True):
         process = subprocess.Popen(again, stderr=subprocess.PIPE, text=True)
-        if aimed:  # at a checkpoint that is half written, with one to go on from
-            while process.poll() is None and not (unpublished(killed) and written(killed)):
-                pass
+        if aimed:
+            stop_inside_a_write(process, killed)
         else:
             time.sleep(duration * generator.uniform(0.5, 0.95))
         process.send_signal(signal.SIGKILL)
@@ -237,9 +236,15 @@ def test_a_run_killed_at_any_moment_gives_the_same_bytes(
     assert not unpublished(killed)
 
 
-def written(output: Path) -> bool:
-    """Whether there is a checkpoint."""
-    return any((output / "checkpoints").glob("*/*.checkpoint"))
+def stop_inside_a_write(process: "subprocess.Popen[str]", output: Path) -> None:
+    """Halt a training while a checkpoint is half written and an earlier one is there to go on from."""
+    while process.poll() is None:
+        if unpublished(output) and any((output / "checkpoints").glob("*/*.checkpoint")):
+            process.send_signal(signal.SIGSTOP)
+            time.sleep(0.01)
+            if unpublished(output):
+                return
+            process.send_signal(signal.SIGCONT)  # too late: it was renamed
 
 
 def unpublished(output: Path) -> list[Path]:
