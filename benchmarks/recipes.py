@@ -346,7 +346,7 @@ def table(rows: list[dict[str, Any]]) -> str:
             own = [row for row in rows if row["data"] == data and row["recipe"] == name]
             if own:
                 cells = [
-                    spread([row[column] for row in own], column) if column in own[0] else ""
+                    spread([row[column] for row in own], column) if all(column in row for row in own) else ""
                     for column in columns
                 ]
                 lines.append(f"| {name} | {len(own)} | {' | '.join(cells)} |")
