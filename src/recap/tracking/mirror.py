@@ -109,8 +109,6 @@ class Mirror:
         Returns:
             Whether the store took everything.
         """
-        import mlflow  # noqa: F401  which takes seconds on a busy machine, and is not the store's fault
-
         pause, last_sign = POLL_SECONDS, time.monotonic()
         while self.queue.is_dir():
             asked = requests(self.queue)
