@@ -18,7 +18,7 @@ class DecodingConfig:
     length_normalisation: Annotated[float, Ge(0), Le(10)] = 0.0
     groups: Annotated[int, Ge(1)] = 1
     diversity: Annotated[float, Ge(0)] = 0.0
-    candidates: Annotated[int, Ge(1), Le(10_000)] = 40
+    candidates: Annotated[int, Ge(2), Le(10_000)] = 40
     voters: Annotated[int, Ge(1), Le(10_000)] = 40
     voter_temperature: Annotated[float, Gt(0)] = 1.0
     temperature: Annotated[float, Gt(0)] = 1.0
