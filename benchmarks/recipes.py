@@ -19,7 +19,7 @@ import json
 import statistics
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ from pydantic import TypeAdapter
 from ruamel.yaml import YAML
 
 from recap.artifacts import write_json
+from recap.data.batches import CaptionedFeatures
 from recap.data.captions import Captions, load_captions, save_captions
 from recap.data.features import open_features, write_features
 from recap.data.raw import read_json
@@ -41,7 +42,6 @@ from recap.evaluation.tokenizer import tokenize
 from recap.evaluation.tokenizers import tokenize_groups
 from recap.evaluation.truth import check_caption
 from recap.generation.config import DecodingConfig
-from recap.generation.consensus import rarity_of
 from recap.generation.decoding import make_constraints, make_search
 from recap.generation.ensemble import Ensemble
 from recap.generation.generate import generate
@@ -61,6 +61,14 @@ DECODINGS = {
     "beam": DecodingConfig(search="beam", beam_width=3, length_normalisation=0.7),
     "consensus": DecodingConfig(
         search="consensus", candidates=60, temperature=0.5, voters=60, voter_temperature=1.0
+    ),
+    "neighbours": DecodingConfig(
+        search="consensus",
+        candidates=100,
+        temperature=0.5,
+        voters=200,
+        voter_temperature=1.0,
+        neighbours=10,
     ),
 }
 
@@ -100,8 +108,15 @@ TRAINING: dict[str, Changes] = {
     "average 0.998": {"train": {"average_decay": 0.998}},
     "scheduled sampling 0.25": {"train": {"scheduled_sampling": 0.25}},
 }
-WITH_CONSENSUS = {"coco": ("plain", "concepts 64", "self-critical", "chosen"), "scenes": ()}
-"""Which are scored with the consensus too, which takes longer than to train them."""
+SHORT_SEARCHES = ("greedy", "beam")
+LONG_SEARCHES: dict[str, dict[str, tuple[str, ...]]] = {
+    "coco": {
+        **dict.fromkeys(("plain", "concepts 64", "self-critical"), ("consensus",)),
+        "chosen": ("consensus", "neighbours"),
+    },
+    "scenes": {},
+}
+"""Of which recipes captions are searched for in these ways too, which takes longer than to train them."""
 OPTIONS: dict[str, dict[str, Changes]] = {
     "coco": {
         "plain": {},
@@ -165,9 +180,9 @@ def main() -> None:
                 if left_out or (options.data, name, seed) in done or time.monotonic() > end:
                     continue
                 row = {"data": options.data, "recipe": name, "seed": seed}
-                consensus = name in WITH_CONSENSUS[options.data]
+                searches = SHORT_SEARCHES + LONG_SEARCHES[options.data].get(name, ())
                 row |= run(
-                    options.data, changes, seed, options.checkout / "data", Path(folder), splits, consensus
+                    options.data, changes, seed, options.checkout / "data", Path(folder), splits, searches
                 )
                 with open(RESULTS, "a", encoding="utf-8") as file:
                     file.write(json.dumps(row) + "\n")
@@ -225,7 +240,7 @@ def run(
     data: Path,
     folder: Path,
     splits: Mapping[str, Split],
-    consensus: bool,
+    searches: Sequence[str],
 ) -> dict[str, Any]:
     """Train once on what `prepare` wrote and score; seconds are those of training on ``THREADS`` threads."""
     start = time.monotonic()
@@ -234,10 +249,8 @@ def run(
     row |= {"epochs": summary["epochs"], "kept_epoch": summary["best_epoch"]}
     decoder = load_decoder(folder / "model")
     for part, split in splits.items():
-        for search, decoding in DECODINGS.items():
-            if search == "consensus" and not consensus:
-                continue
-            texts = caption(decoder, folder, split, decoding)
+        for search in searches:
+            texts = caption(decoder, folder, split, DECODINGS[search])
             row[f"{part}_{search}"] = score(texts, data, split)
             if search == "greedy":
                 row[f"{part}_words"] = round(statistics.mean(len(text.split()) for text in texts), 2)
@@ -272,7 +285,7 @@ def best(data: Path, folder: Path, changes: Changes, seeds: int, minutes: float)
     validation = Split("val", rows, rows)
     models: dict[str, Decoder | Ensemble] = {f"seed {seed}": one for seed, one in enumerate(members)}
     models[f"ensemble of {seeds}"] = Ensemble(members).eval()
-    print("| model | " + " | ".join(DECODINGS) + " |\n|---|---|---|---|")
+    print("| model | " + " | ".join(DECODINGS) + " |\n|---" + "|---" * len(DECODINGS) + "|")
     for name, model in models.items():
         texts = [caption(model, folder, validation, decoding) for decoding in DECODINGS.values()]
         scores = [score(own, data, validation) for own in texts]
@@ -306,12 +319,12 @@ def fit(data_name: str, changes: Changes, seed: int, folder: Path, output: Path)
 
 
 def caption(model: Decoder | Ensemble, folder: Path, split: Split, decoding: DecodingConfig) -> list[str]:
-    """Captions of the images of a split; n-grams are weighed by the training captions of the folder."""
+    """Captions of the images of a split, by a model of the folder's training images."""
     captions = load_captions(folder / "captions")
-    rarity = rarity_of(*captions.of("train")) if decoding.search == "consensus" else None
+    training = CaptionedFeatures(*captions.of("train"), open_features(folder / "reduced" / "train.h5"))
     features = np.asarray(open_features(folder / "reduced" / "val.h5")[list(split.reduced_rows)])
     constraints = make_constraints(decoding, captions.vocabulary)
-    search = make_search(decoding, rarity)
+    search = make_search(decoding, training)
     with contextlib.redirect_stderr(io.StringIO()):
         found = generate(model, features, captions.vocabulary, constraints, 256, search)
     return [one.text for one in found]
@@ -336,7 +349,7 @@ def table(rows: list[dict[str, Any]]) -> str:
     """Markdown: a table for each set of data, mean ± standard deviation over seeds."""
     lines: list[str] = []
     for data, recipes in OPTIONS.items():
-        searches = [search for search in DECODINGS if search != "consensus" or WITH_CONSENSUS[data]]
+        searches = list(DECODINGS) if LONG_SEARCHES[data] else list(SHORT_SEARCHES)
         columns = [f"{part}_{search}" for part in ("held_out", "validation") for search in searches]
         columns += ["held_out_truth", "validation_truth"] if data == "scenes" else []
         columns += ["validation_words", "kept_epoch", "seconds"]

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+from recap.data.batches import CaptionedFeatures
 from recap.data.vocabulary import SPECIAL_WORDS, Vocabulary
 from recap.decoders.build import build_decoder, save_decoder
-from recap.evaluation.cider_d import InverseFrequency
 from recap.evaluation.decodings import (
     DECODINGS,
     Validation,
@@ -38,7 +38,9 @@ def folders(tmp_path):
 def test_every_decoding_is_scored_beside_its_cost(folders):
     features = np.random.default_rng(0).normal(size=(12, 5)).astype(np.float32)
     references = [["a b c", "c d e"], ["f g", "a c"], ["d d e", "e f g"]] * 4
-    validation = Validation(range(12), features, references, None, VOCABULARY, InverseFrequency())
+    captions = np.array([[1, 4, 5, 2], [1, 6, 2, 0]], dtype=np.int32)
+    training = CaptionedFeatures(captions, np.array([0, 1], dtype=np.int32), features[:2])
+    validation = Validation(range(12), features, references, None, VOCABULARY, training)
     model = load_model(folders[:1], torch.device("cpu"))
     rows = compare_decodings(model, validation, 5)
     assert [row["decoding"] for row in rows] == list(DECODINGS)

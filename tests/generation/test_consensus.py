@@ -1,5 +1,6 @@
 """The caption that the others agree with most, restated with the official CIDEr-D."""
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -7,20 +8,26 @@ import pytest
 import torch
 from pycocoevalcap.cider.cider_scorer import CiderScorer
 
+from recap.data.batches import CaptionedFeatures
 from recap.data.vocabulary import END, NULL, START
 from recap.decoders.build import build_decoder
 from recap.decoders.decoder import Decoder
+from recap.errors import InputError
+from recap.evaluation.cider_d import CiderD
 from recap.generation import consensus
 from recap.generation.caption import Constraints, usual_constraints
 from recap.generation.config import DecodingConfig
 from recap.generation.consensus import Consensus, rarity_of
 from recap.generation.decoding import make_search
+from recap.generation.neighbours import Neighbours
 from recap.generation.sampling import sample
 from recap.generation.search import Words
 
 VOCABULARY = 9
 CAPTIONS = np.array([[1, 4, 5, 2, 0], [1, 4, 2, 0, 0], [1, 6, 5, 7, 2], [1, 8, 5, 2, 0]], dtype=np.int32)
-RARITY = rarity_of(CAPTIONS, np.array([0, 0, 1, 2], dtype=np.int32))
+FEATURES = np.array([[1, 0, 0], [0, 2, 0], [0, 0, 0.1], [-1, -1, 0]], dtype=np.float32)
+TRAINING = CaptionedFeatures(CAPTIONS, np.array([0, 0, 1, 2], dtype=np.int32), FEATURES)
+RARITY = rarity_of(TRAINING)
 
 
 @pytest.fixture
@@ -102,10 +109,54 @@ def test_the_settings_name_it_with_and_without_weights() -> None:
     config = DecodingConfig(
         search="consensus", candidates=7, temperature=0.5, voters=9, voter_temperature=0.8, seed=2
     )
-    assert make_search(config, RARITY) == Consensus(RARITY, 7, 0.5, 9, 0.8, 2)
+    weighted = make_search(config, TRAINING)
+    assert isinstance(weighted, Consensus)
+    assert weighted == Consensus(weighted.rarity, 7, 0.5, 9, 0.8, 2)
+    assert weighted.rarity[(4,)] == RARITY[(4,)]
     unweighted = make_search(config)
     assert isinstance(unweighted, Consensus)
     assert unweighted.rarity[(4,)] == unweighted.rarity[(5, END)] == 1
+
+
+def test_neighbours_need_training_images(decoder: Decoder) -> None:
+    config = DecodingConfig(search="consensus", neighbours=2)
+    asked = make_search(config, TRAINING)
+    assert isinstance(asked, Consensus)
+    assert asked.neighbours
+    with pytest.raises(InputError, match=r"neighbours: expected 0, .* received 2"):
+        make_search(config)
+
+
+def test_neighbours_are_the_captioned_images_of_the_largest_cosines() -> None:
+    first, second, third = [[4, 5, 2], [4, 2]], [[6, 5, 7, 2]], [[8, 5, 2]]
+    asked = torch.tensor([[9.0, 2.0, 1.0], [-0.3, 0.1, 0.2], [-9.0, -8.0, -1.0]])
+    assert Neighbours(TRAINING, 1)(asked) == [first, third, third]  # the nearest to the last has no caption
+    assert Neighbours(TRAINING, 2)(asked) == [[*first, *second], [*third, *second], [*third, *second]]
+    assert sorted(Neighbours(TRAINING, 50)(asked)[0]) == sorted([*first, *second, *third])
+
+
+def test_neighbours_weigh_as_much_as_all_voters(decoder: Decoder) -> None:
+    settings = Consensus(RARITY, 30, 1.5, 20, 1.5, neighbours=Neighbours(TRAINING, 1))
+    own = dataclasses.replace(settings, neighbours=None)
+    features = torch.eye(3)
+    with torch.inference_mode():
+        asked = settings(decoder, features, usual_constraints(6), range(3))
+        alone = own(decoder, features, usual_constraints(6), range(3))
+        drawn = sample(
+            decoder,
+            features.repeat_interleave(20, dim=0),
+            usual_constraints(6),
+            [50 * image + 30 + draw for image in range(3) for draw in range(20)],
+            seed=0,
+            temperature=1.5,
+        )
+    for image, said in enumerate([[[4, 5, 2], [4, 2]], [[6, 5, 7, 2]], [[8, 5, 2]]]):
+        voters = [words.tokens for (words,) in drawn[20 * image : 20 * image + 20]]
+        panels = CiderD(voters, RARITY), CiderD(said, RARITY)
+        values = [sum(panel(words.tokens) for panel in panels) for words in asked[image]]
+        assert values == sorted(values, reverse=True)
+        assert len(set(values)) > 3
+    assert [words[0].tokens for words in asked] != [words[0].tokens for words in alone]
 
 
 def test_constraints_hold(decoder: Decoder) -> None:

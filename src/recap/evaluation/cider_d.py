@@ -8,8 +8,10 @@ Words are anything hashable: text, or numbers of a vocabulary.
 import math
 from collections import Counter
 from collections.abc import Hashable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 ORDERS = 4
 SIGMA = 6.0
@@ -44,12 +46,6 @@ class InverseFrequency:
         return [math.sqrt(square) for square in squares]
 
 
-@dataclass(frozen=True)
-class _Reference:
-    norms: list[float]
-    bigrams: int
-
-
 class CiderD:
     """The score of captions against the references of one image.
 
@@ -62,34 +58,46 @@ class CiderD:
 
     def __init__(self, references: Sequence[Words], rarity: InverseFrequency) -> None:
         self._rarity = rarity
-        self._holders: dict[Ngram, list[tuple[int, int]]] = {}  # of each n-gram: who has it, how often
-        self._references = []
+        holders: dict[Ngram, tuple[list[int], list[int]]] = {}
+        norms = []
         for number, words in enumerate(references):
             counts = Counter(_ngrams(words))
-            self._references.append(_Reference(rarity.norms(counts), max(len(words) - 1, 0)))
+            norms.append(rarity.norms(counts))
             for ngram, count in counts.items():
-                self._holders.setdefault(ngram, []).append((number, count))
+                places, times = holders.setdefault(ngram, ([], []))
+                places.append(number * ORDERS + len(ngram) - 1)
+                times.append(count)
+        # of each n-gram: in which reference and order it is, as a place in the norms, and how often
+        self._holders = {
+            ngram: (np.array(places), np.array(times)) for ngram, (places, times) in holders.items()
+        }
+        self._norms = _without_zeros(norms)  # (references, ORDERS)
+        self._bigrams = np.array([max(len(words) - 1, 0) for words in references])
 
     def __call__(self, words: Words) -> float:
         """The CIDEr-D, 0 to 10, of a caption."""
         counts = Counter(_ngrams(words))
-        norms = self._rarity.norms(counts)
-        similarity = [[0.0] * ORDERS for _ in self._references]
-        for ngram, count in counts.items():
-            holders = self._holders.get(ngram, ())
-            weight = self._rarity[ngram] ** 2 if holders else 0.0
-            for number, times in holders:
-                similarity[number][len(ngram) - 1] += min(count, times) * times * weight
-        total = 0.0
-        for values, reference in zip(similarity, self._references, strict=True):
-            cosines = (
-                value / (norm * theirs)
-                for value, norm, theirs in zip(values, norms, reference.norms, strict=True)
-                if norm and theirs
-            )
-            difference = max(len(words) - 1, 0) - reference.bigrams
-            total += sum(cosines) * math.exp(-(difference**2) / (2 * SIGMA**2))
-        return total / len(self._references) * SCALE
+        common = [(ngram, self._holders[ngram]) for ngram in counts if ngram in self._holders]
+        if not common:
+            return 0.0
+        places = np.concatenate([own for _, (own, _) in common])
+        products = np.concatenate(
+            [
+                np.minimum(counts[ngram], times) * times * self._rarity[ngram] ** 2
+                for ngram, (_, times) in common
+            ]
+        )
+        similarity = np.bincount(places, products, self._norms.size).reshape(self._norms.shape)
+        cosines = similarity / self._norms / _without_zeros([self._rarity.norms(counts)])
+        difference = max(len(words) - 1, 0) - self._bigrams
+        penalty = np.exp(-(difference**2) / (2 * SIGMA**2))
+        return float((cosines.sum(axis=1) * penalty).mean()) * SCALE
+
+
+def _without_zeros(norms: list[list[float]]) -> NDArray[np.float64]:
+    """Norms (captions, ORDERS); a vector of length 0, which has no cosine, gets an endless one instead."""
+    array = np.array(norms)
+    return np.where(array == 0, np.inf, array)
 
 
 def _ngrams(words: Words) -> Iterator[Ngram]:

@@ -13,13 +13,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from recap.data.batches import CaptionedFeatures
 from recap.data.captions import load_captions
 from recap.data.features import open_features
 from recap.data.raw import load_raw
 from recap.data.vocabulary import Vocabulary
 from recap.decoders.build import load_decoder
 from recap.decoders.decoder import Decoder, State
-from recap.evaluation.cider_d import InverseFrequency
 from recap.evaluation.coco import read_references
 from recap.evaluation.diversity import diversity
 from recap.evaluation.evaluate import is_true
@@ -28,7 +28,6 @@ from recap.evaluation.tokenizer import tokenize
 from recap.evaluation.tokenizers import tokenize_groups
 from recap.evaluation.truth import check_caption
 from recap.generation.config import DecodingConfig
-from recap.generation.consensus import rarity_of
 from recap.generation.decoding import make_constraints, make_search
 from recap.generation.ensemble import Ensemble
 from recap.generation.generate import generate
@@ -57,6 +56,7 @@ DECODINGS = {
     "diverse beam 5 in 5, 0.5": DecodingConfig(search="diverse_beam", beam_width=5, groups=5, diversity=0.5),
     "diverse beam 6 in 3, 0.5": DecodingConfig(search="diverse_beam", beam_width=6, groups=3, diversity=0.5),
     "consensus of 40": DecodingConfig(search="consensus", temperature=0.5),
+    "consensus of 40, 10 neighbours": DecodingConfig(search="consensus", temperature=0.5, neighbours=10),
 }
 """What is compared, greedy first."""
 
@@ -65,7 +65,7 @@ DECODINGS = {
 class Validation:
     """Validation images: ids, features (N, D), tokenized references, and scene graphs where there are any.
 
-    ``rarity`` is that of n-grams in training captions.
+    ``training`` has the captions and features of the training images.
     """
 
     image_ids: Sequence[int]
@@ -73,7 +73,7 @@ class Validation:
     references: list[list[str]]
     scenes: Sequence[Mapping[str, Any]] | None
     vocabulary: Vocabulary
-    rarity: InverseFrequency
+    training: CaptionedFeatures
 
 
 class _Counted:
@@ -106,7 +106,7 @@ def load_validation(raw: Path, captions: Path, reduced: Path, rows: slice) -> Va
         tokenize_groups(tokenize, references.captions[rows]),
         source.scenes("val")[rows] if source.source.scenes else None,
         encoded.vocabulary,
-        rarity_of(*encoded.of("train")),
+        CaptionedFeatures(*encoded.of("train"), open_features(reduced / "train.h5")),
     )
 
 
@@ -133,7 +133,7 @@ def compare_decodings(
     rows: list[dict[str, Any]] = []
     greedy_seconds = 0.0
     for name, config in DECODINGS.items():
-        search = make_search(config, validation.rarity)
+        search = make_search(config, validation.training)
         counters: list[_Counted] = []
 
         def counted(decoder: StepDecoder, *rest: Any, search: Any = search, counters: Any = counters) -> Any:

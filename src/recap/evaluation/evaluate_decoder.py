@@ -5,6 +5,7 @@ from pathlib import Path
 
 import torch
 
+from recap.data.batches import CaptionedFeatures
 from recap.data.captions import load_captions, load_references
 from recap.data.features import open_features
 from recap.data.raw import load_raw
@@ -13,7 +14,6 @@ from recap.evaluation.coco import read_references
 from recap.evaluation.config import EvaluateConfig
 from recap.evaluation.evaluate import Evaluation, evaluate
 from recap.evaluation.perplexity import perplexity
-from recap.generation.consensus import rarity_of
 from recap.generation.decoding import make_constraints, make_search
 from recap.generation.generate import generate
 
@@ -27,7 +27,7 @@ def evaluate_decoder(
         model: folder of the decoder.
         raw: folder that `fetch` wrote; its scene graphs, when there, decide the truth of captions.
         captions: folder that `tokenize` wrote.
-        reduced: folder that `reduce` wrote; features (images, D) of the validation images.
+        reduced: folder that `reduce` wrote; features (images, D) of both splits.
         config: the group `evaluate`.
         device: where to compute.
 
@@ -43,14 +43,16 @@ def evaluate_decoder(
     decoder = load_decoder(model, device)
     features = open_features(reduced / "val.h5")
     references = read_references(captions / "references_val.json")
-    rarity = rarity_of(*data.of("train")) if config.decoding.search == "consensus" else None
+    training = None
+    if config.decoding.search == "consensus":
+        training = CaptionedFeatures(*data.of("train"), open_features(reduced / "train.h5"))
     generated = generate(
         decoder,
         features,
         data.vocabulary,
         make_constraints(config.decoding, data.vocabulary),
         config.batch_size,
-        make_search(config.decoding, rarity),
+        make_search(config.decoding, training),
         references.image_ids,
     )
     evaluation = evaluate(

@@ -2,21 +2,21 @@
 
 It maximises the expected CIDEr-D under the decoder (minimum Bayes risk, Kumar and Byrne 2004), where a beam
 maximises the probability. What is chosen from and what it is compared with are drawn apart: good candidates
-are likely captions, a low temperature; the voters stand for what people may say, a higher one.
+are likely captions, a low temperature; the voters stand for what people may say, a higher one. What
+people did say of similar training images may vote too (consensus captions of neighbours: Devlin et al. 2015).
 
-Shapes: N batch, D feature, K candidates or voters an image, M captions, L steps of a caption.
+Shapes: N batch, D feature, K candidates or voters an image.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
 from torch import Tensor
 
-from recap.data.vocabulary import NULL
+from recap.data.batches import CaptionedFeatures
 from recap.evaluation.cider_d import CiderD, InverseFrequency
 from recap.generation.caption import Constraints
+from recap.generation.neighbours import Neighbours, Tokens, captions_of_images
 from recap.generation.sampling import sample
 from recap.generation.search import StepDecoder, Words
 
@@ -32,6 +32,7 @@ class Consensus:
         voters: captions drawn to compare them with.
         voter_temperature: of those draws.
         seed: of the draws.
+        neighbours: whose captions vote too, with the weight of all voters together.
     """
 
     rarity: InverseFrequency
@@ -40,6 +41,7 @@ class Consensus:
     voters: int = 40
     voter_temperature: float = 1.0
     seed: int = 0
+    neighbours: Neighbours | None = None
 
     def __call__(
         self, decoder: StepDecoder, features: Tensor, constraints: Constraints, image_ids: Sequence[int]
@@ -68,22 +70,22 @@ class Consensus:
             )
             captions = [words for (words,) in drawn]
             groups.append([captions[start : start + count] for start in range(0, len(captions), count)])
-        return [self._ranked(*own) for own in zip(*groups, strict=True)]
+        candidates, voters = groups
+        panels: list[list[list[Tokens]]] = [[[words.tokens for words in own] for own in voters]]
+        if self.neighbours:
+            panels.append(self.neighbours(features))
+        return [self._ranked(own, voting) for own, *voting in zip(candidates, *panels, strict=True)]
 
-    def _ranked(self, candidates: list[Words], voters: list[Words]) -> list[Words]:
-        score = CiderD([words.tokens for words in voters], self.rarity)
+    def _ranked(self, candidates: list[Words], panels: list[list[Tokens]]) -> list[Words]:
+        scores = [CiderD(panel, self.rarity) for panel in panels]
         known: dict[tuple[int, ...], float] = {}  # the same caption is often drawn again
         for words in candidates:
             key = tuple(words.tokens)
             if key not in known:
-                known[key] = score(key)
+                known[key] = sum(score(key) for score in scores)
         return sorted(candidates, key=lambda words: -known[tuple(words.tokens)])
 
 
-def rarity_of(captions: NDArray[np.int32], image_rows: NDArray[np.int32]) -> InverseFrequency:
-    """Weights of n-grams from encoded captions (M, L) of images ``image_rows`` (M,)."""
-    references: dict[int, list[list[int]]] = {}
-    for row, caption in zip(image_rows.tolist(), captions.tolist(), strict=True):
-        words = [token for token in caption[1:] if token != NULL]  # <START> is left out, <END> stays
-        references.setdefault(row, []).append(words)
-    return InverseFrequency(list(references.values()))
+def rarity_of(training: CaptionedFeatures) -> InverseFrequency:
+    """Weights of n-grams from the captions of images."""
+    return InverseFrequency(list(captions_of_images(training).values()))

@@ -2,33 +2,45 @@
 
 from functools import partial
 
+from recap.data.batches import CaptionedFeatures
 from recap.data.vocabulary import NULL, START, UNK, Vocabulary
+from recap.errors import InputError
 from recap.evaluation.cider_d import InverseFrequency
 from recap.generation.beam import beam
 from recap.generation.caption import Constraints
 from recap.generation.config import DecodingConfig
-from recap.generation.consensus import Consensus
+from recap.generation.consensus import Consensus, rarity_of
 from recap.generation.greedy import greedy
+from recap.generation.neighbours import Neighbours
 from recap.generation.sampling import sample
 from recap.generation.search import Search
 
 
-def make_search(config: DecodingConfig, rarity: InverseFrequency | None = None) -> Search:
+def make_search(config: DecodingConfig, training: CaptionedFeatures | None = None) -> Search:
     """The search that the settings name.
 
     Args:
         config: the settings.
-        rarity: weights of n-grams for a consensus; without them all weigh the same.
+        training: for a consensus, which weighs n-grams by its captions and asks its images; without it all
+            n-grams weigh the same.
+
+    Raises:
+        InputError: neighbours are to be asked, and there are no training images.
     """
     if config.search == "consensus":
-        weights = rarity or InverseFrequency()
+        if config.neighbours and training is None:
+            raise InputError(
+                f"decoding.neighbours: expected 0, as there are no training images here, "
+                f"received {config.neighbours}"
+            )
         return Consensus(
-            weights,
+            rarity_of(training) if training else InverseFrequency(),
             candidates=config.candidates,
             temperature=config.temperature,
             voters=config.voters,
             voter_temperature=config.voter_temperature,
             seed=config.seed,
+            neighbours=Neighbours(training, config.neighbours) if training and config.neighbours else None,
         )
     if config.search == "sample":
         return partial(
