@@ -80,6 +80,7 @@ PLAIN: dict[str, Changes] = {
         "reduce": {"components": 128, "whiten": True},
         "train": {
             "batch_size": 32,
+            "label_smoothing": 0.0,
             "lstm": {
                 "wordvec_dim": 256,
                 "hidden_dim": 512,
@@ -89,7 +90,7 @@ PLAIN: dict[str, Changes] = {
             },
         },
     },
-    "scenes": {"reduce": {}, "train": {"lstm": {"epochs": 4}}},
+    "scenes": {"reduce": {}, "train": {"label_smoothing": 0.0, "lstm": {"epochs": 4}}},
 }
 SELF_CRITICAL = {"epochs": 6, "learning_rate": 0.0003, "images": 32, "samples": 5}
 CHOSEN: Changes = {
