@@ -32,9 +32,10 @@ from recap.artifacts import write_json
 from recap.data.batches import CaptionedFeatures
 from recap.data.captions import Captions, load_captions, save_captions
 from recap.data.features import open_features, write_features
-from recap.data.raw import read_json
+from recap.data.raw import load_raw, read_json
 from recap.decoders.build import load_decoder
 from recap.decoders.decoder import Decoder
+from recap.errors import InputError
 from recap.evaluation.coco import read_references
 from recap.evaluation.evaluate import is_true
 from recap.evaluation.scores import score_captions
@@ -167,6 +168,25 @@ def main() -> None:
     if options.action == "table":
         print(table(results()))
         return
+    unknown = [name for name in getattr(options, "only", None) or () if name not in OPTIONS[options.data]]
+    if unknown:
+        parser.error(f"--only: expected some of {', '.join(OPTIONS[options.data])}, received {unknown[0]}")
+    try:
+        work(options)
+    except InputError as error:
+        parser.exit(1, f"{error}\n")
+
+
+def work(options: argparse.Namespace) -> None:
+    """Run the action ``run`` or ``best``.
+
+    Raises:
+        InputError: the checkout does not hold the data.
+    """
+    wanted = getattr(options, "data", "coco")
+    source = load_raw(options.checkout / "data" / "raw").source.source
+    if source != wanted:
+        raise InputError(f"{options.checkout}: expected data of the source {wanted}, received {source}")
     if options.action == "best":
         data = options.checkout / "data"
         best(data, options.models, OPTIONS["coco"]["chosen"], options.seeds, options.minutes)

@@ -105,6 +105,14 @@ def test_draws_are_those_of_the_image_in_any_batch(decoder: Decoder) -> None:
     assert [w.tokens for w in other[0]] != [w.tokens for w in together[0]]
 
 
+def test_decoding_in_parts_changes_no_caption(decoder: Decoder, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = Consensus(RARITY, candidates=5, voters=8)
+    together = search(decoder, 3, range(3), settings)
+    monkeypatch.setattr(consensus, "ROWS_AT_ONCE", 7)
+    in_parts = search(decoder, 3, range(3), settings)
+    assert [[w.tokens for w in own] for own in in_parts] == [[w.tokens for w in own] for own in together]
+
+
 def test_the_settings_name_it_with_and_without_weights() -> None:
     config = DecodingConfig(
         search="consensus", candidates=7, temperature=0.5, voters=9, voter_temperature=0.8, seed=2

@@ -1,5 +1,6 @@
 """The real pipeline in small: every stage, run by DVC in a copy of the checkout, with MLflow beside it."""
 
+import dataclasses
 import os
 import re
 import shutil
@@ -7,9 +8,22 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 from ruamel.yaml import YAML
 
+from recap.config import load
+from recap.data.batches import CaptionedFeatures
+from recap.data.captions import load_captions
+from recap.data.features import open_features
+from recap.decoders.build import load_decoder
+from recap.evaluation.config import EvaluateConfig
+from recap.evaluation.evaluate_decoder import evaluate_decoder
+from recap.generation.consensus import Consensus, rarity_of
+from recap.generation.decoding import make_constraints
+from recap.generation.generate import generate
+from recap.generation.neighbours import Neighbours
 from recap.verify import locked_outputs, verify
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -98,6 +112,37 @@ def test_no_output_names_the_place_or_the_machine(checkout: Path) -> None:
         for file in [path] if path.is_file() else sorted(path.rglob("*")):
             content = file.read_bytes() if file.is_file() else b""
             assert not any(secret in content for secret in secrets), file
+
+
+def test_a_consensus_asks_what_the_training_images_were_called(checkout: Path) -> None:
+    config = load(checkout / "params.yaml", EvaluateConfig)
+    changes = {"search": "consensus", "candidates": 9, "voters": 4, "neighbours": 3, "temperature": 1.5}
+    decoding = dataclasses.replace(config.decoding, **changes)
+    data, reduced, model = checkout / "data", checkout / "data" / "reduced", checkout / "models" / "lstm"
+    evaluation = evaluate_decoder(
+        model,
+        data / "raw",
+        data / "captions",
+        reduced,
+        dataclasses.replace(config, decoding=decoding),
+        torch.device("cpu"),
+    )
+    captions = load_captions(data / "captions")
+    training = CaptionedFeatures(*captions.of("train"), np.array(open_features(reduced / "train.h5")))
+    asked = Consensus(rarity_of(training), 9, 1.5, 4, decoding.voter_temperature, decoding.seed)
+    found = []
+    for search in (dataclasses.replace(asked, neighbours=Neighbours(training, 3)), asked):
+        written = generate(
+            load_decoder(model),
+            open_features(reduced / "val.h5"),
+            captions.vocabulary,
+            make_constraints(decoding, captions.vocabulary),
+            config.batch_size,
+            search,
+            [row["image_id"] for row in evaluation.results],
+        )
+        found.append([caption.text for caption in written])
+    assert [row["caption"] for row in evaluation.results] == found[0] != found[1]
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # MLflow's own

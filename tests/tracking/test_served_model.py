@@ -45,7 +45,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Any:
         folder / "model",
         python_model=served_model.__file__,
         artifacts={"pipeline": str(folder / "pipeline")},
-        signature=make_signature(False, DECODING),
+        signature=make_signature(False, DECODING | {"neighbours": 10}),  # which a server cannot ask
         pip_requirements=[],
     )
     return mlflow.pyfunc.load_model(str(folder / "model")), load_decoder(folder / "pipeline" / "decoder")
@@ -58,6 +58,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Any:
         {"search": "greedy"},
         {"search": "sample", "top_k": 3, "beam_width": 9},
         {"banned_words": ["a", "b"], "beam_width": 1},
+        {"search": "consensus"},
     ],
 )
 def test_options_of_a_request_replace_those_of_the_pipeline(served: Any, options: dict[str, Any]) -> None:

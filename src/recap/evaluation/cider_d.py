@@ -8,6 +8,7 @@ Words are anything hashable: text, or numbers of a vocabulary.
 import math
 from collections import Counter
 from collections.abc import Hashable, Iterator, Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -67,26 +68,29 @@ class CiderD:
                 places, times = holders.setdefault(ngram, ([], []))
                 places.append(number * ORDERS + len(ngram) - 1)
                 times.append(count)
-        # of each n-gram: in which reference and order it is, as a place in the norms, and how often
-        self._holders = {
-            ngram: (np.array(places), np.array(times)) for ngram, (places, times) in holders.items()
-        }
+        # n-grams are parts of two arrays: in which reference and order, as a place in the norms; how often
+        self._parts: dict[Ngram, slice] = {}
+        end = 0
+        for ngram, (places, _) in holders.items():
+            self._parts[ngram] = slice(end, end + len(places))
+            end += len(places)
+        self._places = np.fromiter(chain.from_iterable(own for own, _ in holders.values()), np.int32, end)
+        self._times = np.fromiter(chain.from_iterable(own for _, own in holders.values()), np.int32, end)
         self._norms = _without_zeros(norms)  # (references, ORDERS)
         self._bigrams = np.array([max(len(words) - 1, 0) for words in references])
 
     def __call__(self, words: Words) -> float:
         """The CIDEr-D, 0 to 10, of a caption."""
         counts = Counter(_ngrams(words))
-        common = [(ngram, self._holders[ngram]) for ngram in counts if ngram in self._holders]
+        common = [(ngram, self._parts[ngram]) for ngram in counts if ngram in self._parts]
         if not common:
             return 0.0
-        places = np.concatenate([own for _, (own, _) in common])
-        products = np.concatenate(
-            [
-                np.minimum(counts[ngram], times) * times * self._rarity[ngram] ** 2
-                for ngram, (_, times) in common
-            ]
-        )
+        sizes = [part.stop - part.start for _, part in common]
+        places = np.concatenate([self._places[part] for _, part in common])
+        times = np.concatenate([self._times[part] for _, part in common])
+        said = np.repeat([counts[ngram] for ngram, _ in common], sizes)
+        weights = np.repeat([self._rarity[ngram] ** 2 for ngram, _ in common], sizes)
+        products = np.minimum(said, times) * times * weights
         similarity = np.bincount(places, products, self._norms.size).reshape(self._norms.shape)
         cosines = similarity / self._norms / _without_zeros([self._rarity.norms(counts)])
         difference = max(len(words) - 1, 0) - self._bigrams

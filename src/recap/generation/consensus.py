@@ -11,6 +11,7 @@ Shapes: N batch, D feature, K candidates or voters an image.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from recap.data.batches import CaptionedFeatures
@@ -19,6 +20,8 @@ from recap.generation.caption import Constraints
 from recap.generation.neighbours import Neighbours, Tokens, captions_of_images
 from recap.generation.sampling import sample
 from recap.generation.search import StepDecoder, Words
+
+ROWS_AT_ONCE = 16384  # draws that a decoder reads together: bounds memory
 
 
 @dataclass(frozen=True)
@@ -55,21 +58,21 @@ class Consensus:
             image_ids: N; draws depend on them.
         """
         per_image = self.candidates + self.voters
-        groups = []
+        groups: list[list[list[Words]]] = []
         for first, count, temperature in (
             (0, self.candidates, self.temperature),
             (self.candidates, self.voters, self.voter_temperature),
         ):
-            drawn = sample(
-                decoder,
-                features.repeat_interleave(count, dim=0),  # (N K, D)
-                constraints,
-                [image * per_image + first + draw for image in image_ids for draw in range(count)],
-                seed=self.seed,
-                temperature=temperature,
-            )
-            captions = [words for (words,) in drawn]
-            groups.append([captions[start : start + count] for start in range(0, len(captions), count)])
+            ids = [image * per_image + first + draw for image in image_ids for draw in range(count)]
+            captions: list[Words] = []
+            for start in range(0, len(ids), ROWS_AT_ONCE):
+                part = ids[start : start + ROWS_AT_ONCE]
+                rows = torch.arange(start, start + len(part), device=features.device) // count
+                drawn = sample(
+                    decoder, features[rows], constraints, part, seed=self.seed, temperature=temperature
+                )
+                captions += [words for (words,) in drawn]
+            groups.append([captions[start : start + count] for start in range(0, len(ids), count)])
         candidates, voters = groups
         panels: list[list[list[Tokens]]] = [[[words.tokens for words in own] for own in voters]]
         if self.neighbours:

@@ -30,17 +30,19 @@ def make_search(config: DecodingConfig, training: CaptionedFeatures | None = Non
     if config.search == "consensus":
         if config.neighbours and training is None:
             raise InputError(
-                f"decoding.neighbours: expected 0, as there are no training images here, "
-                f"received {config.neighbours}"
+                f"neighbours: expected 0, as there are no training images here, received {config.neighbours}"
             )
+        neighbours = None
+        if training is not None and config.neighbours:
+            neighbours = Neighbours(training, config.neighbours)
         return Consensus(
-            rarity_of(training) if training else InverseFrequency(),
+            rarity_of(training) if training is not None else InverseFrequency(),
             candidates=config.candidates,
             temperature=config.temperature,
             voters=config.voters,
             voter_temperature=config.voter_temperature,
             seed=config.seed,
-            neighbours=Neighbours(training, config.neighbours) if training and config.neighbours else None,
+            neighbours=neighbours,
         )
     if config.search == "sample":
         return partial(

@@ -144,8 +144,11 @@ def _pack(pipeline: Pipeline, decoder: str, files: Mapping[str, str], folder: Pa
     )
 
 
-def make_signature(has_images: bool, decoding: Mapping[str, Any]) -> "ModelSignature":
-    """What a model takes and gives; ``decoding`` holds the options of a request that names none."""
+def make_signature(has_images: bool, decoding: dict[str, Any]) -> "ModelSignature":
+    """What a model takes and gives; ``decoding`` holds the options of a request that names none.
+
+    A served model has no training images, so a request that names none asks no neighbours.
+    """
     from mlflow.models import ModelSignature
     from mlflow.types.schema import Array, ColSpec, DataType, ParamSchema, ParamSpec, Schema, TensorSpec
 
@@ -164,7 +167,7 @@ def make_signature(has_images: bool, decoding: Mapping[str, Any]) -> "ModelSigna
                 ParamSpec(name, DataType.string, list(value), (-1,))
                 if isinstance(value, list | tuple)
                 else ParamSpec(name, kinds[type(value)], value)
-                for name, value in decoding.items()
+                for name, value in (decoding | {"neighbours": 0}).items()
             ]
         ),
     )
