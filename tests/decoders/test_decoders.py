@@ -247,6 +247,15 @@ def test_dropout_keeps_the_expectation(share: float, rows: int) -> None:
     assert torch.equal(Dropout(share)(x), dropped)
 
 
+def test_the_share_dropped_is_no_multiple_of_a_level() -> None:
+    """0.3 % lies between 0 and 1 of 256 levels: most masks drop nothing, the others 1 / 256."""
+    torch.manual_seed(8)
+    dropout = Dropout(0.003)
+    shares = torch.stack([(dropout(torch.ones(4000)) == 0).float().mean() for _ in range(1000)])
+    assert shares.mean().item() == pytest.approx(0.003, abs=0.0002)
+    assert (shares == 0).float().mean().item() == pytest.approx(1 - 0.003 * 256, abs=0.05)
+
+
 @pytest.mark.parametrize("share", [0.0, 0.3])
 def test_dropout_of_a_relu_is_both_in_turn(share: float) -> None:
     x = torch.randn(7, 33, generator=torch.Generator().manual_seed(2), dtype=torch.float64).requires_grad_()
@@ -259,6 +268,43 @@ def test_dropout_of_a_relu_is_both_in_turn(share: float) -> None:
         results.append((result, *torch.autograd.grad((result * factors).sum(), x)))
     for fused, separate in zip(*results, strict=True):
         torch.testing.assert_close(fused, separate, rtol=0, atol=1e-15)
+
+
+@pytest.mark.parametrize("heads", [1, 3])
+def test_dropped_attention_is_attention_whose_weights_are_masked(heads: int) -> None:
+    from recap.decoders.dropped_attention import attend
+
+    def draw(*shape: int, seed: int) -> torch.Tensor:
+        return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+    # as projections lie: the heads of a word side by side
+    parts = [draw(4, 5, heads, 2, seed=seed).transpose(1, 2).requires_grad_() for seed in range(3)]
+    mask, factors = draw(heads, 4, 5, 5, seed=3), draw(4, 5, heads, 2, seed=4)
+    queries, keys, values = parts
+    scores = queries @ keys.mT / 2**0.5
+    weights = scores.masked_fill(torch.ones(5, 5, dtype=torch.bool).triu(1), float("-inf")).softmax(3)
+    slow = ((weights * mask.transpose(0, 1)) @ values).transpose(1, 2)
+    for ours, theirs in zip(
+        *((x, *torch.autograd.grad((x * factors).sum(), parts)) for x in (attend(*parts, mask), slow)),
+        strict=True,
+    ):
+        torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-12)
+
+
+def test_training_drops_attention_weights_as_often_as_it_should() -> None:
+    """With values of 1, the mean over draws is what comes out without dropout, and half are of no word."""
+    from recap.decoders.transformer import Attention
+
+    torch.manual_seed(0)
+    attention = Attention(4, 2, 0.5)
+    torch.nn.init.eye_(attention.output.weight)
+    torch.nn.init.zeros_(attention.output.bias)
+    x, ones = torch.randn(2000, 3, 4), torch.ones(2000, 2, 3, 2)
+    keys, _ = attention.keys_and_values(x)
+    dropped = attention(x, keys, ones, causal=True)  # (N, T, W)
+    assert (dropped[:, 0] == 0).float().mean().item() == pytest.approx(0.5, abs=0.03)
+    assert dropped.mean().item() == pytest.approx(1, abs=0.03)
+    torch.testing.assert_close(attention.eval()(x, keys, ones, causal=True), torch.ones_like(dropped))
 
 
 @pytest.mark.parametrize("share", [0.0, 0.4])

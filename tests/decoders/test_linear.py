@@ -14,16 +14,18 @@ def draw(*shape: int, seed: int, dtype: torch.dtype) -> torch.Tensor:
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), TOLERANCES)
+@pytest.mark.parametrize("outputs", [6, 40])
 @pytest.mark.parametrize("shape", [(9,), (1, 9), (30, 9), (4, 5, 9), (0, 9)])
+@pytest.mark.parametrize("strided", [False, True])
 def test_a_linear_layer_is_that_of_torch(
-    shape: tuple[int, ...], dtype: torch.dtype, tolerance: float
+    shape: tuple[int, ...], outputs: int, strided: bool, dtype: torch.dtype, tolerance: float
 ) -> None:
     results = []
     for kind in (Linear, nn.Linear):
         torch.manual_seed(0)
-        layer = kind(9, 6).to(dtype)
+        layer = kind(9, outputs).to(dtype)
         x = draw(*shape, seed=1, dtype=dtype).requires_grad_()
-        result = layer(x)
+        result = layer(x.repeat_interleave(2, dim=-1)[..., ::2] if strided else x)
         loss = (result * draw(*result.shape, seed=2, dtype=dtype)).sum()
         results.append((result, *torch.autograd.grad(loss, [x, layer.weight, layer.bias])))
     for ours, theirs in zip(*results, strict=True):
@@ -32,15 +34,16 @@ def test_a_linear_layer_is_that_of_torch(
 
 @pytest.mark.parametrize(("dtype", "tolerance"), TOLERANCES)
 def test_the_recurrence_is_that_of_torch(dtype: torch.dtype, tolerance: float) -> None:
-    reference = nn.RNN(7, 7, batch_first=True, bias=False).to(dtype)
-    nn.init.eye_(reference.weight_ih_l0)
-    inputs = draw(3, 6, 7, seed=1, dtype=dtype).requires_grad_()
+    reference = nn.RNN(5, 7).to(dtype)
+    words = draw(6, 3, 5, seed=1, dtype=dtype).requires_grad_()
     first = draw(3, 7, seed=2, dtype=dtype).requires_grad_()
-    weight = reference.weight_hh_l0
-    factors = draw(3, 6, 7, seed=3, dtype=dtype)
+    factors = draw(6, 3, 7, seed=3, dtype=dtype)
+    parameters = list(reference.parameters())
+    weight = torch.cat((reference.weight_ih_l0, reference.weight_hh_l0), dim=1)
+    bias = reference.bias_ih_l0 + reference.bias_hh_l0
     results = []
-    for states in (recur(inputs, first, weight), reference(inputs, first[None])[0]):
-        gradients = torch.autograd.grad((states * factors).sum(), [inputs, first, weight])
+    for states in (recur(words, first, weight, bias), reference(words, first[None])[0]):
+        gradients = torch.autograd.grad((states * factors).sum(), [words, first, *parameters])
         results.append((states, *gradients))
     for ours, theirs in zip(*results, strict=True):
         torch.testing.assert_close(ours, theirs, rtol=0, atol=tolerance)

@@ -105,18 +105,27 @@ class Decoder(nn.Module, ABC):
                 the CPU wait for a GPU.
         """
         hidden = self.hidden(features, captions[:, :-1] if read is None else read)  # (N, T, H)
-        targets = captions[:, 1:].flatten()  # (N * T,)
+        count, steps = hidden.shape[:2]
+        by_time = hidden.stride(0) < hidden.stride(1)  # a recurrence's: in its own order nothing is copied
+
+        def flat(x: Tensor) -> Tensor:
+            """(N, T, ...) to (N T, ...), in the order in which the hidden states lie."""
+            return (x.transpose(0, 1) if by_time else x).flatten(0, 1)
+
         real = real_targets(captions) if real is None else real
-        hidden = hidden.flatten(0, 1)  # (N * T, H)
+        hidden, targets = flat(hidden), flat(captions[:, 1:])
+        rows: Tensor | slice = slice(None)
         if len(real) < len(targets):
+            rows = real % steps * count + real // steps if by_time else real
             # a lookup, because its backward is faster than that of indexing, and deterministic
-            hidden, targets = functional.embedding(real, hidden), targets[real]  # (M, H), (M,)
+            hidden = functional.embedding(rows, hidden)  # (M, H)
+        targets = targets[rows]  # (M,)
         scores = self.scores(hidden)  # (M, V)
         if weights is None:
             total = functional.cross_entropy(scores, targets, reduction="sum", label_smoothing=smoothing)
         else:
             losses = functional.cross_entropy(scores, targets, reduction="none", label_smoothing=smoothing)
-            total = losses @ weights[real // (captions.shape[1] - 1)]  # (M,) @ (M,)
+            total = losses @ flat(weights[:, None].expand(count, steps))[rows]  # (M,) @ (M,)
         return total / max(len(real), 1)
 
     def initialise(self, generator: torch.Generator) -> None:

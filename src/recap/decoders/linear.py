@@ -3,10 +3,10 @@
 torch multiplies float32 matrices on the CPU with MKL, which on other makers' processors leaves half of their
 vector width idle; oneDNN, which torch brings too, does not.
 
-Shapes: M rows, I inputs, O outputs, N batch, T time, H hidden.
+Shapes: M rows, I inputs, O outputs, N batch, T time, W word vector, H hidden.
 """
 
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -16,12 +16,29 @@ from torch.nn import functional
 _ONEDNN = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
 
 
-def product(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """x (M, I) times the transpose of weight (O, I), plus bias (O,): (M, O). Called outside autograd."""
+def product(
+    x: Tensor, weight: Tensor, bias: Tensor | None = None, then: Literal["none", "tanh"] = "none"
+) -> Tensor:
+    """x (M, I) times the transpose of weight (O, I), plus bias (O,), and its ``then``: (M, O).
+
+    Called outside autograd; a weight that is neither contiguous nor a contiguous tensor's transpose is slow.
+    """
     if takes(x):
-        result: Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
+        result: Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, bias, then, [], "")
         return result
-    return functional.linear(x, weight, bias)
+    result = functional.linear(x, weight, bias)
+    return result.tanh_() if then == "tanh" else result
+
+
+def weight_gradient(x: Tensor, gradient: Tensor) -> Tensor:
+    """The gradient (O, I) of a weight, from a layer's inputs (M, I) and the gradient (M, O) of its outputs.
+
+    oneDNN wants its first factor contiguous: transposed is what takes less copying.
+    """
+    (rows, inputs), outputs = x.shape, gradient.shape[1]
+    if inputs * (rows + outputs) < outputs * rows:
+        return product(x.t(), gradient.t()).t().contiguous()
+    return product(gradient.t(), x.t())
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
@@ -40,19 +57,20 @@ class Linear(nn.Linear):
         return linear(x, self.weight, self.bias)
 
 
-def recur(inputs: Tensor, first: Tensor, weight: Tensor) -> Tensor:
-    """h_t = tanh(inputs_t + h_{t-1} W^T) from h_0 = ``first``.
+def recur(words: Tensor, first: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """h_t = tanh([x_t h_{t-1}] W^T + b) from h_0 = ``first``.
 
     Args:
-        inputs: (N, T, H).
+        words: x_1 .. x_T, (T, N, W).
         first: (N, H).
-        weight: W (H, H).
+        weight: W (H, W + H), that of words before that of hidden states.
+        bias: b (H,).
 
     Returns:
-        h_1 .. h_T, (N, T, H).
+        h_1 .. h_T, (T, N, H).
     """
-    states: Tensor = _Recurrence.apply(inputs.transpose(0, 1), first, weight)  # (T, N, H)
-    return states.transpose(0, 1)
+    states: Tensor = _Recurrence.apply(words, first, weight, bias)
+    return states
 
 
 def takes(x: Tensor) -> bool:
@@ -64,6 +82,7 @@ def takes(x: Tensor) -> bool:
 class _Product(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        x = x.contiguous()
         ctx.save_for_backward(x, weight)
         return product(x, weight, bias)
 
@@ -71,36 +90,42 @@ class _Product(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
         x, weight = ctx.saved_tensors
+        gradient = gradient.contiguous()
         of_x, of_weight, of_bias = ctx.needs_input_grad
         return (
             product(gradient, weight.t()) if of_x else None,  # (M, I)
-            product(gradient.t(), x.t()) if of_weight else None,  # (O, I)
+            weight_gradient(x, gradient) if of_weight else None,  # (O, I)
             gradient.sum(0) if of_bias else None,
         )
 
 
 class _Recurrence(torch.autograd.Function):
-    """Keeps only the states; the weight's gradient is one product over all steps."""
+    """Keeps words and states side by side; the weight's gradient is one product over all steps."""
 
     @staticmethod
-    def forward(ctx: Any, inputs: Tensor, first: Tensor, weight: Tensor) -> Tensor:
-        states = first.new_empty(len(inputs) + 1, *first.shape)  # (T + 1, N, H), h_0 too
-        states[0] = first
-        for before, x, state in zip(states[:-1], inputs, states[1:], strict=True):
-            torch.tanh(product(before, weight).add_(x), out=state)
-        ctx.save_for_backward(states, weight)
-        return states[1:]
+    def forward(ctx: Any, words: Tensor, first: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        steps, _, width = words.shape
+        joined = words.new_empty(steps + 1, len(first), width + first.shape[1])  # (T + 1, N, W + H)
+        joined[:-1, :, :width] = words
+        joined[0, :, width:] = first
+        for read, written in zip(joined[:-1], joined[1:, :, width:], strict=True):
+            written.copy_(product(read, weight, bias, then="tanh"))
+        ctx.save_for_backward(joined, weight)
+        return joined[1:, :, width:]
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        states, weight = ctx.saved_tensors
-        before_tanh = torch.empty_like(states[1:])  # (T, N, H)
-        carried = torch.zeros_like(states[0])  # (N, H)
-        back = weight.t().contiguous()
-        for time in reversed(range(len(before_tanh))):
-            carried += gradient[time]
-            torch.ops.aten.tanh_backward.grad_input(carried, states[time + 1], grad_input=before_tanh[time])
-            carried = product(before_tanh[time], back)
-        of_weight = product(before_tanh.flatten(0, 1).t(), states[:-1].flatten(0, 1).t())  # (H, H)
-        return before_tanh, carried, of_weight
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        joined, weight = ctx.saved_tensors
+        width = weight.shape[1] - len(weight)
+        states = joined[1:, :, width:]
+        before_tanh = torch.empty_like(gradient, memory_format=torch.contiguous_format)  # (T, N, H)
+        carried = torch.zeros_like(gradient[0])  # (N, H)
+        to_words, back = weight.t().contiguous().split((width, len(weight)))  # (W, H), (H, H)
+        for own, state, into in reversed(list(zip(gradient, states, before_tanh, strict=True))):
+            carried += own
+            torch.ops.aten.tanh_backward.grad_input(carried, state, grad_input=into)
+            carried = product(into, back)
+        rows = before_tanh.flatten(0, 1)  # (T N, H)
+        of_words = product(rows, to_words).view(*gradient.shape[:2], width)
+        return of_words, carried, weight_gradient(joined[:-1].flatten(0, 1), rows), rows.sum(0)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from recap.decoders.decoder import Decoder, State
 from recap.decoders.dropout import Dropout
-from recap.decoders.linear import Linear, linear, recur, takes
+from recap.decoders.linear import Linear, recur, takes
 
 
 class RecurrentDecoder(Decoder):
@@ -44,31 +44,31 @@ class RecurrentDecoder(Decoder):
         self.words = nn.Embedding(vocabulary_size, wordvec_dim)
         if tied:
             self.tie(self.words, hidden_dim)
-        self.recurrence = (nn.RNN if cell == "rnn" else nn.LSTM)(wordvec_dim, hidden_dim, batch_first=True)
+        self.recurrence = (nn.RNN if cell == "rnn" else nn.LSTM)(wordvec_dim, hidden_dim)
         self.dropout = Dropout(dropout)
 
     def hidden(self, features: Tensor, captions: Tensor) -> Tensor:
-        words = self.dropout(self.words(captions))  # (N, T, W)
+        words = self.dropout(self.words(captions.t()))  # (T, N, W)
         state = self.start(features)
         if isinstance(self.recurrence, nn.RNN) and takes(words):
             weight = self.recurrence.get_parameter
             bias = weight("bias_ih_l0") + weight("bias_hh_l0")  # (H,)
-            inputs = linear(words, weight("weight_ih_l0"), bias)  # (N, T, H)
-            hidden = recur(inputs, state[0], weight("weight_hh_l0"))
+            joined = torch.cat((weight("weight_ih_l0"), weight("weight_hh_l0")), dim=1)  # (H, W + H)
+            hidden = recur(words, state[0], joined, bias)
         else:
             hidden, _ = self._recur(words, state)
-        return self.dropout(hidden)
+        return self.dropout(hidden).transpose(0, 1)
 
     def start(self, features: Tensor) -> State:
         first = self.projection(self.dropout(features))  # (N, H)
         return (first, torch.zeros_like(first)) if isinstance(self.recurrence, nn.LSTM) else (first,)
 
     def step(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
-        hidden, state = self._recur(self.words(tokens[:, None]), state)  # (N, 1, H)
-        return self.scores(hidden[:, 0]), state
+        hidden, state = self._recur(self.words(tokens[None]), state)  # (1, N, H)
+        return self.scores(hidden[0]), state
 
     def _recur(self, words: Tensor, state: State) -> tuple[Tensor, State]:
-        """Word vectors (N, T, W) and a state of (N, H) to hidden states (N, T, H) and the last state."""
+        """Word vectors (T, N, W) and a state of (N, H) to hidden states (T, N, H) and the last state."""
         layered = tuple(part[None] for part in state)  # (1, N, H): torch has an axis for stacked layers
         hidden, last = self.recurrence(words, layered if len(layered) == 2 else layered[0])
         parts = last if isinstance(last, tuple) else (last,)

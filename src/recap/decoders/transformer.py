@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from recap.decoders.decoder import Decoder, State
 from recap.decoders.dropout import Dropout
+from recap.decoders.dropped_attention import attend
 from recap.decoders.linear import Linear
 from recap.errors import InputError
 
@@ -53,12 +54,13 @@ class Attention(nn.Module):
         """
         if keys.shape[2] == 1 and not causal:
             return self._attend_to_one(x, values)
+        queries = self._split(self.query(x))
+        if causal and self.dropout.active() and x.device.type == "cpu":
+            mask = self.dropout.mask(x.new_empty(self.heads, len(x), *2 * x.shape[1:2]))  # (A, N, T, T)
+            return self.output(attend(queries, keys, values, mask).flatten(2))
+        dropout = self.dropout.share if self.training else 0.0
         attended = functional.scaled_dot_product_attention(
-            self._split(self.query(x)),
-            keys,
-            values,
-            dropout_p=self.dropout.share if self.training else 0.0,
-            is_causal=causal,
+            queries, keys, values, dropout_p=dropout, is_causal=causal
         )
         merged = attended.transpose(1, 2).flatten(2)  # (N, A, T, W / A) -> (N, T, W)
         return self.output(merged)

@@ -20,7 +20,7 @@ from recap.progress import track
 from recap.training.averaging import averaged, update_average
 from recap.training.optimizer import learning_rate_at
 from recap.training.scheduled_sampling import words_to_read
-from recap.training.seeds import derive_seed
+from recap.training.seeds import derive_seed, seed_generator
 from recap.training.state import TrainingState
 
 STEPS_A_READING = 20  # reading a loss waits for the device, so it is done for many steps at once
@@ -199,7 +199,7 @@ def _train_step(
             generator.manual_seed(derive_seed(recipe.seed, f"scheduled sampling{suffix}", step))
             read = words_to_read(state.decoder, features, captions, own_words, generator)
         # dropout alone draws from it
-        torch.manual_seed(derive_seed(recipe.seed, f"dropout{suffix}", step))
+        seed_generator(weight.device, derive_seed(recipe.seed, f"dropout{suffix}", step))
         half = recipe.precision == "bfloat16"
         with torch.autocast(weight.device.type, torch.bfloat16, enabled=half):
             loss = state.decoder.loss(

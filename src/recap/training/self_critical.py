@@ -25,7 +25,7 @@ from recap.training.averaging import update_average
 from recap.training.loop import add_up
 from recap.training.optimizer import learning_rate_at
 from recap.training.scheduled_sampling import draw_words
-from recap.training.seeds import derive_seed
+from recap.training.seeds import derive_seed, seed_generator
 from recap.training.state import TrainingState
 
 
@@ -149,7 +149,7 @@ def _step(
     if len(own):
         advantages = torch.from_numpy(leave_one_out(rewards, recipe.samples)).to(features)  # (N K,)
         decoder.train()
-        torch.manual_seed(derive_seed(recipe.seed, f"self-critical dropout{suffix}", step))
+        seed_generator(weight.device, derive_seed(recipe.seed, f"self-critical dropout{suffix}", step))
         loss = decoder.loss(features, captions, weights=advantages)
         if worker.ranks > 1:
             loss = loss * (words / counts[2].item())
