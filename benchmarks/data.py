@@ -150,7 +150,11 @@ def _reduce(folder: Path, server: str, scale: float) -> tuple[int, str]:
 
     features = folder / "raw" / "features"
     config = ReduceConfig(
-        enabled=True, components=min(COMPONENTS, round(82_783 * scale)), whiten=False, concepts=0
+        enabled=True,
+        components=min(COMPONENTS, round(82_783 * scale)),
+        whiten=False,
+        concepts=0,
+        concepts_penalty=4.0,
     )
     summary = reduce(features, folder / "captions", folder / "reduced", config, THREADS)
     moved = sum(path.stat().st_size for path in features.iterdir())

@@ -7,7 +7,7 @@ line of docs/recipes.jsonl; what is there is not done again, so the work can be 
     python benchmarks/recipes.py run coco CHECKOUT [--minutes 4] [--only NAME ...] [--seeds 5]
     python benchmarks/recipes.py run scenes CHECKOUT
     python benchmarks/recipes.py table
-    python benchmarks/recipes.py best CHECKOUT MODELS
+    python benchmarks/recipes.py best CHECKOUT MODELS [--members seeds | features] [--held-out]
 
 CHECKOUT holds data/ as the pipeline left it, for the mini archive of ../shared after README.md's command.
 """
@@ -94,15 +94,19 @@ PLAIN: dict[str, Changes] = {
     "scenes": {"reduce": {}, "train": {"label_smoothing": 0.0, "lstm": {"epochs": 4}}},
 }
 SELF_CRITICAL = {"epochs": 6, "learning_rate": 0.0003, "images": 32, "samples": 5}
-CHOSEN: Changes = {
+CROSS_ENTROPY: Changes = {
     "reduce": {"concepts": 64},
-    "train": {
-        "keep": "last",
-        "average_decay": 0.998,
-        "self_critical": SELF_CRITICAL,
-        "lstm": {"epochs": 15},
-    },
+    "train": {"keep": "last", "average_decay": 0.998, "lstm": {"epochs": 15}},
 }
+CHOSEN: Changes = {
+    "reduce": CROSS_ENTROPY["reduce"],
+    "train": {**CROSS_ENTROPY["train"], "self_critical": SELF_CRITICAL},
+}
+FEATURES: dict[str, Changes] = {
+    **{f"penalty {penalty}": {"concepts_penalty": float(penalty)} for penalty in (1, 2, 4, 16)},
+    "128 concepts, 64 components": {"concepts": 128, "components": 64},
+}
+"""Changes of the group `reduce`: the members of an ensemble, each with features of its own."""
 TRAINING: dict[str, Changes] = {
     "no warm-up": {"train": {"warmup_steps": 0}},
     "constant rate": {"train": {"schedule": "constant"}},
@@ -158,11 +162,12 @@ def main() -> None:
     action.add_argument("--minutes", type=float, default=float("inf"), help="begin no run after that long")
     action.add_argument("--only", nargs="*", help="names of recipes")
     action.add_argument("--seeds", type=int, default=5)
-    action = actions.add_parser("best", help="the chosen recipe on all training images of the mini archive")
+    action = actions.add_parser("best", help="the best models and ensembles on the mini archive")
     action.add_argument("checkout", type=Path, help="folder with data/ of the pipeline")
     action.add_argument("models", type=Path, help="folder for the models")
     action.add_argument("--minutes", type=float, default=float("inf"), help="begin no run after that long")
-    action.add_argument("--seeds", type=int, default=5)
+    action.add_argument("--members", choices=("seeds", "features"), default="features")
+    action.add_argument("--held-out", action="store_true", help="score on training images, held out")
     actions.add_parser("table", help="print docs/recipes.jsonl as Markdown")
     options = parser.parse_args()
     if options.action == "table":
@@ -188,8 +193,8 @@ def work(options: argparse.Namespace) -> None:
     if source != wanted:
         raise InputError(f"{options.checkout}: expected data of the source {wanted}, received {source}")
     if options.action == "best":
-        data = options.checkout / "data"
-        best(data, options.models, OPTIONS["coco"]["chosen"], options.seeds, options.minutes)
+        members = best_members(options.members)
+        best(options.checkout / "data", options.models, members, options.held_out, options.minutes)
         return
     end = time.monotonic() + 60 * options.minutes
     done = {(row["data"], row["recipe"], row["seed"]) for row in results()}
@@ -271,7 +276,7 @@ def run(
     decoder = load_decoder(folder / "model")
     for part, split in splits.items():
         for search in searches:
-            texts = caption(decoder, folder, split, DECODINGS[search])
+            texts = caption(decoder, [folder], split, DECODINGS[search])
             row[f"{part}_{search}"] = score(texts, data, split)
             if search == "greedy":
                 row[f"{part}_words"] = round(statistics.mean(len(text.split()) for text in texts), 2)
@@ -286,30 +291,53 @@ def run(
     return row
 
 
-def best(data: Path, folder: Path, changes: Changes, seeds: int, minutes: float) -> None:
-    """Train ``chosen`` on all training images with several seeds; score each and all as one ensemble.
+def best_members(kind: str) -> dict[str, tuple[Changes, int]]:
+    """Changes and seed of each member: ``chosen`` with several seeds, or one for each of ``FEATURES``."""
+    if kind == "seeds":
+        return {f"seed {seed}": (CHOSEN, seed) for seed in range(5)}
+    return {
+        name: (merge(CROSS_ENTROPY, {"reduce": changes}), seed)
+        for seed, (name, changes) in enumerate(FEATURES.items())
+    }
+
+
+def best(
+    data: Path, folder: Path, members: Mapping[str, tuple[Changes, int]], held_out: bool, minutes: float
+) -> None:
+    """Train the members on all training images, or those not held out; score each, and all as an ensemble.
 
     Models that are in the folder are not trained again; begins none after ``minutes``.
     """
     end = time.monotonic() + 60 * minutes
+    folder = folder / ("held_out" if held_out else "all")
     folder.mkdir(parents=True, exist_ok=True)
-    for name in ("captions", "features"):
-        if not (folder / name).exists():
-            (folder / name).symlink_to((data / name).resolve())
-    for seed in range(seeds):
-        if not (folder / str(seed) / "summary.json").is_file():
+    rows = tuple(range(len(open_features(data / "features" / "val.h5"))))
+    split = Split("val", rows, rows)
+    if held_out:
+        split, data_of_members = prepare(data, folder, "coco")["held_out"], folder
+    else:
+        data_of_members = data
+    folders = {name: folder / name.replace(" ", "_") for name in members}
+    for name, (changes, seed) in members.items():
+        own = folders[name]
+        own.mkdir(exist_ok=True)
+        for part in ("captions", "features"):
+            if not (own / part).exists():
+                (own / part).symlink_to((data_of_members / part).resolve())
+        if not (own / "model" / "summary.json").is_file():
             if time.monotonic() > end:
                 return
-            fit("coco", changes, seed, folder, folder / str(seed))
-    members = [load_decoder(folder / str(seed)) for seed in range(seeds)]
-    rows = tuple(range(len(open_features(data / "features" / "val.h5"))))
-    validation = Split("val", rows, rows)
-    models: dict[str, Decoder | Ensemble] = {f"seed {seed}": one for seed, one in enumerate(members)}
-    models[f"ensemble of {seeds}"] = Ensemble(members).eval()
+            fit("coco", changes, seed, own, own / "model")
+    decoders = [load_decoder(own / "model") for own in folders.values()]
+    widths = [open_features(own / "reduced" / "val.h5").shape[1] for own in folders.values()]
+    models: dict[str, tuple[Decoder | Ensemble, list[Path]]] = {
+        name: (decoder, [own]) for (name, own), decoder in zip(folders.items(), decoders, strict=True)
+    }
+    models[f"ensemble of {len(members)}"] = (Ensemble(decoders, widths).eval(), list(folders.values()))
     print("| model | " + " | ".join(DECODINGS) + " |\n|---" + "|---" * len(DECODINGS) + "|")
-    for name, model in models.items():
-        texts = [caption(model, folder, validation, decoding) for decoding in DECODINGS.values()]
-        scores = [score(own, data, validation) for own in texts]
+    for name, (model, own_folders) in models.items():
+        texts = [caption(model, own_folders, split, decoding) for decoding in DECODINGS.values()]
+        scores = [score(own_texts, data, split) for own_texts in texts]
         print(f"| {name} | " + " | ".join(f"{value:.3f}" for value in scores) + " |", flush=True)
 
 
@@ -339,11 +367,20 @@ def fit(data_name: str, changes: Changes, seed: int, folder: Path, output: Path)
         )
 
 
-def caption(model: Decoder | Ensemble, folder: Path, split: Split, decoding: DecodingConfig) -> list[str]:
-    """Captions of the images of a split, by a model of the folder's training images."""
-    captions = load_captions(folder / "captions")
-    training = CaptionedFeatures(*captions.of("train"), open_features(folder / "reduced" / "train.h5"))
-    features = np.asarray(open_features(folder / "reduced" / "val.h5")[list(split.reduced_rows)])
+def caption(
+    model: Decoder | Ensemble, folders: Sequence[Path], split: Split, decoding: DecodingConfig
+) -> list[str]:
+    """Captions of the images of a split, by a model of the folders' training images.
+
+    It reads the features reduced/ of each folder, side by side.
+    """
+    captions = load_captions(folders[0] / "captions")
+    reduced = {
+        part: np.concatenate([open_features(own / "reduced" / f"{part}.h5") for own in folders], axis=1)
+        for part in ("train", "val")
+    }
+    training = CaptionedFeatures(*captions.of("train"), reduced["train"])
+    features = reduced["val"][list(split.reduced_rows)]
     constraints = make_constraints(decoding, captions.vocabulary)
     search = make_search(decoding, training)
     with contextlib.redirect_stderr(io.StringIO()):
@@ -362,7 +399,7 @@ def merge(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, An
     """The settings with the changes, group by group."""
     merged = dict(values)
     for key, value in changes.items():
-        merged[key] = merge(merged[key], value) if isinstance(value, dict) else value
+        merged[key] = merge(merged.get(key, {}), value) if isinstance(value, dict) else value
     return merged
 
 

@@ -72,7 +72,7 @@ def test_describe_a_stand_in_of_coco(tmp_path: Path, run, capsys) -> None:
         Path("data/raw/features"),
         Path("data/captions"),
         Path("data/reduced"),
-        ReduceConfig(True, 20, False, 0),
+        ReduceConfig(True, 20, False, 0, 4.0),
         threads=1,
     )
     run("describe", "--samples", "1")

@@ -48,7 +48,7 @@ def run_reduce(features: str, reduced: str) -> None:
         Path(features),
         Path("captions of no importance"),
         Path(reduced),
-        ReduceConfig(enabled=True, components=16, whiten=False, concepts=0),
+        ReduceConfig(enabled=True, components=16, whiten=False, concepts=0, concepts_penalty=4.0),
         threads=1,
     )
 

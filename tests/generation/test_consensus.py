@@ -1,5 +1,6 @@
 """The caption that the others agree with most, restated with the official CIDEr-D."""
 
+import copy
 import dataclasses
 from typing import Any
 
@@ -19,6 +20,7 @@ from recap.generation.caption import Constraints, usual_constraints
 from recap.generation.config import DecodingConfig
 from recap.generation.consensus import Consensus, rarity_of
 from recap.generation.decoding import make_search
+from recap.generation.ensemble import Ensemble
 from recap.generation.neighbours import Neighbours
 from recap.generation.sampling import sample
 from recap.generation.search import Words
@@ -41,7 +43,7 @@ def decoder() -> Decoder:
     return decoder
 
 
-def search(decoder: Decoder, count: int, ids: range, settings: Consensus) -> list[list[Words]]:
+def search(decoder: Decoder | Ensemble, count: int, ids: range, settings: Consensus) -> list[list[Words]]:
     features = torch.randn(count, 3, generator=torch.Generator().manual_seed(1))
     with torch.inference_mode():
         return settings(decoder, features, usual_constraints(6), ids)
@@ -111,6 +113,27 @@ def test_decoding_in_parts_changes_no_caption(decoder: Decoder, monkeypatch: pyt
     monkeypatch.setattr(consensus, "ROWS_AT_ONCE", 7)
     in_parts = search(decoder, 3, range(3), settings)
     assert [[w.tokens for w in own] for own in in_parts] == [[w.tokens for w in own] for own in together]
+
+
+def test_members_of_an_ensemble_draw_apart_and_vote_together(
+    decoder: Decoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = copy.deepcopy(decoder)
+    for value in other.parameters():
+        value.data *= -1
+    asked: list[tuple[Decoder, int, float]] = []
+
+    def watch(who: Decoder, features: torch.Tensor, *rest: Any, **options: Any) -> list[list[Words]]:
+        asked.append((who, len(features), options["temperature"]))
+        return sample(who, features, *rest, **options)
+
+    monkeypatch.setattr(consensus, "sample", watch)
+    settings = Consensus(RARITY, candidates=5, temperature=0.5, voters=7, voter_temperature=1.5)
+    (both,) = search(Ensemble([decoder, other]).eval(), 1, range(3, 4), settings)
+    assert asked == [(decoder, 5, 0.5), (decoder, 7, 1.5), (other, 5, 0.5), (other, 7, 1.5)]
+    assert len(both) == 10
+    (alone,) = search(Ensemble([other]).eval(), 1, range(3, 4), settings)
+    assert alone == search(other, 1, range(3, 4), settings)[0]
 
 
 def test_the_settings_name_it_with_and_without_weights() -> None:

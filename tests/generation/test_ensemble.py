@@ -51,3 +51,21 @@ def test_members_must_share_their_vocabulary(build):
         Ensemble([build("rnn"), build("lstm", words=8)])
     with pytest.raises(InputError, match="received sizes"):
         Ensemble([])
+
+
+def test_members_read_columns_of_their_own(build, draw_features):
+    members = [build("rnn", 1), build("lstm", 2)]
+    parts = [draw_features(5), draw_features(5).flip(0)]
+    width = parts[0].shape[1]
+    ensemble = Ensemble(members, [width, width])
+    together = torch.cat(parts, dim=1)
+    for (speaker, own), member, features in zip(ensemble.apart(together), members, parts, strict=True):
+        assert speaker is member
+        assert torch.equal(own, features)
+    with torch.no_grad():
+        scores, _ = ensemble.step(torch.full((5,), START), ensemble.start(together))
+        first = torch.full((5, 1), START)
+        alone = [member(own, first)[:, 0].softmax(1) for member, own in zip(members, parts, strict=True)]
+    torch.testing.assert_close(scores.exp(), sum(alone) / 2)
+    with pytest.raises(InputError, match=f"expected features of {2 * width} columns.*received {width}"):
+        ensemble.start(parts[0])

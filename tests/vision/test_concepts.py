@@ -12,11 +12,12 @@ from recap.data.captions import Captions, save_captions
 from recap.data.features import open_features, write_features
 from recap.data.vocabulary import END, START, build_vocabulary
 from recap.errors import InputError
-from recap.vision.concepts import FOLDS, RIDGE, fit_concepts, fold_rows, word_shares
+from recap.vision.concepts import FOLDS, fit_concepts, fold_rows, word_shares
 from recap.vision.reduce import reduce
 from recap.vision.reduce_config import ReduceConfig
 
 IMAGES, WIDTH, WORDS = 203, 12, 9  # the first four words are special
+PENALTY = 4.0
 
 
 @pytest.fixture
@@ -52,11 +53,11 @@ def test_shares_weigh_rare_words_more() -> None:
 def test_weights_are_those_of_ridge_regression(features: Path) -> None:
     values = np.asarray(open_features(features / "train.h5"), dtype=np.float64)
     shares, mean = shares_of(features), mean_of(features)
-    concepts = fit_concepts(features / "train.h5", mean, shares, 5)
+    concepts = fit_concepts(features / "train.h5", mean, shares, 5, PENALTY)
 
     def weights(rows: NDArray[np.bool_]) -> NDArray[np.float64]:
         centred = values[rows] - values[rows].mean(axis=0)
-        model = Ridge(alpha=RIDGE * (centred**2).sum() / rows.sum(), solver="cholesky")
+        model = Ridge(alpha=PENALTY * (centred**2).sum() / rows.sum(), solver="cholesky")
         return np.asarray(model.fit(values[rows], shares[rows]).coef_)  # (V, D)
 
     everyone = np.ones(IMAGES, dtype=bool)
@@ -73,7 +74,7 @@ def test_no_image_has_a_part_in_its_own_concepts(features: Path) -> None:
     values = np.asarray(open_features(features / "train.h5"), dtype=np.float64)
     noise = np.zeros((IMAGES, WORDS))
     noise[:, 4:] = np.random.default_rng(2).normal(size=(IMAGES, WORDS - 4))
-    concepts = fit_concepts(features / "train.h5", mean_of(features), noise, 5)
+    concepts = fit_concepts(features / "train.h5", mean_of(features), noise, 5, PENALTY)
     centred = values - values.mean(axis=0)
     crossed = np.concatenate(
         [
@@ -106,7 +107,7 @@ def test_the_stage_appends_concepts(tmp_path: Path, features: Path) -> None:
     save_captions(tmp_path / "captions", captions)
     outputs = []
     for name in ("a", "b"):
-        config = ReduceConfig(enabled=True, components=6, whiten=True, concepts=3)
+        config = ReduceConfig(enabled=True, components=6, whiten=True, concepts=3, concepts_penalty=PENALTY)
         summary = reduce(features, tmp_path / "captions", tmp_path / name, config, threads=1)
         assert summary["components"] == 9
         outputs.append({path.name: path.read_bytes() for path in (tmp_path / name).iterdir()})
@@ -130,4 +131,4 @@ def test_more_concepts_than_there_can_be(tmp_path: Path, features: Path, images:
     with pytest.raises(
         InputError, match=rf"reduce.concepts: expected at most {most}, as some.h5 has {images}"
     ):
-        fit_concepts(path, mean_of(features), shares_of(features)[:images], 6)
+        fit_concepts(path, mean_of(features), shares_of(features)[:images], 6, PENALTY)

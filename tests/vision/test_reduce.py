@@ -26,7 +26,7 @@ def test_only_training_features_shape_the_space(tmp_path: Path, features: Path) 
         features,
         tmp_path / "captions",
         tmp_path / "a",
-        ReduceConfig(enabled=True, components=4, whiten=False, concepts=0),
+        ReduceConfig(enabled=True, components=4, whiten=False, concepts=0, concepts_penalty=4.0),
         threads=1,
     )
     write_features(features / "val.h5", np.zeros((30, 12), np.float32))
@@ -34,7 +34,7 @@ def test_only_training_features_shape_the_space(tmp_path: Path, features: Path) 
         features,
         tmp_path / "captions",
         tmp_path / "b",
-        ReduceConfig(enabled=True, components=4, whiten=False, concepts=0),
+        ReduceConfig(enabled=True, components=4, whiten=False, concepts=0, concepts_penalty=4.0),
         threads=1,
     )
     assert summary == again
@@ -52,7 +52,7 @@ def test_the_spectrum_sums_up(tmp_path: Path, features: Path) -> None:
         features,
         tmp_path / "captions",
         tmp_path / "reduced",
-        ReduceConfig(enabled=True, components=12, whiten=False, concepts=0),
+        ReduceConfig(enabled=True, components=12, whiten=False, concepts=0, concepts_penalty=4.0),
         threads=1,
     )
     assert summary["explained_variance_ratio"] == pytest.approx(1)
@@ -65,7 +65,8 @@ def test_the_spectrum_sums_up(tmp_path: Path, features: Path) -> None:
 
 def test_whitened_training_features_have_variance_1(tmp_path: Path, features: Path) -> None:
     plain, white = (
-        ReduceConfig(enabled=True, components=6, whiten=whiten, concepts=0) for whiten in (False, True)
+        ReduceConfig(enabled=True, components=6, whiten=whiten, concepts=0, concepts_penalty=4.0)
+        for whiten in (False, True)
     )
     summaries = [
         reduce(features, tmp_path / "captions", tmp_path / str(config.whiten), config, threads=1)
@@ -88,7 +89,7 @@ def test_features_pass_through(tmp_path: Path, features: Path) -> None:
         features,
         tmp_path / "captions",
         tmp_path / "reduced",
-        ReduceConfig(enabled=False, components=500, whiten=False, concepts=0),
+        ReduceConfig(enabled=False, components=500, whiten=False, concepts=0, concepts_penalty=4.0),
         threads=1,
     )
     assert summary == {"components": 12}
@@ -107,6 +108,6 @@ def test_splits_of_different_width(tmp_path: Path, features: Path) -> None:
             features,
             tmp_path / "captions",
             tmp_path / "reduced",
-            ReduceConfig(enabled=True, components=2, whiten=False, concepts=0),
+            ReduceConfig(enabled=True, components=2, whiten=False, concepts=0, concepts_penalty=4.0),
             threads=1,
         )

@@ -31,7 +31,7 @@ from recap.generation.config import DecodingConfig
 from recap.generation.decoding import make_constraints, make_search
 from recap.generation.ensemble import Ensemble
 from recap.generation.generate import generate
-from recap.generation.search import StepDecoder
+from recap.generation.search import StepDecoder, speakers
 
 BAD_LAST_WORDS = ("a", "an", "and", "at", "by", "in", "of", "on", "or", "the", "to", "with")
 
@@ -77,17 +77,20 @@ class Validation:
 
 
 class _Counted:
-    """A decoder that counts the rows that it reads."""
+    """A decoder that counts the rows that it reads, in the one entry of ``count``."""
 
-    def __init__(self, decoder: StepDecoder) -> None:
+    def __init__(self, decoder: StepDecoder, count: list[int]) -> None:
         self.decoder = decoder
-        self.rows = 0
+        self.count = count
+
+    def apart(self, features: Tensor) -> list[tuple[StepDecoder, Tensor]]:
+        return [(_Counted(member, self.count), own) for member, own in speakers(self.decoder, features)]
 
     def start(self, features: Tensor) -> State:
         return self.decoder.start(features)
 
     def step(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
-        self.rows += len(tokens)
+        self.count[0] += len(tokens)
         return self.decoder.step(tokens, state)
 
 
@@ -134,11 +137,10 @@ def compare_decodings(
     greedy_seconds = 0.0
     for name, config in DECODINGS.items():
         search = make_search(config, validation.training)
-        counters: list[_Counted] = []
+        count = [0]
 
-        def counted(decoder: StepDecoder, *rest: Any, search: Any = search, counters: Any = counters) -> Any:
-            counters.append(_Counted(decoder))
-            return search(counters[-1], *rest)
+        def counted(decoder: StepDecoder, *rest: Any, search: Any = search, count: Any = count) -> Any:
+            return search(_Counted(decoder, count), *rest)
 
         constraints = make_constraints(config, validation.vocabulary)
         begin = time.process_time()
@@ -163,7 +165,7 @@ def compare_decodings(
             row["truth"] = sum(map(is_true, claims)) / len(texts)
         row |= {key: variety[key] for key in ("distinct_2", "length")}
         row["log_probability"] = sum(caption.log_probability for caption in captions) / len(captions)
-        row["steps"] = sum(counter.rows for counter in counters) / len(captions)
+        row["steps"] = count[0] / len(captions)
         rows.append(row | {"time": seconds / greedy_seconds})
     return rows
 

@@ -4,6 +4,7 @@ It maximises the expected CIDEr-D under the decoder (minimum Bayes risk, Kumar a
 maximises the probability. What is chosen from and what it is compared with are drawn apart: good candidates
 are likely captions, a low temperature; the voters stand for what people may say, a higher one. What
 people did say of similar training images may vote too (consensus captions of neighbours: Devlin et al. 2015).
+The members of an ensemble draw apart, so that each proposes what it alone would say, and vote together.
 
 Shapes: N batch, D feature, K candidates or voters an image.
 """
@@ -19,7 +20,7 @@ from recap.evaluation.cider_d import CiderD, InverseFrequency
 from recap.generation.caption import Constraints
 from recap.generation.neighbours import Neighbours, Tokens, captions_of_images
 from recap.generation.sampling import sample
-from recap.generation.search import StepDecoder, Words
+from recap.generation.search import StepDecoder, Words, speakers
 
 ROWS_AT_ONCE = 16384  # draws that a decoder reads together: bounds memory
 
@@ -30,9 +31,9 @@ class Consensus:
 
     Attributes:
         rarity: weights of n-grams of words' numbers, <END> the last word, as ``rarity_of`` gives them.
-        candidates: captions drawn to choose from.
+        candidates: captions drawn to choose from, by each member of an ensemble.
         temperature: of their draws.
-        voters: captions drawn to compare them with.
+        voters: captions drawn to compare them with, by each member of an ensemble.
         voter_temperature: of those draws.
         seed: of the draws.
         neighbours: whose captions vote too, with the weight of all voters together.
@@ -57,27 +58,44 @@ class Consensus:
             constraints: what a caption may be.
             image_ids: N; draws depend on them.
         """
-        per_image = self.candidates + self.voters
-        groups: list[list[list[Words]]] = []
-        for first, count, temperature in (
-            (0, self.candidates, self.temperature),
-            (self.candidates, self.voters, self.voter_temperature),
-        ):
-            ids = [image * per_image + first + draw for image in image_ids for draw in range(count)]
-            captions: list[Words] = []
-            for start in range(0, len(ids), ROWS_AT_ONCE):
-                part = ids[start : start + ROWS_AT_ONCE]
-                rows = torch.arange(start, start + len(part), device=features.device) // count
-                drawn = sample(
-                    decoder, features[rows], constraints, part, seed=self.seed, temperature=temperature
-                )
-                captions += [words for (words,) in drawn]
-            groups.append([captions[start : start + count] for start in range(0, len(ids), count)])
-        candidates, voters = groups
+        each = self.candidates + self.voters
+        members = speakers(decoder, features)
+        candidates: list[list[Words]] = [[] for _ in image_ids]
+        voters: list[list[Words]] = [[] for _ in image_ids]
+        for number, (member, own) in enumerate(members):
+            for drawn, first, count, temperature in (
+                (candidates, 0, self.candidates, self.temperature),
+                (voters, self.candidates, self.voters, self.voter_temperature),
+            ):
+                draws = range(number * each + first, number * each + first + count)
+                ids = [image * each * len(members) + draw for image in image_ids for draw in draws]
+                captions = self._draw(member, own, constraints, ids, temperature)
+                for place, said in enumerate(drawn):
+                    said += captions[place * count : (place + 1) * count]
         panels: list[list[list[Tokens]]] = [[[words.tokens for words in own] for own in voters]]
         if self.neighbours:
             panels.append(self.neighbours(features))
         return [self._ranked(own, voting) for own, *voting in zip(candidates, *panels, strict=True)]
+
+    def _draw(
+        self,
+        decoder: StepDecoder,
+        features: Tensor,
+        constraints: Constraints,
+        ids: Sequence[int],
+        temperature: float,
+    ) -> list[Words]:
+        """A caption for each of the ids, N times as many as features (N, D), image by image."""
+        count = len(ids) // len(features)
+        captions: list[Words] = []
+        for start in range(0, len(ids), ROWS_AT_ONCE):
+            part = ids[start : start + ROWS_AT_ONCE]
+            rows = torch.arange(start, start + len(part), device=features.device) // count
+            drawn = sample(
+                decoder, features[rows], constraints, part, seed=self.seed, temperature=temperature
+            )
+            captions += [words for (words,) in drawn]
+        return captions
 
     def _ranked(self, candidates: list[Words], panels: list[list[Tokens]]) -> list[Words]:
         scores = [CiderD(panel, self.rarity) for panel in panels]

@@ -1,4 +1,7 @@
-"""Several decoders that speak as one. Shapes: N batch, D feature, V vocabulary, E members."""
+"""Several decoders that speak as one.
+
+Shapes: N batch, D feature, V vocabulary, E members, C columns of a member's own features.
+"""
 
 import math
 from collections.abc import Sequence
@@ -14,23 +17,42 @@ class Ensemble(nn.Module):
     """The mean of its members' probabilities; every search takes it in a decoder's place.
 
     Args:
-        members: decoders of one vocabulary and one width of feature, of any kinds.
+        members: decoders of one vocabulary, of any kinds.
+        columns: E, how many columns of the features each reads, one member's after another's; without it
+            every member reads all.
 
     Raises:
         InputError: no members, or vocabularies of different sizes.
     """
 
-    def __init__(self, members: Sequence[Decoder]) -> None:
+    def __init__(self, members: Sequence[Decoder], columns: Sequence[int] | None = None) -> None:
         super().__init__()
         sizes = [member.scores.out_features for member in members]
         if len(set(sizes)) != 1:
             raise InputError(f"ensemble: expected decoders of one vocabulary, received sizes {sizes}")
         self.members = nn.ModuleList(members)
+        self._columns = None if columns is None else list(columns)
         self._widths: list[int] = []
+
+    def apart(self, features: Tensor) -> list[tuple[Decoder, Tensor]]:
+        """The members, each with its features (N, C), from features (N, D).
+
+        Raises:
+            InputError: the members' columns are not those of the features.
+        """
+        members = self._decoders()
+        if self._columns is None:
+            return [(member, features) for member in members]
+        if sum(self._columns) != features.shape[1]:
+            raise InputError(
+                f"ensemble: expected features of {sum(self._columns)} columns, the members' together, "
+                f"received {features.shape[1]}"
+            )
+        return list(zip(members, features.split(self._columns, dim=1), strict=True))
 
     def start(self, features: Tensor) -> State:
         """The members' states before the first word, one after the other, for features (N, D)."""
-        states = [member.start(features) for member in self._decoders()]
+        states = [member.start(own) for member, own in self.apart(features)]
         self._widths = [len(state) for state in states]
         return tuple(part for state in states for part in state)
 

@@ -4,7 +4,7 @@ Shapes: N batch, D feature, V vocabulary, R rows that are not finished, T words 
 """
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -24,6 +24,19 @@ class StepDecoder(Protocol):
 
     def step(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
         """Read one word a row, tokens (N,) int64: scores (N, V) of the next one, and the state after it."""
+
+
+@runtime_checkable
+class Speakers(Protocol):
+    """A step decoder of several, such as an ensemble, who can also speak one by one."""
+
+    def apart(self, features: Tensor) -> Sequence[tuple[StepDecoder, Tensor]]:
+        """Each with what it reads of the features (N, D)."""
+
+
+def speakers(decoder: StepDecoder, features: Tensor) -> Sequence[tuple[StepDecoder, Tensor]]:
+    """Those who speak one by one, each with its features: of a single decoder itself with features (N, D)."""
+    return decoder.apart(features) if isinstance(decoder, Speakers) else [(decoder, features)]
 
 
 class Words(NamedTuple):

@@ -29,7 +29,6 @@ from recap.errors import InputError
 from recap.progress import track
 
 FOLDS = 10
-RIDGE = 4.0  # in mean squared norms of a centred feature; foretells held-out words of COCO best
 
 
 @dataclass(frozen=True)
@@ -74,10 +73,10 @@ class _Sums:
             self.crossed + sign * part.crossed,
         )
 
-    def solve(self) -> NDArray[np.float64]:
+    def solve(self, penalty: float) -> NDArray[np.float64]:
         """The weights (D, V) of the ridge regression of these images, whose intercept is not penalised."""
         squares = self.squares - np.outer(self.features, self.features) / self.images
-        squares[np.diag_indices(len(squares))] += RIDGE * np.trace(squares) / self.images
+        squares[np.diag_indices(len(squares))] += penalty * np.trace(squares) / self.images
         crossed = self.crossed - np.outer(self.features, self.shares) / self.images
         return np.asarray(cho_solve(cho_factor(squares, overwrite_a=True), crossed))
 
@@ -113,7 +112,7 @@ def word_shares(
 
 
 def fit_concepts(
-    path: Path, mean: NDArray[np.float64], shares: NDArray[np.float64], concepts: int
+    path: Path, mean: NDArray[np.float64], shares: NDArray[np.float64], concepts: int, penalty: float
 ) -> Concepts:
     """Fit the regressions, that of all training images and one for each part of them.
 
@@ -122,6 +121,7 @@ def fit_concepts(
         mean: (D,), theirs.
         shares: (N, V), as ``word_shares`` gives them.
         concepts: C.
+        penalty: of the squared weights, in mean squared norms of a centred feature.
 
     Returns:
         Directions along which the cross-fitted concepts of the training images have variance 1, the one
@@ -151,14 +151,14 @@ def fit_concepts(
     weights = []  # for each part (D, V)
     foretold = np.zeros((words, words))
     for fold, own in zip(track(folds, "concepts: regressions"), sums, strict=True):
-        weights.append(total.plus(own, -1).solve())
+        weights.append(total.plus(own, -1).solve(penalty))
         rows = (np.asarray(features[fold]) - mean_32) @ weights[-1]  # (rows, V)
         foretold += rows.T @ rows
     variance, vectors = eigh(foretold / count, subset_by_index=(words - concepts, words - 1))  # ascending
     _, vectors = svd_flip(None, np.ascontiguousarray(vectors[:, ::-1].T), u_based_decision=False)  # (C, V)
     scaled = vectors / np.sqrt(np.maximum(variance[::-1, None], np.finfo(np.float32).tiny))
     return Concepts(
-        scaled @ total.solve().T,  # (C, D)
+        scaled @ total.solve(penalty).T,  # (C, D)
         np.stack([scaled @ weight.T for weight in weights]),  # (FOLDS, C, D)
     )
 

@@ -59,7 +59,7 @@ def reduce(
             pca.components_ = pca.components_ / deviation[:, None]  # (K, D)
         own = None
         if config.concepts:
-            own = _concepts(paths["train"], captions, pca, config.concepts)
+            own = _concepts(paths["train"], captions, pca, config)
             pca.components_ = np.concatenate([pca.components_, own.directions])  # (K + C, D)
         for split, path in paths.items():
             count = shapes[split][0]
@@ -77,11 +77,11 @@ def reduce(
     return {"components": len(pca.components_), "explained_variance_ratio": float(ratios.sum())}
 
 
-def _concepts(path: Path, directory: Path, pca: PCA, count: int) -> Concepts:
+def _concepts(path: Path, directory: Path, pca: PCA, config: ReduceConfig) -> Concepts:
     captions = load_captions(directory)
     own, image_rows = captions.of("train")
     images = len(open_features(path))
     if int(image_rows.max()) >= images:
         raise InputError(f"{path}: expected a row for image {int(image_rows.max())}, received {images} rows")
     shares = word_shares(own, image_rows, images, len(captions.vocabulary))
-    return fit_concepts(path, pca.mean_, shares, count)
+    return fit_concepts(path, pca.mean_, shares, config.concepts, config.concepts_penalty)
