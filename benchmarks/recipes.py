@@ -310,7 +310,10 @@ def best(
     """
     end = time.monotonic() + 60 * minutes
     folder = folder / ("held_out" if held_out else "all")
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{folder}: expected a folder for the models, received: {error.strerror}") from None
     rows = tuple(range(len(open_features(data / "features" / "val.h5"))))
     split = Split("val", rows, rows)
     if held_out:
@@ -326,6 +329,7 @@ def best(
                 (own / part).symlink_to((data_of_members / part).resolve())
         if not (own / "model" / "summary.json").is_file():
             if time.monotonic() > end:
+                print(f"not trained in {minutes:g} minutes: {name}; run again to go on")
                 return
             fit("coco", changes, seed, own, own / "model")
     decoders = [load_decoder(own / "model") for own in folders.values()]
@@ -399,7 +403,7 @@ def merge(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, An
     """The settings with the changes, group by group."""
     merged = dict(values)
     for key, value in changes.items():
-        merged[key] = merge(merged.get(key, {}), value) if isinstance(value, dict) else value
+        merged[key] = merge(merged[key], value) if isinstance(value, dict) else value
     return merged
 
 

@@ -74,6 +74,10 @@ def main() -> None:
     parser.add_argument("--profile", action="store_true", help="say where our time goes")
     parser.add_argument("--side", choices=("fast", "course"), help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if min(options.rounds, options.threads, *options.batches) < 1:
+        parser.error("--rounds, --threads, --batches: expected at least 1")
+    if not 0 <= options.dropout < 1:
+        parser.error(f"--dropout: expected at least 0 and less than 1, received {options.dropout}")
     if options.side:
         serve(options)
         return

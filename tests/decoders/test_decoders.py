@@ -270,6 +270,29 @@ def test_dropout_of_a_relu_is_both_in_turn(share: float) -> None:
         torch.testing.assert_close(fused, separate, rtol=0, atol=1e-15)
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_a_step_in_bfloat16_is_near_that_in_float32(name: str) -> None:
+    sizes = {"feature_dim": 6, "vocabulary_size": 9, "wordvec_dim": 8, "dropout": 0.3}
+    if name == "transformer":
+        sizes |= {"heads": 2, "layers": 2, "feedforward_dim": 16, "memory_tokens": 3}
+    else:
+        sizes["hidden_dim"] = 8
+    decoder = build_decoder({"name": name, **sizes}, torch.Generator().manual_seed(0)).train()
+    features = torch.randn(4, 6, generator=torch.Generator().manual_seed(1))
+    captions = torch.tensor([[1, 4, 5, 2, 0], [1, 6, 2, 0, 0], [1, 7, 8, 4, 2], [1, 5, 5, 5, 2]])
+    steps = []
+    for half in (False, True):
+        torch.manual_seed(2)
+        decoder.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16, enabled=half):
+            loss = decoder.loss(features, captions)
+        loss.backward()
+        gradients = [value.grad.flatten() for value in decoder.parameters() if value.grad is not None]
+        steps.append(torch.cat([loss.detach().reshape(1).float(), *gradients]))
+    assert not torch.equal(*steps)
+    assert torch.linalg.vector_norm(steps[1] - steps[0]) < 0.05 * torch.linalg.vector_norm(steps[0])
+
+
 @pytest.mark.parametrize("heads", [1, 3])
 def test_dropped_attention_is_attention_whose_weights_are_masked(heads: int) -> None:
     from recap.decoders.dropped_attention import attend

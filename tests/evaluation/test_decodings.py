@@ -56,6 +56,21 @@ def test_every_decoding_is_scored_beside_its_cost(folders):
     assert len({line.count("|") for line in lines}) == 1
 
 
+def test_steps_of_an_ensemble_are_counted_of_all_who_draw(folders):
+    features = np.random.default_rng(0).normal(size=(3, 5)).astype(np.float32)
+    training = CaptionedFeatures(
+        np.array([[1, 4, 5, 2]], dtype=np.int32), np.array([0], dtype=np.int32), features
+    )
+    references = [["a b c"], ["f g"], ["d d e"]]
+    validation = Validation(range(3), features, references, None, VOCABULARY, training)
+    steps = []
+    for names in (folders[:1], [folders[0], folders[0]]):
+        rows = compare_decodings(load_model(names, torch.device("cpu")), validation, 5)
+        steps.append({row["decoding"]: row["steps"] for row in rows})
+    assert steps[0]["greedy"] == steps[1]["greedy"]
+    assert steps[1]["consensus of 40"] > 1.5 * steps[0]["consensus of 40"]
+
+
 def test_several_folders_are_an_ensemble(folders):
     model = load_model(folders, torch.device("cpu"))
     assert isinstance(model, Ensemble)

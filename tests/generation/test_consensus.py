@@ -122,16 +122,24 @@ def test_members_of_an_ensemble_draw_apart_and_vote_together(
     for value in other.parameters():
         value.data *= -1
     asked: list[tuple[Decoder, int, float]] = []
+    drawn: list[int] = []
 
-    def watch(who: Decoder, features: torch.Tensor, *rest: Any, **options: Any) -> list[list[Words]]:
+    def watch(
+        who: Decoder, features: torch.Tensor, constraints: Constraints, ids: list[int], **options: Any
+    ) -> list[list[Words]]:
+        assert features.shape[1] == 3
         asked.append((who, len(features), options["temperature"]))
-        return sample(who, features, *rest, **options)
+        drawn.extend(ids)
+        return sample(who, features, constraints, ids, **options)
 
     monkeypatch.setattr(consensus, "sample", watch)
     settings = Consensus(RARITY, candidates=5, temperature=0.5, voters=7, voter_temperature=1.5)
-    (both,) = search(Ensemble([decoder, other]).eval(), 1, range(3, 4), settings)
-    assert asked == [(decoder, 5, 0.5), (decoder, 7, 1.5), (other, 5, 0.5), (other, 7, 1.5)]
-    assert len(both) == 10
+    ensemble = Ensemble([decoder, other], [3, 3]).eval()
+    with torch.inference_mode():
+        found = settings(ensemble, torch.randn(2, 6), usual_constraints(6), range(3, 5))
+    assert asked == [(decoder, 10, 0.5), (decoder, 14, 1.5), (other, 10, 0.5), (other, 14, 1.5)]
+    assert [len(own) for own in found] == [10, 10]
+    assert len(set(drawn)) == 2 * 2 * 12
     (alone,) = search(Ensemble([other]).eval(), 1, range(3, 4), settings)
     assert alone == search(other, 1, range(3, 4), settings)[0]
 

@@ -69,3 +69,5 @@ def test_members_read_columns_of_their_own(build, draw_features):
     torch.testing.assert_close(scores.exp(), sum(alone) / 2)
     with pytest.raises(InputError, match=f"expected features of {2 * width} columns.*received {width}"):
         ensemble.start(parts[0])
+    with pytest.raises(InputError, match="columns of 2 members, received 1 numbers"):
+        Ensemble(members, [width])

@@ -17,7 +17,7 @@ from recap.vision.reduce import reduce
 from recap.vision.reduce_config import ReduceConfig
 
 IMAGES, WIDTH, WORDS = 203, 12, 9  # the first four words are special
-PENALTY = 4.0
+PENALTY = 2.5
 
 
 @pytest.fixture
@@ -106,12 +106,13 @@ def test_the_stage_appends_concepts(tmp_path: Path, features: Path) -> None:
     captions = Captions(vocabulary, encoded, rows, encoded[own], rows[own])
     save_captions(tmp_path / "captions", captions)
     outputs = []
-    for name in ("a", "b"):
-        config = ReduceConfig(enabled=True, components=6, whiten=True, concepts=3, concepts_penalty=PENALTY)
+    for name, penalty in (("a", PENALTY), ("b", PENALTY), ("c", 2 * PENALTY)):
+        config = ReduceConfig(enabled=True, components=6, whiten=True, concepts=3, concepts_penalty=penalty)
         summary = reduce(features, tmp_path / "captions", tmp_path / name, config, threads=1)
         assert summary["components"] == 9
         outputs.append({path.name: path.read_bytes() for path in (tmp_path / name).iterdir()})
     assert outputs[0] == outputs[1]
+    assert all(outputs[0][file] != outputs[2][file] for file in ("train.h5", "val.h5", "pca.safetensors"))
     tensors = load_file(tmp_path / "a" / "pca.safetensors")
     assert tensors["components"].shape == (9, WIDTH)
     for split in ("train", "val"):

@@ -56,7 +56,8 @@ class Attention(nn.Module):
             return self._attend_to_one(x, values)
         queries = self._split(self.query(x))
         if causal and self.dropout.active() and x.device.type == "cpu":
-            mask = self.dropout.mask(x.new_empty(self.heads, len(x), *2 * x.shape[1:2]))  # (A, N, T, T)
+            count, steps = x.shape[:2]
+            mask = self.dropout.mask(queries.new_empty(self.heads, count, steps, steps))  # (A, N, T, T)
             return self.output(attend(queries, keys, values, mask).flatten(2))
         dropout = self.dropout.share if self.training else 0.0
         attended = functional.scaled_dot_product_attention(

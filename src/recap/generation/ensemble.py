@@ -22,7 +22,7 @@ class Ensemble(nn.Module):
             every member reads all.
 
     Raises:
-        InputError: no members, or vocabularies of different sizes.
+        InputError: no members, vocabularies of different sizes, or columns of more or fewer members.
     """
 
     def __init__(self, members: Sequence[Decoder], columns: Sequence[int] | None = None) -> None:
@@ -30,6 +30,10 @@ class Ensemble(nn.Module):
         sizes = [member.scores.out_features for member in members]
         if len(set(sizes)) != 1:
             raise InputError(f"ensemble: expected decoders of one vocabulary, received sizes {sizes}")
+        if columns is not None and len(columns) != len(members):
+            raise InputError(
+                f"ensemble: expected columns of {len(members)} members, received {len(columns)} numbers"
+            )
         self.members = nn.ModuleList(members)
         self._columns = None if columns is None else list(columns)
         self._widths: list[int] = []

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from annotated_types import Ge, Gt
+from annotated_types import Ge, Le
 from pydantic.dataclasses import dataclass
 
 from recap.config import STRICT
@@ -16,4 +16,4 @@ class ReduceConfig:
     components: Annotated[int, Ge(1)]
     whiten: bool
     concepts: Annotated[int, Ge(0)]
-    concepts_penalty: Annotated[float, Gt(0)]
+    concepts_penalty: Annotated[float, Ge(1e-4), Le(1e6)]
