@@ -137,12 +137,12 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.send_response_only(status)
         for name, value in headers.items():
             self.send_header(name, value)
-        self.end_headers()
         cut = body if reply.cut_after is None else body[: reply.cut_after]
+        server.sent.append((first, len(cut)))  # before anything is written: then the client may be done
+        self.end_headers()
         if len(cut) < len(body):
             self.close_connection = True
         with contextlib.suppress(ConnectionError):
-            server.sent.append((first, len(cut)))  # first: after the write the client may be done
             self.wfile.write(cut)
 
 
