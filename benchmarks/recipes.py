@@ -315,18 +315,16 @@ def best(
     except OSError as error:
         raise InputError(f"{folder}: expected a folder for the models, received: {error.strerror}") from None
     rows = tuple(range(len(open_features(data / "features" / "val.h5"))))
-    split = Split("val", rows, rows)
+    split, source = Split("val", rows, rows), data
     if held_out:
-        split, data_of_members = prepare(data, folder, "coco")["held_out"], folder
-    else:
-        data_of_members = data
+        split, source = prepare(data, folder, "coco")["held_out"], folder
     folders = {name: folder / name.replace(" ", "_") for name in members}
     for name, (changes, seed) in members.items():
         own = folders[name]
         own.mkdir(exist_ok=True)
         for part in ("captions", "features"):
             if not (own / part).exists():
-                (own / part).symlink_to((data_of_members / part).resolve())
+                (own / part).symlink_to((source / part).resolve())
         if not (own / "model" / "summary.json").is_file():
             if time.monotonic() > end:
                 print(f"not trained in {minutes:g} minutes: {name}; run again to go on")

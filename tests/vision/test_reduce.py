@@ -1,4 +1,5 @@
 import csv
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,8 @@ from recap.data.features import open_features, write_features
 from recap.errors import InputError
 from recap.vision.reduce import reduce
 from recap.vision.reduce_config import ReduceConfig
+
+PLAIN = ReduceConfig(enabled=True, components=4, whiten=False, concepts=0, concepts_penalty=4.0)
 
 
 @pytest.fixture
@@ -26,7 +29,7 @@ def test_only_training_features_shape_the_space(tmp_path: Path, features: Path) 
         features,
         tmp_path / "captions",
         tmp_path / "a",
-        ReduceConfig(enabled=True, components=4, whiten=False, concepts=0, concepts_penalty=4.0),
+        PLAIN,
         threads=1,
     )
     write_features(features / "val.h5", np.zeros((30, 12), np.float32))
@@ -34,7 +37,7 @@ def test_only_training_features_shape_the_space(tmp_path: Path, features: Path) 
         features,
         tmp_path / "captions",
         tmp_path / "b",
-        ReduceConfig(enabled=True, components=4, whiten=False, concepts=0, concepts_penalty=4.0),
+        PLAIN,
         threads=1,
     )
     assert summary == again
@@ -52,7 +55,7 @@ def test_the_spectrum_sums_up(tmp_path: Path, features: Path) -> None:
         features,
         tmp_path / "captions",
         tmp_path / "reduced",
-        ReduceConfig(enabled=True, components=12, whiten=False, concepts=0, concepts_penalty=4.0),
+        replace(PLAIN, components=12),
         threads=1,
     )
     assert summary["explained_variance_ratio"] == pytest.approx(1)
@@ -64,10 +67,7 @@ def test_the_spectrum_sums_up(tmp_path: Path, features: Path) -> None:
 
 
 def test_whitened_training_features_have_variance_1(tmp_path: Path, features: Path) -> None:
-    plain, white = (
-        ReduceConfig(enabled=True, components=6, whiten=whiten, concepts=0, concepts_penalty=4.0)
-        for whiten in (False, True)
-    )
+    plain, white = (replace(PLAIN, components=6, whiten=whiten) for whiten in (False, True))
     summaries = [
         reduce(features, tmp_path / "captions", tmp_path / str(config.whiten), config, threads=1)
         for config in (plain, white)
@@ -89,7 +89,7 @@ def test_features_pass_through(tmp_path: Path, features: Path) -> None:
         features,
         tmp_path / "captions",
         tmp_path / "reduced",
-        ReduceConfig(enabled=False, components=500, whiten=False, concepts=0, concepts_penalty=4.0),
+        replace(PLAIN, enabled=False, components=500),
         threads=1,
     )
     assert summary == {"components": 12}
@@ -108,6 +108,6 @@ def test_splits_of_different_width(tmp_path: Path, features: Path) -> None:
             features,
             tmp_path / "captions",
             tmp_path / "reduced",
-            ReduceConfig(enabled=True, components=2, whiten=False, concepts=0, concepts_penalty=4.0),
+            replace(PLAIN, components=2),
             threads=1,
         )
