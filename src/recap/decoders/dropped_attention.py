@@ -3,7 +3,6 @@
 Shapes: N batch, T time, A attention heads, W width of the model.
 """
 
-from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -36,11 +35,12 @@ class _DroppedAttention(torch.autograd.Function):
         later = queries.new_full((steps, steps), float("-inf")).triu_(1)
         scores = [
             torch.baddbmm(later, query, key.mT, alpha=_scale(queries))
-            for query, key in zip(_heads(queries), _heads(keys), strict=True)
+            for query, key in zip(queries.unbind(1), keys.unbind(1), strict=True)
         ]
         weights = torch.stack(scores).softmax(dim=3)  # (A, N, T, T)
         ctx.save_for_backward(queries, keys, values, mask, weights)
-        return _join([own @ value for own, value in zip(weights * mask, _heads(values), strict=True)])
+        attended = [own @ value for own, value in zip(weights * mask, values.unbind(1), strict=True)]
+        return torch.stack(attended, dim=2)
 
     @staticmethod
     @once_differentiable
@@ -48,28 +48,18 @@ class _DroppedAttention(torch.autograd.Function):
         queries, keys, values, mask, weights = ctx.saved_tensors
         gradients = gradient.unbind(2)  # A of (N, T, W / A)
         of_weights = torch.stack(
-            [own @ value.mT for own, value in zip(gradients, _heads(values), strict=True)]
+            [own @ value.mT for own, value in zip(gradients, values.unbind(1), strict=True)]
         ).mul_(mask)
         of_values = [own.mT @ above for own, above in zip(weights * mask, gradients, strict=True)]
         of_scores = torch._softmax_backward_data(of_weights, weights, 3, weights.dtype).mul_(_scale(queries))
-        of_queries = [own @ key for own, key in zip(of_scores, _heads(keys), strict=True)]
-        of_keys = [own.mT @ query for own, query in zip(of_scores, _heads(queries), strict=True)]
+        of_queries = [own @ key for own, key in zip(of_scores, keys.unbind(1), strict=True)]
+        of_keys = [own.mT @ query for own, query in zip(of_scores, queries.unbind(1), strict=True)]
         return (
-            _join(of_queries).transpose(1, 2),
-            _join(of_keys).transpose(1, 2),
-            _join(of_values).transpose(1, 2),
+            torch.stack(of_queries, dim=2).transpose(1, 2),
+            torch.stack(of_keys, dim=2).transpose(1, 2),
+            torch.stack(of_values, dim=2).transpose(1, 2),
             None,
         )
-
-
-def _heads(x: Tensor) -> tuple[Tensor, ...]:
-    """(N, A, T, W / A) to A of (N, T, W / A)."""
-    return x.unbind(1)
-
-
-def _join(heads: Sequence[Tensor]) -> Tensor:
-    """A of (N, T, W / A) to (N, T, A, W / A)."""
-    return torch.stack(list(heads), dim=2)
 
 
 def _scale(queries: Tensor) -> float:

@@ -1,16 +1,15 @@
 """Starts the processes that share a stage (torchrun's agent), and speaks for them when one dies."""
 
 import logging
-import os
 import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import MutableMapping, Sequence
 
 from recap.distribution.config import DistributedConfig
 from recap.errors import InputError
 
 
-def launch(config: DistributedConfig, command: Sequence[str], environment: Mapping[str, str]) -> bool:
+def launch(config: DistributedConfig, command: Sequence[str], environment: MutableMapping[str, str]) -> bool:
     """Run a stage in ``config.processes`` processes when it is not yet one of them.
 
     On several machines the same stage is started on each, with torchrun's own variables: PET_NNODES,
@@ -19,7 +18,7 @@ def launch(config: DistributedConfig, command: Sequence[str], environment: Mappi
     Args:
         config: the group `distributed`.
         command: what this process runs, without the interpreter.
-        environment: of this process.
+        environment: of this process; TORCH_CPP_LOG_LEVEL is added, which a process reads when it loads torch.
 
     Returns:
         True when the processes have done the work; False when this process is to do it.
@@ -36,7 +35,7 @@ def launch(config: DistributedConfig, command: Sequence[str], environment: Mappi
             f"distributed.processes: expected a multiple of {machines} machines, received {config.processes}"
         )
     # before torch is loaded: what its parts log about a lost process is no news beside the line below
-    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "FATAL")
+    environment.setdefault("TORCH_CPP_LOG_LEVEL", "FATAL")
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import launch_agent
