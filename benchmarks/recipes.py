@@ -65,11 +65,11 @@ DECODINGS = {
     ),
     "neighbours": DecodingConfig(
         search="consensus",
-        candidates=100,
+        candidates=200,
         temperature=0.5,
         voters=200,
         voter_temperature=1.0,
-        neighbours=10,
+        neighbours=100,
     ),
 }
 
@@ -113,6 +113,7 @@ TRAINING: dict[str, Changes] = {
     "label smoothing 0.1": {"train": {"label_smoothing": 0.1}},
     "average 0.998": {"train": {"average_decay": 0.998}},
     "scheduled sampling 0.25": {"train": {"scheduled_sampling": 0.25}},
+    "bfloat16": {"train": {"precision": "bfloat16"}},
 }
 SHORT_SEARCHES = ("greedy", "beam")
 LONG_SEARCHES: dict[str, dict[str, tuple[str, ...]]] = {

@@ -57,3 +57,16 @@ def test_a_caption_that_is_cut_off_earns_less() -> None:
     assert ended([*cat, END]) > ended(cat)
     # "a cat on the" loses more where the end counts
     assert ended(cat[:-1]) / ended([*cat, END]) < 0.9 * endless(cat[:-1]) / endless(cat)
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    caption=CAPTION,
+    said=st.lists(st.tuples(CAPTION, st.floats(-2, 2)), min_size=1, max_size=6),
+)
+def test_weighted_references_add_up(caption: list[str], said: list[tuple[list[str], float]]) -> None:
+    references = [words for words, _ in said]
+    rarity = InverseFrequency([[words] for words in references])
+    weighted = CiderD(references, rarity, [weight for _, weight in said])
+    alone = sum(weight * CiderD([words], rarity)(caption) for words, weight in said)
+    assert weighted(caption) == pytest.approx(alone, abs=1e-9)

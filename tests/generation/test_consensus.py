@@ -8,20 +8,22 @@ import numpy as np
 import pytest
 import torch
 from pycocoevalcap.cider.cider_scorer import CiderScorer
+from sklearn.kernel_ridge import KernelRidge
+from sklearn.preprocessing import normalize
 
 from recap.data.batches import CaptionedFeatures
 from recap.data.vocabulary import END, NULL, START
 from recap.decoders.build import build_decoder
 from recap.decoders.decoder import Decoder
 from recap.errors import InputError
-from recap.evaluation.cider_d import CiderD
+from recap.evaluation.cider_d import CiderD, InverseFrequency
 from recap.generation import consensus
 from recap.generation.caption import Constraints, usual_constraints
 from recap.generation.config import DecodingConfig
-from recap.generation.consensus import Consensus, rarity_of
+from recap.generation.consensus import NEIGHBOURS_TO_VOTERS, Consensus
 from recap.generation.decoding import make_search
 from recap.generation.ensemble import Ensemble
-from recap.generation.neighbours import Neighbours
+from recap.generation.neighbours import KERNEL_WIDTH, RIDGE, Neighbours, Tokens, captions_of_images
 from recap.generation.sampling import sample
 from recap.generation.search import Words
 
@@ -29,7 +31,8 @@ VOCABULARY = 9
 CAPTIONS = np.array([[1, 4, 5, 2, 0], [1, 4, 2, 0, 0], [1, 6, 5, 7, 2], [1, 8, 5, 2, 0]], dtype=np.int32)
 FEATURES = np.array([[1, 0, 0], [0, 2, 0], [0, 0, 0.1], [-1, -1, 0]], dtype=np.float32)
 TRAINING = CaptionedFeatures(CAPTIONS, np.array([0, 0, 1, 2], dtype=np.int32), FEATURES)
-RARITY = rarity_of(TRAINING)
+SAID = captions_of_images(TRAINING)
+RARITY = InverseFrequency(list(SAID.values()))
 
 
 @pytest.fixture
@@ -137,7 +140,7 @@ def test_members_of_an_ensemble_draw_apart_and_vote_together(
     ensemble = Ensemble([decoder, other], [3, 3]).eval()
     with torch.inference_mode():
         found = settings(ensemble, torch.randn(2, 6), usual_constraints(6), range(3, 5))
-    assert asked == [(decoder, 10, 0.5), (decoder, 14, 1.5), (other, 10, 0.5), (other, 14, 1.5)]
+    assert asked == [(decoder, 10, 0.5), (other, 10, 0.5), (decoder, 14, 1.5), (other, 14, 1.5)]
     assert [len(own) for own in found] == [10, 10]
     assert len(set(drawn)) == 2 * 2 * 12
     (alone,) = search(Ensemble([other]).eval(), 1, range(3, 4), settings)
@@ -169,18 +172,41 @@ def test_neighbours_need_training_images(decoder: Decoder) -> None:
 def test_neighbours_are_the_captioned_images_of_the_largest_cosines() -> None:
     first, second, third = [[4, 5, 2], [4, 2]], [[6, 5, 7, 2]], [[8, 5, 2]]
     asked = torch.tensor([[9.0, 2.0, 1.0], [-0.3, 0.1, 0.2], [-9.0, -8.0, -1.0]])
-    assert Neighbours(TRAINING, 1)(asked) == [first, third, third]  # the nearest to the last has no caption
-    assert Neighbours(TRAINING, 2)(asked) == [[*first, *second], [*third, *second], [*third, *second]]
-    assert sorted(Neighbours(TRAINING, 50)(asked)[0]) == sorted([*first, *second, *third])
+
+    def said(count: int) -> list[list[Tokens]]:
+        return [captions for captions, _ in Neighbours(SAID, FEATURES, count)(asked)]
+
+    assert said(1) == [first, third, third]  # the nearest to the last has no caption
+    assert said(2) == [[*first, *second], [*third, *second], [*third, *second]]
+    assert sorted(said(50)[0]) == sorted([*first, *second, *third])
 
 
-def test_neighbours_weigh_as_much_as_all_voters(decoder: Decoder) -> None:
-    settings = Consensus(RARITY, 30, 1.5, 20, 1.5, neighbours=Neighbours(TRAINING, 1))
-    own = dataclasses.replace(settings, neighbours=None)
+@pytest.mark.parametrize("count", [3, 7, 20])
+def test_neighbours_weights_are_those_of_kernel_ridge_regression(count: int) -> None:
+    random = np.random.default_rng(0)
+    features = random.normal(size=(20, 5)).astype(np.float32)
+    asked = random.normal(size=(4, 5)).astype(np.float32)
+    captions = {row: [[row]] * (1 + row % 3) for row in range(20)}
+    directions, towards = normalize(features), normalize(asked)
+    targets = random.normal(size=20)
+    found = Neighbours(captions, features, count)(torch.from_numpy(asked))
+    for direction, (said, weights) in zip(towards, found, strict=True):
+        nearest = np.argsort(-directions @ direction)[:count]
+        oracle = KernelRidge(alpha=RIDGE, kernel="rbf", gamma=0.5 / KERNEL_WIDTH)
+        oracle.fit(directions[nearest], targets[nearest])
+        predicted = sum(weight * targets[row] for (row,), weight in zip(said, weights, strict=True))
+        assert predicted == pytest.approx(oracle.predict(direction[None])[0], abs=1e-5)
+        assert {row for (row,) in said} == set(nearest.tolist())
+
+
+def test_neighbours_vote_beside_the_draws(decoder: Decoder) -> None:
+    settings = Consensus(RARITY, 30, 1.5, 20, 1.5, neighbours=Neighbours(SAID, FEATURES, 2))
     features = torch.eye(3)
     with torch.inference_mode():
         asked = settings(decoder, features, usual_constraints(6), range(3))
-        alone = own(decoder, features, usual_constraints(6), range(3))
+        alone = dataclasses.replace(settings, neighbours=None)(
+            decoder, features, usual_constraints(6), range(3)
+        )
         drawn = sample(
             decoder,
             features.repeat_interleave(20, dim=0),
@@ -189,20 +215,17 @@ def test_neighbours_weigh_as_much_as_all_voters(decoder: Decoder) -> None:
             seed=0,
             temperature=1.5,
         )
-    for image, said in enumerate([[[4, 5, 2], [4, 2]], [[6, 5, 7, 2]], [[8, 5, 2]]]):
+    for image, (said, weights) in enumerate(Neighbours(SAID, FEATURES, 2)(features)):
         voters = [words.tokens for (words,) in drawn[20 * image : 20 * image + 20]]
-        panels = CiderD(voters, RARITY), CiderD(said, RARITY)
-        values = [sum(panel(words.tokens) for panel in panels) for words in asked[image]]
-        assert values == sorted(values, reverse=True)
+        values = [
+            CiderD(voters, RARITY)(words.tokens)
+            + NEIGHBOURS_TO_VOTERS
+            * sum(
+                weight * CiderD([caption], RARITY)(words.tokens)
+                for caption, weight in zip(said, weights, strict=True)
+            )
+            for words in asked[image]
+        ]
+        assert np.all(np.diff(values) < 1e-9)
         assert len(set(values)) > 3
     assert [words[0].tokens for words in asked] != [words[0].tokens for words in alone]
-
-
-def test_constraints_hold(decoder: Decoder) -> None:
-    features = torch.zeros(2, 3)
-    with torch.inference_mode():
-        found = Consensus(RARITY, candidates=8)(decoder, features, Constraints(3, (NULL, START, 5)), [0, 1])
-    for own in found:
-        for words in own:
-            assert len(words.tokens) <= 3
-            assert not {NULL, START, 5} & set(words.tokens)

@@ -18,12 +18,13 @@ from recap.data.batches import CaptionedFeatures
 from recap.data.captions import load_captions
 from recap.data.features import open_features
 from recap.decoders.build import load_decoder
+from recap.evaluation.cider_d import InverseFrequency
 from recap.evaluation.config import EvaluateConfig
 from recap.evaluation.evaluate_decoder import evaluate_decoder
-from recap.generation.consensus import Consensus, rarity_of
+from recap.generation.consensus import Consensus
 from recap.generation.decoding import make_constraints
 from recap.generation.generate import generate
-from recap.generation.neighbours import Neighbours
+from recap.generation.neighbours import Neighbours, captions_of_images
 from recap.verify import locked_outputs, verify
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -129,9 +130,11 @@ def test_a_consensus_asks_what_the_training_images_were_called(checkout: Path) -
     )
     captions = load_captions(data / "captions")
     training = CaptionedFeatures(*captions.of("train"), np.array(open_features(reduced / "train.h5")))
-    asked = Consensus(rarity_of(training), 9, 1.5, 4, decoding.voter_temperature, decoding.seed)
+    said = captions_of_images(training)
+    rarity = InverseFrequency(list(said.values()))
+    asked = Consensus(rarity, 9, 1.5, 4, decoding.voter_temperature, decoding.seed)
     found = []
-    for search in (dataclasses.replace(asked, neighbours=Neighbours(training, 3)), asked):
+    for search in (dataclasses.replace(asked, neighbours=Neighbours(said, training.features, 3)), asked):
         written = generate(
             load_decoder(model),
             open_features(reduced / "val.h5"),

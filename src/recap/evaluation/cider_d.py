@@ -55,10 +55,17 @@ class CiderD:
             must that of a finished caption: one that is cut off then misses the n-grams of the end, which
             would otherwise reward captions without one.
         rarity: weights of n-grams.
+        weights: of the references, to add up their scores with; without them all weigh the same.
     """
 
-    def __init__(self, references: Sequence[Words], rarity: InverseFrequency) -> None:
+    def __init__(
+        self,
+        references: Sequence[Words],
+        rarity: InverseFrequency,
+        weights: Sequence[float] | None = None,
+    ) -> None:
         self._rarity = rarity
+        self._weights = None if weights is None else np.array(weights)
         holders: dict[Ngram, tuple[list[int], list[int]]] = {}
         norms = []
         for number, words in enumerate(references):
@@ -80,7 +87,7 @@ class CiderD:
         self._bigrams = np.array([max(len(words) - 1, 0) for words in references])
 
     def __call__(self, words: Words) -> float:
-        """The CIDEr-D, 0 to 10, of a caption."""
+        """The CIDEr-D of a caption, 0 to 10 where no weights are given."""
         counts = Counter(_ngrams(words))
         common = [(ngram, self._parts[ngram]) for ngram in counts if ngram in self._parts]
         if not common:
@@ -95,7 +102,8 @@ class CiderD:
         cosines = similarity / self._norms / _without_zeros([self._rarity.norms(counts)])
         difference = max(len(words) - 1, 0) - self._bigrams
         penalty = np.exp(-(difference**2) / (2 * SIGMA**2))
-        return float((cosines.sum(axis=1) * penalty).mean()) * SCALE
+        scores = cosines.sum(axis=1) * penalty
+        return float(scores.mean() if self._weights is None else scores @ self._weights) * SCALE
 
 
 def _without_zeros(norms: list[list[float]]) -> NDArray[np.float64]:

@@ -56,7 +56,7 @@ DECODINGS = {
     "diverse beam 5 in 5, 0.5": DecodingConfig(search="diverse_beam", beam_width=5, groups=5, diversity=0.5),
     "diverse beam 6 in 3, 0.5": DecodingConfig(search="diverse_beam", beam_width=6, groups=3, diversity=0.5),
     "consensus of 40": DecodingConfig(search="consensus", temperature=0.5),
-    "consensus of 40, 10 neighbours": DecodingConfig(search="consensus", temperature=0.5, neighbours=10),
+    "consensus of 40, 100 neighbours": DecodingConfig(search="consensus", temperature=0.5, neighbours=100),
 }
 """What is compared, greedy first."""
 

@@ -21,7 +21,7 @@ class DecodingConfig:
     candidates: Annotated[int, Ge(2), Le(10_000)] = 40
     voters: Annotated[int, Ge(1), Le(10_000)] = 40
     voter_temperature: Annotated[float, Gt(0)] = 1.0
-    neighbours: Annotated[int, Ge(0), Le(10_000)] = 0
+    neighbours: Annotated[int, Ge(0), Le(1000)] = 0
     temperature: Annotated[float, Gt(0)] = 1.0
     top_k: Annotated[int, Ge(1)] | None = None
     top_p: Annotated[float, Gt(0), Le(1)] = 1.0

@@ -15,14 +15,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from recap.data.batches import CaptionedFeatures
 from recap.evaluation.cider_d import CiderD, InverseFrequency
 from recap.generation.caption import Constraints
-from recap.generation.neighbours import Neighbours, Tokens, captions_of_images
+from recap.generation.neighbours import Neighbours, Said, Tokens
 from recap.generation.sampling import sample
 from recap.generation.search import StepDecoder, Words, speakers
 
 ROWS_AT_ONCE = 16384  # draws that a decoder reads together: bounds memory
+NEIGHBOURS_TO_VOTERS = 5.0  # all neighbours' weight to that of all voters
 
 
 @dataclass(frozen=True)
@@ -30,13 +30,13 @@ class Consensus:
     """A search: draws candidates and voters and ranks the candidates by mean CIDEr-D against the voters.
 
     Attributes:
-        rarity: weights of n-grams of words' numbers, <END> the last word, as ``rarity_of`` gives them.
+        rarity: weights of n-grams of words' numbers, <END> the last word of a caption.
         candidates: captions drawn to choose from, by each member of an ensemble.
         temperature: of their draws.
         voters: captions drawn to compare them with, by each member of an ensemble.
         voter_temperature: of those draws.
         seed: of the draws.
-        neighbours: whose captions vote too, with the weight of all voters together.
+        neighbours: whose captions vote too, ``NEIGHBOURS_TO_VOTERS`` times their weights.
     """
 
     rarity: InverseFrequency
@@ -58,24 +58,39 @@ class Consensus:
             constraints: what a caption may be.
             image_ids: N; draws depend on them.
         """
-        each = self.candidates + self.voters
         members = speakers(decoder, features)
-        candidates: list[list[Words]] = [[] for _ in image_ids]
-        voters: list[list[Words]] = [[] for _ in image_ids]
-        for number, (member, own) in enumerate(members):
-            for drawn, first, count, temperature in (
-                (candidates, 0, self.candidates, self.temperature),
-                (voters, self.candidates, self.voters, self.voter_temperature),
-            ):
-                draws = range(number * each + first, number * each + first + count)
-                ids = [image * each * len(members) + draw for image in image_ids for draw in draws]
-                captions = self._draw(member, own, constraints, ids, temperature)
-                for place, said in enumerate(drawn):
-                    said += captions[place * count : (place + 1) * count]
-        panels: list[list[list[Tokens]]] = [[[words.tokens for words in own] for own in voters]]
+        candidates = self._drawn(members, constraints, image_ids, 0, self.candidates, self.temperature)
+        voters = self._drawn(
+            members, constraints, image_ids, self.candidates, self.voters, self.voter_temperature
+        )
+        neighbours: Sequence[Said | None] = [None] * len(image_ids)
         if self.neighbours:
-            panels.append(self.neighbours(features))
-        return [self._ranked(own, voting) for own, *voting in zip(candidates, *panels, strict=True)]
+            neighbours = self.neighbours(features)
+        return [self._ranked(*panel) for panel in zip(candidates, voters, neighbours, strict=True)]
+
+    def _drawn(
+        self,
+        members: Sequence[tuple[StepDecoder, Tensor]],
+        constraints: Constraints,
+        image_ids: Sequence[int],
+        first: int,
+        count: int,
+        temperature: float,
+    ) -> list[list[Words]]:
+        """For each image ``count`` captions of every member, from that member's draw ``first`` on."""
+        each = self.candidates + self.voters
+        drawn: list[list[Words]] = [[] for _ in image_ids]
+        for number, (member, features) in enumerate(members):
+            start = number * each + first
+            ids = [
+                image * each * len(members) + draw
+                for image in image_ids
+                for draw in range(start, start + count)
+            ]
+            captions = self._draw(member, features, constraints, ids, temperature)
+            for place, own in enumerate(drawn):
+                own += captions[place * count : (place + 1) * count]
+        return drawn
 
     def _draw(
         self,
@@ -97,16 +112,17 @@ class Consensus:
             captions += [words for (words,) in drawn]
         return captions
 
-    def _ranked(self, candidates: list[Words], panels: list[list[Tokens]]) -> list[Words]:
-        scores = [CiderD(panel, self.rarity) for panel in panels]
+    def _ranked(self, candidates: list[Words], voters: list[Words], neighbours: Said | None) -> list[Words]:
+        captions: list[Tokens] = [words.tokens for words in voters]
+        weights = [1 / len(voters)] * len(voters)
+        if neighbours:
+            said, shares = neighbours
+            captions += said
+            weights += [NEIGHBOURS_TO_VOTERS * share for share in shares]
+        score = CiderD(captions, self.rarity, weights)
         known: dict[tuple[int, ...], float] = {}  # the same caption is often drawn again
         for words in candidates:
             key = tuple(words.tokens)
             if key not in known:
-                known[key] = sum(score(key) for score in scores)
+                known[key] = score(key)
         return sorted(candidates, key=lambda words: -known[tuple(words.tokens)])
-
-
-def rarity_of(training: CaptionedFeatures) -> InverseFrequency:
-    """Weights of n-grams from the captions of images."""
-    return InverseFrequency(list(captions_of_images(training).values()))

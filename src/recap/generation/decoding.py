@@ -9,9 +9,9 @@ from recap.evaluation.cider_d import InverseFrequency
 from recap.generation.beam import beam
 from recap.generation.caption import Constraints
 from recap.generation.config import DecodingConfig
-from recap.generation.consensus import Consensus, rarity_of
+from recap.generation.consensus import Consensus
 from recap.generation.greedy import greedy
-from recap.generation.neighbours import Neighbours
+from recap.generation.neighbours import Neighbours, captions_of_images
 from recap.generation.sampling import sample
 from recap.generation.search import Search
 
@@ -32,11 +32,14 @@ def make_search(config: DecodingConfig, training: CaptionedFeatures | None = Non
             raise InputError(
                 f"neighbours: expected 0, as there are no training images here, received {config.neighbours}"
             )
-        neighbours = None
-        if training is not None and config.neighbours:
-            neighbours = Neighbours(training, config.neighbours)
+        rarity, neighbours = InverseFrequency(), None
+        if training is not None:
+            captions = captions_of_images(training)
+            rarity = InverseFrequency(list(captions.values()))
+            if config.neighbours:
+                neighbours = Neighbours(captions, training.features, config.neighbours)
         return Consensus(
-            rarity_of(training) if training is not None else InverseFrequency(),
+            rarity,
             candidates=config.candidates,
             temperature=config.temperature,
             voters=config.voters,

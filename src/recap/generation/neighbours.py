@@ -1,40 +1,73 @@
-"""What people said of the training images that are most like an image.
+"""What people said of the training images that are like an image, and how far it tells what they say of it.
 
-Shapes: I training images, N batch, D feature.
+Shapes: I training images, K neighbours, N batch, D feature.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
 from recap.data.batches import CaptionedFeatures
 from recap.data.vocabulary import NULL
 
+KERNEL_WIDTH = 0.3  # the difference of cosines over which the kernel falls to 1/e
+RIDGE = 0.5
+
 Tokens = Sequence[int]
+Said = tuple[list[Tokens], list[float]]
+"""Captions and the weight of each."""
 
 
 class Neighbours:
-    """Finds the captions of the training images whose features have the largest cosines with an image's.
+    """Weighs the captions of the training images whose features have the largest cosines with an image's.
+
+    The weighted sum, over the neighbours, of any score against an image's captions is the kernel ridge
+    regression of that score on features (Saunders, Gammerman and Vovk 1998), its training images the
+    neighbours: an image that says what another neighbour already says weighs less, and may weigh below 0.
 
     Args:
-        training: captions and features of the training images, as decoders read them.
-        count: images to find.
+        captions: of rows of the features, as ``captions_of_images`` gives them.
+        features: (rows, D) float32 of the training images, as decoders read them.
+        count: images to ask, the cost of an image's weights is its cube.
     """
 
-    def __init__(self, training: CaptionedFeatures, count: int) -> None:
-        self._captions = captions_of_images(training)
-        rows = torch.tensor(sorted(self._captions))  # images without a caption have nothing to say
-        self._rows: list[int] = rows.tolist()
-        self._directions = functional.normalize(torch.from_numpy(training.features[rows.numpy()]))  # (I, D)
+    def __init__(self, captions: Mapping[int, Sequence[Tokens]], features: NDArray[Any], count: int) -> None:
+        rows = sorted(captions)  # images without a caption have nothing to say
+        self._captions = [captions[row] for row in rows]
+        self._directions = functional.normalize(torch.from_numpy(features[rows]))  # (I, D)
         self._count = min(count, len(rows))
 
-    def __call__(self, features: Tensor) -> list[list[Tokens]]:
+    def __call__(self, features: Tensor) -> list[Said]:
         """The captions of the neighbours of each image, features (N, D), the nearest one's first."""
-        cosines = functional.normalize(features) @ self._directions.to(features).T  # (N, I)
-        nearest = cosines.topk(self._count).indices.tolist()
-        return [[words for place in own for words in self._captions[self._rows[place]]] for own in nearest]
+        directions = functional.normalize(features)
+        known = self._directions.to(features)
+        nearest = (directions @ known.T).topk(self._count).indices  # (N, K)
+        return [
+            self._said(own.tolist(), _weights(known[own], direction))
+            for own, direction in zip(nearest, directions, strict=True)
+        ]
+
+    def _said(self, places: list[int], weights: list[float]) -> Said:
+        captions: list[Tokens] = []
+        shares: list[float] = []
+        for place, weight in zip(places, weights, strict=True):
+            own = self._captions[place]
+            captions += own
+            shares += [weight / len(own)] * len(own)
+        return captions, shares
+
+
+def _weights(neighbours: Tensor, direction: Tensor) -> list[float]:
+    """Of neighbours (K, D) for an image (D,), all of length 1."""
+    kernel = ((neighbours @ neighbours.T - 1) / KERNEL_WIDTH).exp()
+    kernel.diagonal().add_(RIDGE)
+    likeness = ((neighbours @ direction - 1) / KERNEL_WIDTH).exp()
+    weights: list[float] = torch.linalg.solve(kernel, likeness).tolist()
+    return weights
 
 
 def captions_of_images(training: CaptionedFeatures) -> dict[int, list[Tokens]]:
