@@ -7,7 +7,7 @@ line of docs/recipes.jsonl; what is there is not done again, so the work can be 
     python benchmarks/recipes.py run coco CHECKOUT [--minutes 4] [--only NAME ...] [--seeds 5]
     python benchmarks/recipes.py run scenes CHECKOUT
     python benchmarks/recipes.py table
-    python benchmarks/recipes.py best CHECKOUT MODELS [--members seeds | features] [--held-out]
+    python benchmarks/recipes.py best CHECKOUT MODELS [--held-out]
 
 CHECKOUT holds data/ as the pipeline left it, for the mini archive of ../shared after README.md's command.
 """
@@ -94,19 +94,15 @@ PLAIN: dict[str, Changes] = {
     "scenes": {"reduce": {}, "train": {"label_smoothing": 0.0, "lstm": {"epochs": 4}}},
 }
 SELF_CRITICAL = {"epochs": 6, "learning_rate": 0.0003, "images": 32, "samples": 5}
-CROSS_ENTROPY: Changes = {
+CHOSEN: Changes = {
     "reduce": {"concepts": 64},
     "train": {"keep": "last", "average_decay": 0.998, "lstm": {"epochs": 15}},
-}
-CHOSEN: Changes = {
-    "reduce": CROSS_ENTROPY["reduce"],
-    "train": {**CROSS_ENTROPY["train"], "self_critical": SELF_CRITICAL},
 }
 FEATURES: dict[str, Changes] = {
     **{f"penalty {penalty}": {"concepts_penalty": float(penalty)} for penalty in (1, 2, 4, 16)},
     "128 concepts, 64 components": {"concepts": 128, "components": 64},
 }
-"""Changes of the group `reduce`: the members of an ensemble, each with features of its own."""
+"""Changes of ``CHOSEN``'s group `reduce`: an ensemble's members, each with features and a seed of its own."""
 TRAINING: dict[str, Changes] = {
     "no warm-up": {"train": {"warmup_steps": 0}},
     "constant rate": {"train": {"schedule": "constant"}},
@@ -118,7 +114,7 @@ TRAINING: dict[str, Changes] = {
 SHORT_SEARCHES = ("greedy", "beam")
 LONG_SEARCHES: dict[str, dict[str, tuple[str, ...]]] = {
     "coco": {
-        **dict.fromkeys(("plain", "concepts 64", "self-critical"), ("consensus",)),
+        **dict.fromkeys(("plain", "concepts 64", "self-critical", "chosen, self-critical"), ("consensus",)),
         "chosen": ("consensus", "neighbours"),
     },
     "scenes": {},
@@ -133,6 +129,10 @@ OPTIONS: dict[str, dict[str, Changes]] = {
         "tied": {"train": {"lstm": {"tied": True, "wordvec_dim": 512}}},
         "self-critical": {"train": {"self_critical": SELF_CRITICAL}},
         "chosen": CHOSEN,
+        "chosen, self-critical": {
+            "reduce": CHOSEN["reduce"],
+            "train": {**CHOSEN["train"], "self_critical": SELF_CRITICAL},
+        },
     },
     "scenes": {
         "plain": {},
@@ -167,7 +167,6 @@ def main() -> None:
     action.add_argument("checkout", type=Path, help="folder with data/ of the pipeline")
     action.add_argument("models", type=Path, help="folder for the models")
     action.add_argument("--minutes", type=float, default=float("inf"), help="begin no run after that long")
-    action.add_argument("--members", choices=("seeds", "features"), default="features")
     action.add_argument("--held-out", action="store_true", help="score on training images, held out")
     actions.add_parser("table", help="print docs/recipes.jsonl as Markdown")
     options = parser.parse_args()
@@ -194,8 +193,7 @@ def work(options: argparse.Namespace) -> None:
     if source != wanted:
         raise InputError(f"{options.checkout}: expected data of the source {wanted}, received {source}")
     if options.action == "best":
-        members = best_members(options.members)
-        best(options.checkout / "data", options.models, members, options.held_out, options.minutes)
+        best(options.checkout / "data", options.models, options.held_out, options.minutes)
         return
     end = time.monotonic() + 60 * options.minutes
     done = {(row["data"], row["recipe"], row["seed"]) for row in results()}
@@ -292,19 +290,7 @@ def run(
     return row
 
 
-def best_members(kind: str) -> dict[str, tuple[Changes, int]]:
-    """Changes and seed of each member: ``chosen`` with several seeds, or one for each of ``FEATURES``."""
-    if kind == "seeds":
-        return {f"seed {seed}": (CHOSEN, seed) for seed in range(5)}
-    return {
-        name: (merge(CROSS_ENTROPY, {"reduce": changes}), seed)
-        for seed, (name, changes) in enumerate(FEATURES.items())
-    }
-
-
-def best(
-    data: Path, folder: Path, members: Mapping[str, tuple[Changes, int]], held_out: bool, minutes: float
-) -> None:
+def best(data: Path, folder: Path, held_out: bool, minutes: float) -> None:
     """Train the members on all training images, or those not held out; score each, and all as an ensemble.
 
     Models that are in the folder are not trained again; begins none after ``minutes``.
@@ -319,8 +305,8 @@ def best(
     split, source = Split("val", rows, rows), data
     if held_out:
         split, source = prepare(data, folder, "coco")["held_out"], folder
-    folders = {name: folder / name.replace(" ", "_") for name in members}
-    for name, (changes, seed) in members.items():
+    folders = {name: folder / name.replace(" ", "_") for name in FEATURES}
+    for seed, (name, changes) in enumerate(FEATURES.items()):
         own = folders[name]
         own.mkdir(exist_ok=True)
         for part in ("captions", "features"):
@@ -330,13 +316,13 @@ def best(
             if time.monotonic() > end:
                 print(f"not trained in {minutes:g} minutes: {name}; run again to go on")
                 return
-            fit("coco", changes, seed, own, own / "model")
+            fit("coco", merge(CHOSEN, {"reduce": changes}), seed, own, own / "model")
     decoders = [load_decoder(own / "model") for own in folders.values()]
     widths = [open_features(own / "reduced" / "val.h5").shape[1] for own in folders.values()]
     models: dict[str, tuple[Decoder | Ensemble, list[Path]]] = {
         name: (decoder, [own]) for (name, own), decoder in zip(folders.items(), decoders, strict=True)
     }
-    models[f"ensemble of {len(members)}"] = (Ensemble(decoders, widths).eval(), list(folders.values()))
+    models[f"ensemble of {len(folders)}"] = (Ensemble(decoders, widths).eval(), list(folders.values()))
     print("| model | " + " | ".join(DECODINGS) + " |\n|---" + "|---" * len(DECODINGS) + "|")
     for name, (model, own_folders) in models.items():
         texts = [caption(model, own_folders, split, decoding) for decoding in DECODINGS.values()]
