@@ -23,24 +23,15 @@ def main() -> None:
     if launch(distributed, sys.orig_argv[1:], os.environ):
         return
     device = configure(runtime)
-    output = Path("models") / name
+    folders = Path("data/captions"), Path("data/reduced"), Path("models") / name
     with (
         join_workers(distributed.processes, device, os.environ) as worker,
         start(f"train/{name}", runtime, distributed, config) as run,
     ):
-        summary = train(
-            name,
-            Path("data/captions"),
-            Path("data/reduced"),
-            output,
-            config,
-            device,
-            run.log_metrics,
-            Path(".recap/checkpoints"),
-            worker,
-        )
+        checkpoints = Path(".recap/checkpoints")
+        summary = train(name, *folders, config, device, run.log_metrics, checkpoints, worker)
         run.log_metrics(summary)
-        run.log_artifact(output)
+        run.log_artifact(folders[-1])
 
 
 if __name__ == "__main__":

@@ -300,15 +300,14 @@ def test_dropped_attention_is_attention_whose_weights_are_masked(heads: int) -> 
     def draw(*shape: int, seed: int) -> torch.Tensor:
         return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
-    # as projections lie: the heads of a word side by side
-    parts = [draw(4, 5, heads, 2, seed=seed).transpose(1, 2).requires_grad_() for seed in range(3)]
+    projected = draw(4, 5, 3, heads, 2, seed=0).requires_grad_()
     mask, factors = draw(heads, 4, 5, 5, seed=3), draw(4, 5, heads, 2, seed=4)
-    queries, keys, values = parts
+    queries, keys, values = projected.permute(2, 0, 3, 1, 4)  # each (N, A, T, W / A)
     scores = queries @ keys.mT / 2**0.5
     weights = scores.masked_fill(torch.ones(5, 5, dtype=torch.bool).triu(1), float("-inf")).softmax(3)
     slow = ((weights * mask.transpose(0, 1)) @ values).transpose(1, 2)
     for ours, theirs in zip(
-        *((x, *torch.autograd.grad((x * factors).sum(), parts)) for x in (attend(*parts, mask), slow)),
+        *((x, *torch.autograd.grad((x * factors).sum(), projected)) for x in (attend(projected, mask), slow)),
         strict=True,
     ):
         torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-12)
@@ -322,12 +321,16 @@ def test_training_drops_attention_weights_as_often_as_it_should() -> None:
     attention = Attention(4, 2, 0.5)
     torch.nn.init.eye_(attention.output.weight)
     torch.nn.init.zeros_(attention.output.bias)
-    x, ones = torch.randn(2000, 3, 4), torch.ones(2000, 2, 3, 2)
-    keys, _ = attention.keys_and_values(x)
-    dropped = attention(x, keys, ones, causal=True)  # (N, T, W)
+    torch.nn.init.zeros_(attention.value.weight)
+    torch.nn.init.ones_(attention.value.bias)
+    x = torch.randn(2000, 3, 4)
+    assert attention.drops_here()
+    dropped = attention.dropped(x)  # (N, T, W)
     assert (dropped[:, 0] == 0).float().mean().item() == pytest.approx(0.5, abs=0.03)
     assert dropped.mean().item() == pytest.approx(1, abs=0.03)
-    torch.testing.assert_close(attention.eval()(x, keys, ones, causal=True), torch.ones_like(dropped))
+    assert not attention.eval().drops_here()
+    kept = attention(x, *attention.keys_and_values(x), causal=True)
+    torch.testing.assert_close(kept, torch.ones_like(dropped))
 
 
 @pytest.mark.parametrize("share", [0.0, 0.4])

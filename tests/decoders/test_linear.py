@@ -39,10 +39,13 @@ def test_the_recurrence_is_that_of_torch(dtype: torch.dtype, tolerance: float) -
     first = draw(3, 7, seed=2, dtype=dtype).requires_grad_()
     factors = draw(6, 3, 7, seed=3, dtype=dtype)
     parameters = list(reference.parameters())
-    weight = torch.cat((reference.weight_ih_l0, reference.weight_hh_l0), dim=1)
-    bias = reference.bias_ih_l0 + reference.bias_hh_l0
+    own = (
+        reference.weight_ih_l0,
+        reference.weight_hh_l0,
+        reference.bias_ih_l0 + reference.bias_hh_l0,
+    )
     results = []
-    for states in (recur(words, first, weight, bias), reference(words, first[None])[0]):
+    for states in (recur(words, first, *own), reference(words, first[None])[0]):
         gradients = torch.autograd.grad((states * factors).sum(), [words, first, *parameters])
         results.append((states, *gradients))
     for ours, theirs in zip(*results, strict=True):

@@ -30,15 +30,22 @@ def product(
     return result.tanh_() if then == "tanh" else result
 
 
-def weight_gradient(x: Tensor, gradient: Tensor) -> Tensor:
-    """The gradient (O, I) of a weight, from a layer's inputs (M, I) and the gradient (M, O) of its outputs.
+def parameter_gradients(x: Tensor, gradient: Tensor) -> tuple[Tensor, Tensor]:
+    """The gradients of a layer's weight (O, I) and bias (O,).
 
-    oneDNN wants its first factor contiguous: transposed is what takes less copying.
+    oneDNN's own kernel wants copies of both factors, a product the second one transposed, which torch does on
+    one core: the product pays where that factor is small.
+
+    Args:
+        x: the layer's inputs (M, I), contiguous.
+        gradient: that of the layer's outputs (M, O), contiguous.
     """
-    (rows, inputs), outputs = x.shape, gradient.shape[1]
-    if inputs * (rows + outputs) < outputs * rows:
-        return product(x.t(), gradient.t()).t().contiguous()
-    return product(gradient.t(), x.t())
+    if takes(x) and 4 * gradient.shape[1] > x.shape[1]:
+        copies = gradient.to_mkldnn(), x.to_mkldnn()
+        # its third argument is to be the weight, of which it asks the dtype alone
+        of_weight, of_bias = torch.ops.aten.mkldnn_linear_backward_weights(*copies, x, True)
+        return of_weight, of_bias
+    return product(gradient.t(), x.t()), gradient.sum(0)
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
@@ -57,19 +64,20 @@ class Linear(nn.Linear):
         return linear(x, self.weight, self.bias)
 
 
-def recur(words: Tensor, first: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """h_t = tanh([x_t h_{t-1}] W^T + b) from h_0 = ``first``.
+def recur(words: Tensor, first: Tensor, from_word: Tensor, from_state: Tensor, bias: Tensor) -> Tensor:
+    """h_t = tanh(W_x x_t + W_h h_{t-1} + b) from h_0 = ``first``.
 
     Args:
         words: x_1 .. x_T, (T, N, W).
         first: (N, H).
-        weight: W (H, W + H), that of words before that of hidden states.
+        from_word: W_x (H, W).
+        from_state: W_h (H, H).
         bias: b (H,).
 
     Returns:
         h_1 .. h_T, (T, N, H).
     """
-    states: Tensor = _Recurrence.apply(words, first, weight, bias)
+    states: Tensor = _Recurrence.apply(words, first, from_word, from_state, bias)
     return states
 
 
@@ -91,41 +99,43 @@ class _Product(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
         x, weight = ctx.saved_tensors
         gradient = gradient.contiguous()
-        of_x, of_weight, of_bias = ctx.needs_input_grad
-        return (
-            product(gradient, weight.t()) if of_x else None,  # (M, I)
-            weight_gradient(x, gradient) if of_weight else None,  # (O, I)
-            gradient.sum(0) if of_bias else None,
-        )
+        of_x = product(gradient, weight.t()) if ctx.needs_input_grad[0] else None  # (M, I)
+        if not any(ctx.needs_input_grad[1:]):
+            return of_x, None, None
+        return of_x, *parameter_gradients(x, gradient)  # (O, I), (O,)
 
 
 class _Recurrence(torch.autograd.Function):
-    """Keeps words and states side by side; the weight's gradient is one product over all steps."""
+    """Keeps words and states side by side, for one product a step, and one over all steps backward."""
 
     @staticmethod
-    def forward(ctx: Any, words: Tensor, first: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    def forward(
+        ctx: Any, words: Tensor, first: Tensor, from_word: Tensor, from_state: Tensor, bias: Tensor
+    ) -> Tensor:
         steps, _, width = words.shape
         joined = words.new_empty(steps + 1, len(first), width + first.shape[1])  # (T + 1, N, W + H)
         joined[:-1, :, :width] = words
         joined[0, :, width:] = first
+        weight = torch.cat((from_word, from_state), dim=1)  # (H, W + H)
         for read, written in zip(joined[:-1], joined[1:, :, width:], strict=True):
             written.copy_(product(read, weight, bias, then="tanh"))
-        ctx.save_for_backward(joined, weight)
+        ctx.save_for_backward(joined, from_word, from_state)
         return joined[1:, :, width:]
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        joined, weight = ctx.saved_tensors
-        width = weight.shape[1] - len(weight)
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        joined, from_word, from_state = ctx.saved_tensors
+        width = from_word.shape[1]
         states = joined[1:, :, width:]
         before_tanh = torch.empty_like(gradient, memory_format=torch.contiguous_format)  # (T, N, H)
         carried = torch.zeros_like(gradient[0])  # (N, H)
-        to_words, back = weight.t().contiguous().split((width, len(weight)))  # (W, H), (H, H)
+        back, derive = from_state.t(), torch.ops.aten.tanh_backward.grad_input
         for own, state, into in reversed(list(zip(gradient, states, before_tanh, strict=True))):
-            carried += own
-            torch.ops.aten.tanh_backward.grad_input(carried, state, grad_input=into)
+            derive(carried.add_(own), state, grad_input=into)
             carried = product(into, back)
         rows = before_tanh.flatten(0, 1)  # (T N, H)
-        of_words = product(rows, to_words).view(*gradient.shape[:2], width)
-        return of_words, carried, weight_gradient(joined[:-1].flatten(0, 1), rows), rows.sum(0)
+        of_words = product(rows, from_word.t()).view(*gradient.shape[:2], width)
+        of_weight, of_bias = parameter_gradients(joined[:-1].flatten(0, 1), rows)
+        of_word, of_state = of_weight.split((width, len(from_state)), dim=1)  # (H, W), (H, H)
+        return of_words, carried, of_word, of_state, of_bias

@@ -53,8 +53,7 @@ class RecurrentDecoder(Decoder):
         if isinstance(self.recurrence, nn.RNN) and takes(words):
             weight = self.recurrence.get_parameter
             bias = weight("bias_ih_l0") + weight("bias_hh_l0")  # (H,)
-            joined = torch.cat((weight("weight_ih_l0"), weight("weight_hh_l0")), dim=1)  # (H, W + H)
-            hidden = recur(words, state[0], joined, bias)
+            hidden = recur(words, state[0], weight("weight_ih_l0"), weight("weight_hh_l0"), bias)
         else:
             hidden, _ = self._recur(words, state)
         return self.dropout(hidden).transpose(0, 1)

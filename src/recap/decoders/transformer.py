@@ -13,7 +13,7 @@ from torch.nn import functional
 from recap.decoders.decoder import Decoder, State
 from recap.decoders.dropout import Dropout
 from recap.decoders.dropped_attention import attend
-from recap.decoders.linear import Linear
+from recap.decoders.linear import Linear, linear
 from recap.errors import InputError
 
 LONGEST = 1024  # words of a caption
@@ -55,16 +55,28 @@ class Attention(nn.Module):
         if keys.shape[2] == 1 and not causal:
             return self._attend_to_one(x, values)
         queries = self._split(self.query(x))
-        if causal and self.dropout.active() and x.device.type == "cpu":
-            count, steps = x.shape[:2]
-            mask = self.dropout.mask(queries.new_empty(self.heads, count, steps, steps))  # (A, N, T, T)
-            return self.output(attend(queries, keys, values, mask).flatten(2))
         dropout = self.dropout.share if self.training else 0.0
         attended = functional.scaled_dot_product_attention(
             queries, keys, values, dropout_p=dropout, is_causal=causal
         )
         merged = attended.transpose(1, 2).flatten(2)  # (N, A, T, W / A) -> (N, T, W)
         return self.output(merged)
+
+    def drops_here(self) -> bool:
+        """Whether attention weights are dropped on the CPU, for which torch has no fused kernel."""
+        return self.dropout.active() and self.query.weight.device.type == "cpu"
+
+    def dropped(self, x: Tensor) -> Tensor:
+        """What ``forward`` makes of x (N, T, W) and its own keys and values, ``causal``; (N, T, W).
+
+        Queries, keys and values are one product.
+        """
+        count, steps = x.shape[:2]
+        parts = (self.query, self.key, self.value)
+        weight = torch.cat([part.weight for part in parts])  # (3 W, W)
+        projected = linear(x, weight, torch.cat([part.bias for part in parts]))  # (N, T, 3 W)
+        mask = self.dropout.mask(projected.new_empty(self.heads, count, steps, steps))  # (A, N, T, T)
+        return self.output(attend(projected.unflatten(2, (3, self.heads, -1)), mask).flatten(2))
 
     def _attend_to_one(self, x: Tensor, values: Tensor) -> Tensor:
         """Attention to a source of one, values (N, A, 1, W / A): all its weights are 1, but for dropout.
@@ -96,12 +108,20 @@ class Layer(nn.Module):
         self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(3))
         self.dropout = Dropout(dropout)
 
-    def forward(self, x: Tensor, own: State, memory: State, *, causal: bool) -> Tensor:
-        """x (N, T, W), with keys and values of the words (``own``) and of the memory; (N, T, W) again."""
-        x = self.norms[0](x + self.dropout(self.self_attention(x, *own, causal=causal)))
+    def forward(self, x: Tensor, own: State | None, memory: State) -> Tensor:
+        """x (N, T, W) with keys and values of the memory and, of one word, of those so far: (N, T, W)."""
+        x = self.norms[0](x + self.dropout(self._attend_to_words(x, own)))
         x = self.norms[1](x + self.dropout(self.memory_attention(x, *memory)))
         inner = self.dropout.relu(self.expand(x))  # (N, T, feedforward_dim)
         return self.norms[2](x + self.dropout(self.contract(inner)))
+
+    def _attend_to_words(self, x: Tensor, own: State | None) -> Tensor:
+        attention = self.self_attention
+        if own is not None:
+            return attention(x, *own)
+        if attention.drops_here():
+            return attention.dropped(x)
+        return attention(x, *attention.keys_and_values(x), causal=True)
 
 
 class TransformerDecoder(Decoder):
@@ -149,8 +169,7 @@ class TransformerDecoder(Decoder):
         memory = self._memory(features)
         for layer in self.layers:
             assert isinstance(layer, Layer)
-            own = layer.self_attention.keys_and_values(x)
-            x = layer(x, own, layer.memory_attention.keys_and_values(memory), causal=True)
+            x = layer(x, None, layer.memory_attention.keys_and_values(memory))
         return x
 
     def start(self, features: Tensor) -> State:
@@ -171,7 +190,7 @@ class TransformerDecoder(Decoder):
             old_keys, old_values, *memory = state[4 * number : 4 * number + 4]
             key, value = layer.self_attention.keys_and_values(x)  # (N, A, 1, W / A)
             own = (torch.cat((old_keys, key), dim=2), torch.cat((old_values, value), dim=2))
-            x = layer(x, own, memory, causal=False)
+            x = layer(x, own, memory)
             after += [*own, *memory]
         return self.scores(x[:, 0]), tuple(after)
 
