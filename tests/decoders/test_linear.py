@@ -14,7 +14,7 @@ def draw(*shape: int, seed: int, dtype: torch.dtype) -> torch.Tensor:
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), TOLERANCES)
-@pytest.mark.parametrize("outputs", [6, 40])
+@pytest.mark.parametrize("outputs", [2, 6, 40])
 @pytest.mark.parametrize("shape", [(9,), (1, 9), (30, 9), (4, 5, 9), (0, 9)])
 @pytest.mark.parametrize("strided", [False, True])
 def test_a_linear_layer_is_that_of_torch(

@@ -12,6 +12,7 @@ import psutil
 import pytest
 import torch
 
+from recap.decoders.build import NAMES
 from recap.distribution.config import DistributedConfig
 from recap.distribution.launch import launch
 from recap.distribution.workers import join_workers
@@ -19,7 +20,7 @@ from recap.errors import InputError
 
 SOURCE = Path(__file__).resolve().parents[2] / "src"
 
-# argv: processes, folder of the task, folder to write to, params of the group `train`
+# argv: processes, folder of the task, folder to write to, params of the group `train`, decoder
 TRAIN = """
 import os, sys
 from pathlib import Path
@@ -41,7 +42,7 @@ def main():
     device = configure(RuntimeConfig(1, "cpu"))
     config = TypeAdapter(TrainConfig).validate_json(group)
     with join_workers(processes, device, os.environ) as worker:
-        train("lstm", task / "captions", task / "features", output / "lstm", config, device,
+        train(sys.argv[5], task / "captions", task / "features", output / sys.argv[5], config, device,
               lambda metrics, step: None, output / "checkpoints", worker)
 
 execute(main)
@@ -92,11 +93,14 @@ def start(task: Path, tmp_path: Path, group: dict) -> Iterator[Callable[..., "su
     """Starts a training into a folder of tmp_path in two processes."""
     script = tmp_path / "train.py"
     script.write_text(TRAIN)
-    group["batch_size"], group["patience"], group["lstm"]["epochs"] = 4, 100, 6
+    group["batch_size"], group["patience"] = 4, 100
+    for name in NAMES:
+        group[name]["epochs"] = 6
     started = []
 
-    def start_training(folder: str, **variables: str) -> "subprocess.Popen[str]":
-        command = [sys.executable, str(script), "2", str(task), str(tmp_path / folder), json.dumps(group)]
+    def start_training(folder: str, name: str = "lstm", **variables: str) -> "subprocess.Popen[str]":
+        arguments = ["2", str(task), str(tmp_path / folder), json.dumps(group), name]
+        command = [sys.executable, str(script), *arguments]
         process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment(**variables))
         started.append(process)
         return process
@@ -131,7 +135,9 @@ def finish(process: "subprocess.Popen[str]") -> str:
 
 
 def published(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in (folder / "lstm").iterdir()}
+    """What the training in the folder wrote, its only model."""
+    (model,) = (path for path in folder.iterdir() if path.name in NAMES)
+    return {path.name: path.read_bytes() for path in model.iterdir()}
 
 
 @pytest.mark.slow
@@ -157,37 +163,38 @@ def test_two_processes_have_the_curve_of_one(task: Path, tmp_path: Path) -> None
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("name", NAMES)
 def test_a_process_that_dies_ends_the_job_and_the_next_run_goes_on(
-    tmp_path: Path, start: Callable[..., "subprocess.Popen[str]"]
+    name: str, tmp_path: Path, start: Callable[..., "subprocess.Popen[str]"]
 ) -> None:
-    finish(start("whole"))
+    finish(start("whole", name))
     resumed = 0
     for rank, moment in (("1", "epoch 1 of"), ("0", "epoch 3 of")):
-        process = start("killed")
+        process = start("killed", name)
         wait_for(process, moment)
         ranks(process)[rank].kill()
         messages = process.communicate()[1]
         assert process.returncode == 1
-        lines = [line for line in messages.splitlines() if not line.startswith("lstm: epoch")]
+        lines = [line for line in messages.splitlines() if not line.startswith(f"{name}: epoch")]
         resumed += sum(line.startswith("resumed") for line in lines)
         assert [line for line in lines if not line.startswith("resumed")] == [
             f"process {rank} of 2: killed by SIGKILL; the others were ended, run again to go on"
         ]
-    process = start("killed")  # and the one that watches them
+    process = start("killed", name)  # and the one that watches them
     wait_for(process, "resumed after step")
     orphans = list(ranks(process).values())
     process.kill()
     process.wait()
     assert psutil.wait_procs(orphans, timeout=10)[1] == []
-    process = start("killed")
+    process = start("killed", name)
     wait_for(process, "epoch 5 of")
     process.send_signal(signal.SIGTERM)
     messages = process.communicate()[1]
     assert process.returncode == 143
-    assert next(line for line in messages.splitlines() if not line.startswith("lstm: epoch")).endswith(
+    assert next(line for line in messages.splitlines() if not line.startswith(f"{name}: epoch")).endswith(
         "checkpoint written, run again to go on"
     )
-    assert "resumed after step" in finish(start("killed"))
+    assert "resumed after step" in finish(start("killed", name))
     assert published(tmp_path / "killed") == published(tmp_path / "whole")
 
 
@@ -254,8 +261,8 @@ def test_what_does_not_fit_is_told() -> None:
 def test_a_mistake_is_told_once(
     task: Path, tmp_path: Path, start: Callable[..., "subprocess.Popen[str]"]
 ) -> None:
-    (tmp_path / "train.py").write_text(TRAIN.replace('train("lstm"', 'train("gru"'))
-    process = start("none")
+    (tmp_path / "train.py").write_text(TRAIN)
+    process = start("none", "gru")
     messages = process.communicate()[1]
     assert process.returncode == 2
     assert messages.count("expected one of rnn, lstm, transformer, received 'gru'") == 1

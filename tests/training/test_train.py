@@ -175,6 +175,24 @@ def test_two_processes_give_the_same_bytes(name: str, task: Path, tmp_path: Path
     assert not list((tmp_path / "first" / "checkpoints").glob("*/*"))
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMES)
+def test_two_processes_give_the_same_bytes_on_two_threads(
+    name: str, task: Path, tmp_path: Path, group: dict
+) -> None:
+    group["batch_size"] = 64
+    group["transformer"] |= {"wordvec_dim": 128, "feedforward_dim": 512}
+    for kind in ("rnn", "lstm"):  # so wide that threads share each product
+        group[kind] |= {"wordvec_dim": 128, "hidden_dim": 256}
+    group[name]["epochs"] = 2
+    found = []
+    for place in ("first", "second"):
+        made = subprocess.run(command(name, task, tmp_path / place, group, threads=2), capture_output=True)
+        assert made.returncode == 0, made.stderr
+        found.append(digests(tmp_path / place / name))
+    assert found[0] == found[1]
+
+
 class _Killed(Exception):
     pass
 

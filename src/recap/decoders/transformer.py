@@ -19,6 +19,7 @@ from recap.errors import InputError
 LONGEST = 1024  # words of a caption
 
 
+@torch.compiler.disable  # a compiler would trace it anew and leave the cache out
 @lru_cache(maxsize=8)
 def sinusoidal_positions(width: int, dtype: torch.dtype, device: torch.device) -> Tensor:
     """Position encodings (LONGEST, W) (Vaswani et al. 2017, section 3.5).
