@@ -5,10 +5,12 @@ The baseline is `recap.reference.torch_rnn` and `transformer` with `CaptioningSo
 its own, ours with the environment of `stages/run.sh`; they take turns, and printed are medians. Captions are
 random words with COCO's lengths; the recurrent decoders have no dropout, as the course's have none, the
 Transformers drop 0.1. `of mm` and `of oneDNN` count the operations of real words only, over the best product
-of square matrices by torch's own mm and by oneDNN.
+of square matrices by torch's own mm and by oneDNN; on a GPU, `of float32` and the one of `--precision`.
+`--profile` says where the time goes, and what a checkpoint a minute costs after ten epochs of COCO.
 
 Usage: python benchmarks/training.py [--decoders lstm ...] [--batches 100 ...] [--order random] [--rounds 5]
-       [--precision bfloat16] [--compile] [--dropout 0.3] [--profile] [--threads 1 --clock cpu]
+       [--precision bfloat16 | tf32] [--compile] [--dropout 0.3] [--profile] [--threads 1 --clock cpu]
+       [--device cuda]
 
 Shapes: D feature, W word vector, H hidden, V vocabulary.
 """
@@ -21,9 +23,11 @@ import os
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -39,6 +43,7 @@ from recap.reference.solver import CaptioningSolverPytorch, CaptioningSolverTran
 from recap.reference.torch_rnn import CaptioningRNN
 from recap.reference.transformer import CaptioningTransformer
 from recap.runtime import RuntimeConfig, configure
+from recap.training.checkpoints import SECONDS_BETWEEN, Checkpoints
 from recap.training.loop import Recipe, Task, fit
 from recap.training.optimizer import make_optimizer
 from recap.training.state import TrainingState
@@ -49,6 +54,7 @@ BATCH_SIZES = (25, 100, 512)
 IMAGES, FEATURE_DIM, WORDS = 20_000, 512, 1004
 WORDVEC_DIM, HIDDEN_DIM, HEADS, LAYERS, FEEDFORWARD_DIM = 256, 512, 2, 2, 2048
 LONGEST = 17
+COCO_CAPTIONS = 400_135
 # captions of COCO's training set by their steps, <START> and <END> included, from 9 to 17
 SHARE_OF_LENGTH = np.array([0.007, 0.161, 0.230, 0.220, 0.161, 0.109, 0.058, 0.035, 0.019])
 STAGE_ENVIRONMENT = {"MALLOC_TRIM_THRESHOLD_": str(1 << 30), "MALLOC_MMAP_THRESHOLD_": str(1 << 30)}
@@ -66,11 +72,12 @@ def main() -> None:
     parser.add_argument("--decoders", nargs="+", choices=NAMES, default=NAMES)
     parser.add_argument("--batches", nargs="+", type=int, default=BATCH_SIZES)
     parser.add_argument("--order", choices=("buckets", "random"), default="buckets")
-    parser.add_argument("--precision", choices=("float32", "bfloat16"), default="float32")
+    parser.add_argument("--precision", choices=("float32", "tf32", "bfloat16"), default="float32")
     parser.add_argument("--compile", action="store_true")
     parser.add_argument("--dropout", type=float, default=0.0, help="of our recurrent decoders")
     parser.add_argument("--threads", type=int, default=THREADS)
     parser.add_argument("--clock", choices=("wall", "cpu"), default="wall", help="cpu: for one thread")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="of both sides")
     parser.add_argument("--profile", action="store_true", help="say where our time goes")
     parser.add_argument("--side", choices=("fast", "course"), help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -78,15 +85,19 @@ def main() -> None:
         parser.error("--rounds, --threads, --batches: expected at least 1")
     if not 0 <= options.dropout < 1:
         parser.error(f"--dropout: expected at least 0 and less than 1, received {options.dropout}")
+    if options.device == "cuda" and not torch.cuda.is_available():
+        parser.error("--device: expected a device of this machine, received 'cuda'")
     if options.side:
         serve(options)
         return
     print(
-        f"{options.threads} threads, {options.clock} time, batches from {options.order}, {options.precision}"
+        f"{options.device}, {options.threads} threads, {options.clock} time, batches from {options.order}, "
+        f"{options.precision}"
     )
+    peaks = ("mm", "oneDNN") if options.device == "cpu" else ("float32", options.precision)
     print(
         f"{'decoder':12} {'batch':>5} {'captions/s':>11} {'baseline':>9} "
-        f"{'ratio':>6} {'GFLOP/s':>8} {'of mm':>8} {'of oneDNN':>10}"
+        f"{'ratio':>6} {'GFLOP/s':>8} {f'of {peaks[0]}':>10} {f'of {peaks[1]}':>11}"
     )
     for name in options.decoders:
         for batch_size in options.batches:
@@ -116,12 +127,15 @@ def compare(name: str, batch_size: int, rounds: int, profile: bool) -> None:
     peaks = ask(sides[0], "peaks")
     print(
         f"{name:12} {batch_size:5} {count / fast_seconds:11,.0f} {count / base_seconds:9,.0f} "
-        f"{ratio:6.2f} {speed / 1e9:8.0f} {speed / peaks[0]:8.0%} {speed / peaks[1]:10.0%}",
+        f"{ratio:6.2f} {speed / 1e9:8.0f} {speed / peaks[0]:10.0%} {speed / peaks[1]:11.0%}",
         flush=True,
     )
     if profile:
         shares = ask(sides[0], "profile")
         print("   ", ", ".join(f"{kind} {share:.0%}" for kind, share in shares.items()), flush=True)
+        size, cost = ask(sides[0], "checkpoint")
+        every = cost / SECONDS_BETWEEN
+        print(f"    a checkpoint: {size / 1e6:.0f} MB, {cost:.2f} s, {every:.1%} of the time", flush=True)
     for process in sides:
         process.communicate()
 
@@ -136,22 +150,31 @@ def ask(process: "subprocess.Popen[str]", question: str = "round") -> Any:
 
 def serve(options: argparse.Namespace) -> None:
     """Answer what `compare` asks: seconds of a round, the matmul peaks, shares of a profile."""
-    device = configure(RuntimeConfig(options.threads, "cpu"))
-    clock = time.process_time if options.clock == "cpu" else time.perf_counter
+    device = configure(RuntimeConfig(options.threads, options.device))
+    torch.backends.cuda.matmul.allow_tf32 = options.precision == "tf32"
+
+    def clock() -> float:
+        if options.device == "cuda":
+            torch.cuda.synchronize()
+        return time.process_time() if options.clock == "cpu" else time.perf_counter()
+
     (name,), (batch_size,) = options.decoders, options.batches
     data = draw_data(max(CAPTIONS, STEPS * batch_size))
     if options.side == "course":
         torch.use_deterministic_algorithms(False)  # its indexing has no deterministic backward that is fast
+        torch.set_default_device(device)  # the solvers name none
         work = baseline(name, data, batch_size)
     else:
         if options.order == "random":
             recap.training.loop.shuffled_batches = random_batches
-        work = fast(name, data, batch_size, device, options)
+        state, work = fast(name, data, batch_size, device, options)
     for question in sys.stdin:
         if question == "round\n":
             answer: Any = seconds(work, clock)
         elif question == "peaks\n":
-            answer = matmul_peaks(clock)
+            answer = matmul_peaks(clock, options.device, options.precision)
+        elif question == "checkpoint\n":
+            answer = checkpoint(state, batch_size)
         else:
             answer = where_time_goes(work)
         print(json.dumps(answer), flush=True)
@@ -194,8 +217,8 @@ def draw_data(count: int) -> CaptionedFeatures:
 
 def fast(
     name: str, data: CaptionedFeatures, batch_size: int, device: torch.device, options: argparse.Namespace
-) -> Callable[[], object]:
-    """One epoch of the pipeline's loop."""
+) -> tuple[TrainingState, Callable[[], object]]:
+    """A state that has the optimizer's moments after the first call of the other: an epoch of a new one."""
     model: dict[str, Any] = {"name": name, "feature_dim": FEATURE_DIM, "vocabulary_size": WORDS}
     model |= {"wordvec_dim": WORDVEC_DIM, "dropout": options.dropout}
     if name == "transformer":
@@ -215,7 +238,16 @@ def fast(
         with contextlib.redirect_stderr(io.StringIO()):
             fit(Task(name, data, one, recipe), TrainingState(decoder, optimizer), ignore)
 
-    return epoch
+    return TrainingState(decoder, optimizer), epoch
+
+
+def checkpoint(state: TrainingState, batch_size: int) -> tuple[int, float]:
+    """Bytes, and seconds to write one with the history of ten epochs of COCO, the median of five."""
+    state.steps = [[step, 1, 3.25, 0.001, 1.125, 1000] for step in range(10 * COCO_CAPTIONS // batch_size)]
+    state.best = state.decoder.state_dict()
+    with tempfile.TemporaryDirectory() as folder, Checkpoints(Path(folder) / "run") as kept:
+        cost = statistics.median(seconds(lambda: kept.save(state)) for _ in range(5))
+        return max(path.stat().st_size for path in kept.directory.iterdir()), cost
 
 
 def ignore(metrics: dict[str, float], step: int) -> None:
@@ -255,14 +287,22 @@ def operations(name: str, data: CaptionedFeatures) -> float:
     return 6.0 * (targets * word + len(data.captions) * caption)
 
 
-def matmul_peaks(clock: Callable[[], float]) -> list[float]:
-    """The best of several products of square matrices, operations a second: torch's own mm, and oneDNN's."""
-    size = 2048
-    left, right = torch.randn(size, size), torch.randn(size, size)
-    return [
-        2 * size**3 / min(seconds(work, clock) for _ in range(8))
-        for work in (lambda: left @ right, lambda: product(left, right))
-    ]
+def matmul_peaks(clock: Callable[[], float], device: str, precision: str) -> list[float]:
+    """The best of several products of square matrices, operations a second.
+
+    On a CPU torch's own mm and oneDNN's; on a GPU float32's, and that of the precision.
+    """
+    size = 2048 if device == "cpu" else 8192
+    left, right = torch.randn(size, size, device=device), torch.randn(size, size, device=device)
+    peaks = []
+    for second in (False, True):
+        torch.backends.cuda.matmul.allow_tf32 = second and precision == "tf32"
+        dtype = torch.bfloat16 if second and precision == "bfloat16" and device != "cpu" else torch.float32
+        one, other = left.to(dtype), right.to(dtype)
+        multiply = product if second and device == "cpu" else torch.mm
+        best = min(seconds(lambda: multiply(one, other), clock) for _ in range(8))  # noqa: B023
+        peaks.append(2 * size**3 / best)
+    return peaks
 
 
 def seconds(work: Callable[[], object], clock: Callable[[], float] = time.perf_counter) -> float:
