@@ -19,6 +19,7 @@ pytestmark = [
 ]
 DECODERS = ("rnn", "lstm", "transformer")
 SECONDS = 120
+TEXT = "(document.body?.innerText ?? '')"  # a page that has just been left has no body
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +69,7 @@ def look(browser: Any, addresses: dict[str, str], tmp_path: Path) -> Callable[[s
             again = time.monotonic() + 20
             while not (found := browser.evaluate(expression)) and time.monotonic() < again:
                 time.sleep(0.5)
-            assert found or time.monotonic() < until, browser.evaluate("document.body.innerText")
+            assert found or time.monotonic() < until, browser.evaluate(TEXT)
         folder = Path(os.environ.get("RECAP_TEST_PICTURES", tmp_path))
         browser.screenshot(folder / f"{name}.png", 0, 900)
         return found
@@ -89,8 +90,7 @@ def test_the_runs_table_shows_the_scores_of_every_pipeline(look: Callable[[str, 
 def test_the_curves_of_the_decoders_lie_in_one_chart(look: Callable[[str, str], Any]) -> None:
     plots = "[...document.querySelectorAll('.js-plotly-plot')]"
     curves = f"{plots}.map(plot => plot.data.filter(line => line.x?.length == 5).map(line => line.name))"
-    text = "document.body.innerText"
-    charts, text = look("curves", f"{curves}.some(lines => lines.length >= 6) && [{curves}, {text}]")
+    charts, text = look("curves", f"{curves}.some(lines => lines.length >= 6) && [{curves}, {TEXT}]")
     names = {f"train/{decoder}" for decoder in DECODERS}
     assert any(names <= {name.partition(" ")[0] for name in lines} for lines in charts), charts
     assert all(f"train/{decoder}" in text for decoder in DECODERS)
@@ -98,7 +98,7 @@ def test_the_curves_of_the_decoders_lie_in_one_chart(look: Callable[[str, str], 
 
 
 def test_captions_stand_side_by_side(look: Callable[[str, str], Any]) -> None:
-    text = look("captions", "document.body.innerText.includes('lstm sees 2') && document.body.innerText")
+    text = look("captions", f"{TEXT}.includes('lstm sees 2') && {TEXT}")
     for decoder in DECODERS:
         assert f"evaluate/{decoder}" in text
         assert f"{decoder} sees 0" in text
