@@ -149,7 +149,7 @@ def ask(process: "subprocess.Popen[str]", question: str = "round") -> Any:
 
 
 def serve(options: argparse.Namespace) -> None:
-    """Answer what `compare` asks: seconds of a round, the matmul peaks, shares of a profile."""
+    """Answer what `compare` asks: seconds of a round, the peaks, shares of a profile, a checkpoint's cost."""
     device = configure(RuntimeConfig(options.threads, options.device))
     torch.backends.cuda.matmul.allow_tf32 = options.precision == "tf32"
 
@@ -294,15 +294,17 @@ def matmul_peaks(clock: Callable[[], float], device: str, precision: str) -> lis
     """
     size = 2048 if device == "cpu" else 8192
     left, right = torch.randn(size, size, device=device), torch.randn(size, size, device=device)
-    peaks = []
-    for second in (False, True):
-        torch.backends.cuda.matmul.allow_tf32 = second and precision == "tf32"
-        dtype = torch.bfloat16 if second and precision == "bfloat16" and device != "cpu" else torch.float32
+
+    def peak(multiply: Callable[[torch.Tensor, torch.Tensor], object], dtype: torch.dtype) -> float:
         one, other = left.to(dtype), right.to(dtype)
-        multiply = product if second and device == "cpu" else torch.mm
-        best = min(seconds(lambda: multiply(one, other), clock) for _ in range(8))  # noqa: B023
-        peaks.append(2 * size**3 / best)
-    return peaks
+        return 2 * size**3 / min(seconds(lambda: multiply(one, other), clock) for _ in range(8))
+
+    if device == "cpu":
+        return [peak(torch.mm, torch.float32), peak(product, torch.float32)]
+    torch.backends.cuda.matmul.allow_tf32 = False
+    first = peak(torch.mm, torch.float32)
+    torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
+    return [first, peak(torch.mm, torch.bfloat16 if precision == "bfloat16" else torch.float32)]
 
 
 def seconds(work: Callable[[], object], clock: Callable[[], float] = time.perf_counter) -> float:

@@ -258,10 +258,7 @@ def test_what_does_not_fit_is_told() -> None:
 
 
 @pytest.mark.slow
-def test_a_mistake_is_told_once(
-    task: Path, tmp_path: Path, start: Callable[..., "subprocess.Popen[str]"]
-) -> None:
-    (tmp_path / "train.py").write_text(TRAIN)
+def test_a_mistake_is_told_once(start: Callable[..., "subprocess.Popen[str]"]) -> None:
     process = start("none", "gru")
     messages = process.communicate()[1]
     assert process.returncode == 2
