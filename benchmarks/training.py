@@ -2,9 +2,9 @@
 
 The baseline is `recap.reference.torch_rnn` and `transformer` with `CaptioningSolverPytorch` and
 `CaptioningSolverTransformer`: same captions, same batch, whole steps with sampling. Each side is a process of
-its own, ours with the environment of `stages/run.sh`; they take turns, and printed are medians. Captions are
-random words with COCO's lengths; the recurrent decoders have no dropout, as the course's have none, the
-Transformers drop 0.1. `of mm` and `of oneDNN` count the operations of real words only, over the best product
+its own, ours with the environment of `stages/run.sh`; they take turns, and printed are medians. A round is the
+batches at equal distances of an epoch of 400,135 captions, random words with COCO's lengths; the recurrent
+decoders have no dropout, as the course's have none, the Transformers drop 0.1. `of mm` and `of oneDNN` count the operations of real words only, over the best product
 of square matrices by torch's own mm and by oneDNN; on a GPU, `of float32` and the one of `--precision`.
 `--profile` says where the time goes, and what a checkpoint a minute costs after ten epochs of COCO.
 
@@ -35,7 +35,7 @@ import torch
 from numpy.typing import NDArray
 
 import recap.training.loop
-from recap.data.batches import CaptionedFeatures
+from recap.data.batches import CaptionedFeatures, sorted_batches
 from recap.data.vocabulary import END, NULL, SPECIAL_WORDS, START
 from recap.decoders.build import NAMES, build_decoder
 from recap.decoders.linear import product
@@ -121,7 +121,7 @@ def compare(name: str, batch_size: int, rounds: int, profile: bool) -> None:
     times: list[tuple[float, float]] = [(ask(sides[0]), ask(sides[1])) for _ in range(rounds + 1)][1:]
     fast_seconds, base_seconds = (statistics.median(column) for column in zip(*times, strict=True))
     ratio = statistics.median(base / fast for fast, base in times)
-    data = draw_data(max(CAPTIONS, STEPS * batch_size))
+    data = draw_data(batch_size)
     count = len(data.captions)
     speed = operations(name, data) / fast_seconds
     peaks = ask(sides[0], "peaks")
@@ -159,14 +159,13 @@ def serve(options: argparse.Namespace) -> None:
         return time.process_time() if options.clock == "cpu" else time.perf_counter()
 
     (name,), (batch_size,) = options.decoders, options.batches
-    data = draw_data(max(CAPTIONS, STEPS * batch_size))
+    data = draw_data(batch_size)
     if options.side == "course":
         torch.use_deterministic_algorithms(False)  # its indexing has no deterministic backward that is fast
         torch.set_default_device(device)  # the solvers name none
         work = baseline(name, data, batch_size)
     else:
-        if options.order == "random":
-            recap.training.loop.shuffled_batches = random_batches
+        recap.training.loop.shuffled_batches = random_batches if options.order == "random" else drawn_batches
         state, work = fast(name, data, batch_size, device, options)
     for question in sys.stdin:
         if question == "round\n":
@@ -178,6 +177,14 @@ def serve(options: argparse.Namespace) -> None:
         else:
             answer = where_time_goes(work)
         print(json.dumps(answer), flush=True)
+
+
+def drawn_batches(
+    lengths: NDArray[np.int64], batch_size: int, generator: np.random.Generator
+) -> Sequence[NDArray[np.int64]]:
+    """Those that `draw_data` took from an epoch, in random order."""
+    order = generator.permutation(len(lengths) // batch_size)
+    return [np.arange(place * batch_size, (place + 1) * batch_size) for place in order]
 
 
 def random_batches(
@@ -203,11 +210,20 @@ def where_time_goes(work: Callable[[], object]) -> dict[str, float]:
     return {kind: value / microseconds for kind, value in totals.items()}
 
 
-def draw_data(count: int) -> CaptionedFeatures:
-    """``count`` captions with COCO's lengths, of random images."""
+def draw_data(batch_size: int) -> CaptionedFeatures:
+    """Some of the batches that captions of COCO's number and lengths make, as they follow by length.
+
+    Fewer captions cut into batches would more often have two lengths in one.
+    """
     generator = np.random.default_rng(0)
+    share = SHARE_OF_LENGTH / SHARE_OF_LENGTH.sum()
+    all_lengths = generator.choice(np.arange(9, LONGEST + 1), COCO_CAPTIONS, p=share)
+    batches = sorted_batches(all_lengths, batch_size)
+    steps = max(CAPTIONS // batch_size, STEPS)
+    chosen = [batches[(2 * step + 1) * len(batches) // (2 * steps)] for step in range(steps)]
+    lengths = all_lengths[np.concatenate(chosen)]
+    count = len(lengths)
     captions = generator.integers(len(SPECIAL_WORDS), WORDS, (count, LONGEST), dtype=np.int32)
-    lengths = generator.choice(np.arange(9, LONGEST + 1), count, p=SHARE_OF_LENGTH / SHARE_OF_LENGTH.sum())
     captions[:, 0] = START
     captions[np.arange(count), lengths - 1] = END
     captions[np.arange(LONGEST) >= lengths[:, None]] = NULL
