@@ -2,11 +2,12 @@
 
 The baseline is `recap.reference.torch_rnn` and `transformer` with `CaptioningSolverPytorch` and
 `CaptioningSolverTransformer`: same captions, same batch, whole steps with sampling. Each side is a process of
-its own, ours with the environment of `stages/run.sh`; they take turns, and printed are medians. A round is the
-batches at equal distances of an epoch of 400,135 captions, random words with COCO's lengths; the recurrent
-decoders have no dropout, as the course's have none, the Transformers drop 0.1. `of mm` and `of oneDNN` count the operations of real words only, over the best product
-of square matrices by torch's own mm and by oneDNN; on a GPU, `of float32` and the one of `--precision`.
-`--profile` says where the time goes, and what a checkpoint a minute costs after ten epochs of COCO.
+its own, ours with the environment of `stages/run.sh`; they take turns, and printed are medians. A round is
+batches from all parts of an epoch of 400,135 captions, random words with COCO's lengths; the recurrent
+decoders have no dropout, as the course's have none, the Transformers drop 0.1. `of mm` and `of oneDNN` count
+the operations of real words only, over the best product of square matrices by torch's own mm and by oneDNN;
+on a GPU, `of float32` and the one of `--precision`. `--profile` says where the time goes, and what a
+checkpoint a minute costs after ten epochs of COCO.
 
 Usage: python benchmarks/training.py [--decoders lstm ...] [--batches 100 ...] [--order random] [--rounds 5]
        [--precision bfloat16 | tf32] [--compile] [--dropout 0.3] [--profile] [--threads 1 --clock cpu]

@@ -1,11 +1,14 @@
 """Fixtures of the whole suite."""
 
 import base64
+import contextlib
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -69,6 +72,34 @@ def start_stage() -> Iterator[Callable[..., "subprocess.Popen[str]"]]:
         process.kill()
         process.wait()
         process.stderr.close()
+
+
+@pytest.fixture
+def unpublished() -> Callable[[Path], list[Path]]:
+    """Lists the files in a folder of checkpoints that are not yet renamed to their place."""
+    return _unpublished
+
+
+@pytest.fixture
+def stop_inside_a_write() -> Callable[["subprocess.Popen[str]", Path], None]:
+    """Halts a training while a checkpoint is half written and an earlier one is there to go on from."""
+
+    def stop(process: "subprocess.Popen[str]", checkpoints: Path) -> None:
+        while process.poll() is None:
+            if _unpublished(checkpoints) and any(checkpoints.glob("*/*.checkpoint")):
+                process.send_signal(signal.SIGSTOP)
+                time.sleep(0.01)
+                if _unpublished(checkpoints):
+                    return
+                process.send_signal(signal.SIGCONT)  # too late: it was renamed
+
+    return stop
+
+
+def _unpublished(checkpoints: Path) -> list[Path]:
+    with contextlib.suppress(FileNotFoundError):
+        return sorted(checkpoints.glob("*/.*.tmp"))
+    return []
 
 
 class Browser:

@@ -53,6 +53,8 @@ def test_the_backbone(
     variables: dict[str, str],
     make_stage_folder: Callable[..., Path],
     start_stage: Callable[..., "subprocess.Popen[str]"],
+    stop_inside_a_write: Callable[["subprocess.Popen[str]", Path], None],
+    unpublished: Callable[[Path], list[Path]],
 ) -> None:
     changes = {
         "backbone": {"feature_dim": 24, "crop_steps": 25, "steps": 25, "batch_size": 4},
@@ -66,17 +68,22 @@ def test_the_backbone(
     process = start_stage(whole, "backbone", **variables)
     assert process.wait() == 0
     duration = time.monotonic() - begin
-    generator = random.Random(threads)
-    messages = ""
-    for _ in range(3):
+    generator, checkpoints = random.Random(threads), killed / ".recap" / "checkpoints"
+    messages, inside = "", 0
+    for aimed in (True, False, True):
         process = start_stage(killed, "backbone", **variables)
-        time.sleep(duration * generator.uniform(0.5, 0.95))
+        if aimed:
+            stop_inside_a_write(process, checkpoints)
+        else:
+            time.sleep(duration * generator.uniform(0.5, 0.95))
         process.kill()
         messages += process.communicate()[1]
+        inside += bool(unpublished(checkpoints))
     process = start_stage(killed, "backbone", **variables)
     messages += process.communicate()[1]
     assert process.returncode == 0, messages
     assert "resumed after step" in messages
+    assert inside, "a write was really hit"
     assert published(killed / "models" / "backbone") == published(whole / "models" / "backbone")
 
 

@@ -1,6 +1,5 @@
 """The stage's work: it learns, it repeats to the bit, it goes on after a kill, it says what is wrong."""
 
-import contextlib
 import csv
 import hashlib
 import json
@@ -10,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -226,7 +226,13 @@ def test_a_resumed_run_gives_the_same_bytes(
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("name", NAMES)
 def test_a_run_killed_at_any_moment_gives_the_same_bytes(
-    name: str, threads: int, task: Path, tmp_path: Path, group: dict
+    name: str,
+    threads: int,
+    task: Path,
+    tmp_path: Path,
+    group: dict,
+    stop_inside_a_write: Callable[["subprocess.Popen[str]", Path], None],
+    unpublished: Callable[[Path], list[Path]],
 ) -> None:
     group["batch_size"], group["patience"] = 4, 100
     group[name]["epochs"] = 10
@@ -240,36 +246,18 @@ def test_a_run_killed_at_any_moment_gives_the_same_bytes(
     for aimed in (True, False, True):
         process = subprocess.Popen(again, stderr=subprocess.PIPE, text=True)
         if aimed:
-            stop_inside_a_write(process, killed)
+            stop_inside_a_write(process, killed / "checkpoints")
         else:
             time.sleep(duration * generator.uniform(0.5, 0.95))
         process.send_signal(signal.SIGKILL)
         _, messages = process.communicate()
         resumed += "resumed after step" in messages
-        inside += bool(unpublished(killed))
+        inside += bool(unpublished(killed / "checkpoints"))
     last = subprocess.run(again, check=True, capture_output=True, text=True)
     assert digests(killed / name) == digests(whole / name)
     assert resumed + ("resumed after step" in last.stderr) > 0
     assert inside, "a write was really hit"
-    assert not unpublished(killed)
-
-
-def stop_inside_a_write(process: "subprocess.Popen[str]", output: Path) -> None:
-    """Halt a training while a checkpoint is half written and an earlier one is there to go on from."""
-    while process.poll() is None:
-        if unpublished(output) and any((output / "checkpoints").glob("*/*.checkpoint")):
-            process.send_signal(signal.SIGSTOP)
-            time.sleep(0.01)
-            if unpublished(output):
-                return
-            process.send_signal(signal.SIGCONT)  # too late: it was renamed
-
-
-def unpublished(output: Path) -> list[Path]:
-    """Files in the folders of checkpoints that are not yet renamed to their place."""
-    with contextlib.suppress(FileNotFoundError):
-        return sorted((output / "checkpoints").glob("*/.*.tmp"))
-    return []
+    assert not unpublished(killed / "checkpoints")
 
 
 def test_a_corrupt_checkpoint_is_refused_and_the_one_before_used(
