@@ -75,7 +75,7 @@ def metric(name: str) -> Metric:
 
 def name(key: str) -> str:
     """A key as people write it."""
-    return NAMES.get(key) or key.replace("_", " ").capitalize()
+    return NAMES.get(key) or key[:1].upper() + key[1:].replace("_", " ")
 
 
 def number(value: float | None, form: str) -> str:
