@@ -184,8 +184,7 @@ def drawn_batches(
     lengths: NDArray[np.int64], batch_size: int, generator: np.random.Generator
 ) -> Sequence[NDArray[np.int64]]:
     """Those that `draw_data` took from an epoch, in random order."""
-    order = generator.permutation(len(lengths) // batch_size)
-    return [np.arange(place * batch_size, (place + 1) * batch_size) for place in order]
+    return list(generator.permutation(np.arange(len(lengths)).reshape(-1, batch_size)))
 
 
 def random_batches(
