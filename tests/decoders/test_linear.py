@@ -1,10 +1,10 @@
-"""Products by oneDNN are those of torch, their gradients too; the recurrence is nn.RNN's."""
+"""Products by oneDNN are those of torch, their gradients too."""
 
 import pytest
 import torch
 from torch import nn
 
-from recap.decoders.linear import Linear, product, recur
+from recap.decoders.linear import Linear, product
 
 TOLERANCES = [(torch.float32, 2e-5), (torch.float64, 1e-12)]
 
@@ -28,26 +28,6 @@ def test_a_linear_layer_is_that_of_torch(
         result = layer(x.repeat_interleave(2, dim=-1)[..., ::2] if strided else x)
         loss = (result * draw(*result.shape, seed=2, dtype=dtype)).sum()
         results.append((result, *torch.autograd.grad(loss, [x, layer.weight, layer.bias])))
-    for ours, theirs in zip(*results, strict=True):
-        torch.testing.assert_close(ours, theirs, rtol=0, atol=tolerance)
-
-
-@pytest.mark.parametrize(("dtype", "tolerance"), TOLERANCES)
-def test_the_recurrence_is_that_of_torch(dtype: torch.dtype, tolerance: float) -> None:
-    reference = nn.RNN(5, 7).to(dtype)
-    words = draw(6, 3, 5, seed=1, dtype=dtype).requires_grad_()
-    first = draw(3, 7, seed=2, dtype=dtype).requires_grad_()
-    factors = draw(6, 3, 7, seed=3, dtype=dtype)
-    parameters = list(reference.parameters())
-    own = (
-        reference.weight_ih_l0,
-        reference.weight_hh_l0,
-        reference.bias_ih_l0 + reference.bias_hh_l0,
-    )
-    results = []
-    for states in (recur(words, first, *own), reference(words, first[None])[0]):
-        gradients = torch.autograd.grad((states * factors).sum(), [words, first, *parameters])
-        results.append((states, *gradients))
     for ours, theirs in zip(*results, strict=True):
         torch.testing.assert_close(ours, theirs, rtol=0, atol=tolerance)
 

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from recap.decoders.decoder import Decoder, State
 from recap.decoders.dropout import Dropout
-from recap.decoders.linear import Linear, recur, takes
+from recap.decoders.linear import Linear, linear, takes
+from recap.decoders.recurrence import recur, recur_gated
 
 
 class RecurrentDecoder(Decoder):
@@ -49,13 +50,12 @@ class RecurrentDecoder(Decoder):
 
     def hidden(self, features: Tensor, captions: Tensor) -> Tensor:
         words = self.dropout(self.words(captions.t()))  # (T, N, W)
-        state = self.start(features)
-        if isinstance(self.recurrence, nn.RNN) and takes(words):
-            weight = self.recurrence.get_parameter
-            bias = weight("bias_ih_l0") + weight("bias_hh_l0")  # (H,)
-            hidden = recur(words, state[0], weight("weight_ih_l0"), weight("weight_hh_l0"), bias)
+        first = self.projection(self.dropout(features))  # (N, H)
+        if takes(words):
+            recurrence = recur if isinstance(self.recurrence, nn.RNN) else recur_gated
+            hidden = recurrence(words, first, *self._weights())
         else:
-            hidden, _ = self._recur(words, state)
+            hidden = self._by_torch(words, first)
         return self.dropout(hidden).transpose(0, 1)
 
     def start(self, features: Tensor) -> State:
@@ -63,12 +63,25 @@ class RecurrentDecoder(Decoder):
         return (first, torch.zeros_like(first)) if isinstance(self.recurrence, nn.LSTM) else (first,)
 
     def step(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
-        hidden, state = self._recur(self.words(tokens[None]), state)  # (1, N, H)
-        return self.scores(hidden[0]), state
+        from_word, from_state, bias = self._weights()
+        inner = linear(self.words(tokens), from_word, bias) + linear(state[0], from_state)
+        if isinstance(self.recurrence, nn.RNN):
+            hidden = inner.tanh()  # (N, H)
+            return self.scores(hidden), (hidden,)
+        enter, forget, block, leave = inner.chunk(4, dim=1)  # (N, H) each
+        cell = forget.sigmoid() * state[1] + enter.sigmoid() * block.tanh()
+        hidden = leave.sigmoid() * cell.tanh()
+        return self.scores(hidden), (hidden, cell)
 
-    def _recur(self, words: Tensor, state: State) -> tuple[Tensor, State]:
-        """Word vectors (T, N, W) and a state of (N, H) to hidden states (T, N, H) and the last state."""
-        layered = tuple(part[None] for part in state)  # (1, N, H): torch has an axis for stacked layers
-        hidden, last = self.recurrence(words, layered if len(layered) == 2 else layered[0])
-        parts = last if isinstance(last, tuple) else (last,)
-        return hidden, tuple(part[0] for part in parts)
+    def _weights(self) -> tuple[Tensor, Tensor, Tensor]:
+        """W_x, W_h and b, which torch keeps as the sum of two."""
+        weight = self.recurrence.get_parameter
+        bias = weight("bias_ih_l0") + weight("bias_hh_l0")
+        return weight("weight_ih_l0"), weight("weight_hh_l0"), bias
+
+    def _by_torch(self, words: Tensor, first: Tensor) -> Tensor:
+        """Word vectors (T, N, W) and a first state (N, H) to hidden states (T, N, H)."""
+        layered = first[None]  # (1, N, H): torch has an axis for stacked layers
+        state = (layered, torch.zeros_like(layered)) if isinstance(self.recurrence, nn.LSTM) else layered
+        hidden: Tensor = self.recurrence(words, state)[0]
+        return hidden

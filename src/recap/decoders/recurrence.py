@@ -1,0 +1,155 @@
+"""The vanilla recurrence and the LSTM's over whole captions, on oneDNN's matrix products.
+
+torch's own LSTM computes with MKL, whose bits depend on the processor's maker.
+
+Shapes: N batch, T time, W word vector, H hidden.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from recap.decoders.linear import parameter_gradients, product
+
+
+def recur(words: Tensor, first: Tensor, from_word: Tensor, from_state: Tensor, bias: Tensor) -> Tensor:
+    """h_t = tanh(W_x x_t + W_h h_{t-1} + b) from h_0 = ``first``.
+
+    Args:
+        words: x_1 .. x_T, (T, N, W).
+        first: (N, H).
+        from_word: W_x (H, W).
+        from_state: W_h (H, H).
+        bias: b (H,).
+
+    Returns:
+        h_1 .. h_T, (T, N, H).
+    """
+    states: Tensor = _Recurrence.apply(words, first, from_word, from_state, bias)
+    return states
+
+
+def recur_gated(words: Tensor, first: Tensor, from_word: Tensor, from_state: Tensor, bias: Tensor) -> Tensor:
+    """An LSTM (Hochreiter and Schmidhuber 1997) from h_0 = ``first`` and c_0 = 0.
+
+    i, f, g, o = the quarters of W_x x_t + W_h h_{t-1} + b; c_t = sigmoid(f) c_{t-1} + sigmoid(i) tanh(g);
+    h_t = sigmoid(o) tanh(c_t). As tanh x = 2 sigmoid(2 x) - 1, one sigmoid serves all four.
+
+    Args:
+        words: x_1 .. x_T, (T, N, W).
+        first: (N, H).
+        from_word: W_x (4 H, W).
+        from_state: W_h (4 H, H).
+        bias: b (4 H,).
+
+    Returns:
+        h_1 .. h_T, (T, N, H).
+    """
+    states: Tensor = _GatedRecurrence.apply(words, first, from_word, from_state, bias)
+    return states
+
+
+class _Recurrence(torch.autograd.Function):
+    """Keeps words and states side by side, for one product a step, and one over all steps backward."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, words: Tensor, first: Tensor, from_word: Tensor, from_state: Tensor, bias: Tensor
+    ) -> Tensor:
+        joined = _join(words, first)
+        width = words.shape[2]
+        weight = torch.cat((from_word, from_state), dim=1)  # (H, W + H)
+        for read, written in zip(joined[:-1], joined[1:, :, width:], strict=True):
+            written.copy_(product(read, weight, bias, then="tanh"))
+        ctx.save_for_backward(joined, from_word, from_state)
+        return joined[1:, :, width:]
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        joined, from_word, from_state = ctx.saved_tensors
+        width = from_word.shape[1]
+        states = joined[1:, :, width:]
+        before_tanh = torch.empty_like(gradient, memory_format=torch.contiguous_format)  # (T, N, H)
+        carried = torch.zeros_like(gradient[0])  # (N, H)
+        back, derive = from_state.t(), torch.ops.aten.tanh_backward.grad_input
+        for own, state, into in reversed(list(zip(gradient, states, before_tanh, strict=True))):
+            derive(carried.add_(own), state, grad_input=into)
+            carried = product(into, back)
+        rows = before_tanh.flatten(0, 1)  # (T N, H)
+        of_words = product(rows, from_word.t()).view(*gradient.shape[:2], width)
+        of_weight, of_bias = parameter_gradients(joined[:-1].flatten(0, 1), rows)
+        of_word, of_state = of_weight.split((width, len(from_state)), dim=1)  # (H, W), (H, H)
+        return of_words, carried, of_word, of_state, of_bias
+
+
+class _GatedRecurrence(torch.autograd.Function):
+    """Like ``_Recurrence``; the rows of g count twice in the product, which costs no rounding."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, words: Tensor, first: Tensor, from_word: Tensor, from_state: Tensor, bias: Tensor
+    ) -> Tensor:
+        joined = _join(words, first)
+        width, size = words.shape[2], first.shape[1]
+        weight = torch.cat((from_word, from_state), dim=1)  # (4 H, W + H)
+        bias = bias.clone()
+        weight[2 * size : 3 * size] *= 2
+        bias[2 * size : 3 * size] *= 2
+        gates, cells, squashed = [], [torch.zeros_like(first)], []
+        for read, written in zip(joined[:-1], joined[1:, :, width:], strict=True):
+            opened = product(read, weight, bias, then="sigmoid")  # (N, 4 H)
+            enter, forget, block, leave = opened.chunk(4, dim=1)  # (N, H) each
+            # enter (2 block - 1) + forget c
+            cell = torch.addcmul(forget * cells[-1] - enter, enter, block, value=2)
+            squash = (2 * cell).sigmoid_().mul_(2).sub_(1)
+            torch.mul(leave, squash, out=written)
+            gates.append(opened)
+            cells.append(cell)
+            squashed.append(squash)
+        ctx.save_for_backward(joined, weight, *gates, *cells[:-1], *squashed)
+        return joined[1:, :, width:]
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        joined, weight, *steps = ctx.saved_tensors
+        count = len(steps) // 3
+        size = gradient.shape[2]
+        width = weight.shape[1] - size
+        before = gradient.new_empty(*gradient.shape[:2], 4 * size)  # (T, N, 4 H), of the gates before sigmoid
+        carried, of_cell = torch.zeros_like(gradient[0]), torch.zeros_like(gradient[0])  # (N, H)
+        from_word, from_state = (part.contiguous() for part in weight.split((width, size), dim=1))
+        back, derive = from_state.t(), torch.ops.aten.sigmoid_backward.grad_input
+        for step in reversed(range(count)):
+            opened, cell, squash = steps[step::count]
+            enter, forget, block, leave = opened.chunk(4, dim=1)
+            carried += gradient[step]
+            of_cell += carried * leave * (1 - squash * squash)
+            into = before[step]
+            of_enter, of_forget, of_block, of_leave = into.chunk(4, dim=1)
+            torch.mul(of_cell, 2 * block - 1, out=of_enter)
+            torch.mul(of_cell, cell, out=of_forget)
+            torch.mul(of_cell, 2 * enter, out=of_block)
+            torch.mul(carried, squash, out=of_leave)
+            derive(into, opened, grad_input=into)
+            of_cell *= forget
+            carried = product(into, back)
+        rows = before.flatten(0, 1)  # (T N, 4 H)
+        of_words = product(rows, from_word.t()).view(*gradient.shape[:2], width)
+        of_weight, of_bias = parameter_gradients(joined[:-1].flatten(0, 1), rows)
+        of_weight[2 * size : 3 * size] *= 2
+        of_bias[2 * size : 3 * size] *= 2
+        of_word, of_state = of_weight.split((width, size), dim=1)  # (4 H, W), (4 H, H)
+        return of_words, carried, of_word, of_state, of_bias
+
+
+def _join(words: Tensor, first: Tensor) -> Tensor:
+    """Words and, beside each, room for the state before it, the first filled in: (T + 1, N, W + H)."""
+    steps, count, width = words.shape
+    joined = words.new_empty(steps + 1, count, width + first.shape[1])
+    joined[:-1, :, :width] = words
+    joined[0, :, width:] = first
+    return joined
