@@ -34,7 +34,8 @@ from recap.generation.greedy import greedy
 from recap.reference.coco_utils import load_coco_data
 from recap.reference.torch_rnn import CaptioningRNN
 from recap.reference.transformer import CaptioningTransformer
-from recap.runtime import RuntimeConfig, configure
+from recap.runtime import configure
+from recap.runtime_config import RuntimeConfig
 from recap.training.loop import Recipe, Task, fit
 from recap.training.optimizer import make_optimizer
 from recap.training.state import TrainingState
@@ -61,7 +62,7 @@ def main() -> None:
     if not ARCHIVE.is_file():
         print(f"left out: needs {ARCHIVE.name} in ../shared/real")
         return
-    configure(RuntimeConfig(THREADS, "cpu"))
+    configure(RuntimeConfig("native", THREADS, "cpu"))
     data = read_archive()
     features = torch.from_numpy(data["val_features"][:IMAGES])  # (N, D)
     print(f"{THREADS} threads, {len(features)} images at once, at most {LENGTH} words")

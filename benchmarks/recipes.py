@@ -46,7 +46,8 @@ from recap.generation.config import DecodingConfig
 from recap.generation.decoding import make_constraints, make_search
 from recap.generation.ensemble import Ensemble
 from recap.generation.generate import generate
-from recap.runtime import RuntimeConfig, configure
+from recap.runtime import configure
+from recap.runtime_config import RuntimeConfig
 from recap.training.config import TrainConfig
 from recap.training.train import train
 from recap.vision.reduce import reduce
@@ -335,7 +336,7 @@ def fit(data_name: str, changes: Changes, seed: int, folder: Path, output: Path)
 
     Settings are those of params.yaml, those of ``PLAIN`` and the changes.
     """
-    device = configure(RuntimeConfig(THREADS, "cpu"))
+    device = configure(RuntimeConfig("native", THREADS, "cpu"))
     values = YAML(typ="safe", pure=True).load((ROOT / "params.yaml").read_text(encoding="utf-8"))
     for overrides in (PLAIN[data_name], changes, {"train": {"seed": seed}}):
         values = merge(values, overrides)

@@ -43,7 +43,8 @@ from recap.decoders.linear import product
 from recap.reference.solver import CaptioningSolverPytorch, CaptioningSolverTransformer
 from recap.reference.torch_rnn import CaptioningRNN
 from recap.reference.transformer import CaptioningTransformer
-from recap.runtime import RuntimeConfig, configure
+from recap.runtime import configure
+from recap.runtime_config import RuntimeConfig
 from recap.training.checkpoints import SECONDS_BETWEEN, Checkpoints
 from recap.training.loop import Recipe, Task, fit
 from recap.training.optimizer import make_optimizer
@@ -151,7 +152,7 @@ def ask(process: "subprocess.Popen[str]", question: str = "round") -> Any:
 
 def serve(options: argparse.Namespace) -> None:
     """Answer what `compare` asks: seconds of a round, the peaks, shares of a profile, a checkpoint's cost."""
-    device = configure(RuntimeConfig(options.threads, options.device))
+    device = configure(RuntimeConfig("native", options.threads, options.device))
     torch.backends.cuda.matmul.allow_tf32 = options.precision == "tf32"
 
     def clock() -> float:

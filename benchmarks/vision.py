@@ -13,7 +13,8 @@ from collections.abc import Callable
 import torch
 from torch.nn import functional
 
-from recap.runtime import RuntimeConfig, configure
+from recap.runtime import configure
+from recap.runtime_config import RuntimeConfig
 from recap.vision.saliency import compute_saliency_maps
 from recap.vision.squeezenet import CLASS_COUNT, SqueezeNet
 
@@ -34,7 +35,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=100)
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
-    configure(RuntimeConfig(THREADS, "cpu"))
+    configure(RuntimeConfig("native", THREADS, "cpu"))
     generator = torch.Generator().manual_seed(0)
     model = SqueezeNet([f"class {index}" for index in range(CLASS_COUNT)]).eval()
     x = torch.randn(options.images, 3, model.input_size, model.input_size, generator=generator)

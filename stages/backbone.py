@@ -6,7 +6,8 @@ from recap.artifacts import write_json
 from recap.config import load
 from recap.data.config import DataConfig
 from recap.data.download import Files
-from recap.runtime import RuntimeConfig, configure
+from recap.runtime import configure
+from recap.runtime_config import RuntimeConfig
 from recap.tracking.stage import execute, start
 from recap.vision.backbone_config import BackboneConfig
 from recap.vision.features_config import FeaturesConfig

@@ -7,7 +7,8 @@ from recap.artifacts import write_json
 from recap.config import load
 from recap.evaluation.config import EvaluateConfig
 from recap.evaluation.evaluate_decoder import evaluate_decoder
-from recap.runtime import RuntimeConfig, configure
+from recap.runtime import configure
+from recap.runtime_config import RuntimeConfig
 from recap.tracking.stage import execute, start
 
 PARAMS = Path("params.yaml")

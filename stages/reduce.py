@@ -4,7 +4,7 @@ from pathlib import Path
 
 from recap.artifacts import write_json
 from recap.config import load
-from recap.runtime import RuntimeConfig
+from recap.runtime_config import RuntimeConfig
 from recap.tracking.stage import execute, start
 from recap.vision.reduce import reduce
 from recap.vision.reduce_config import ReduceConfig

@@ -8,7 +8,7 @@ shift
 for python in ".venv/bin/python" "${DVC_ROOT:-.}/.venv/bin/python" python python3; do
     if command -v "$python" >/dev/null 2>&1 &&
         "$python" -c 'from importlib.metadata import version; version("recap")' 2>/dev/null; then
-        PYTHONPATH="src${PYTHONPATH:+:$PYTHONPATH}" exec "$python" -P "stages/$stage.py" "$@"
+        PYTHONPATH="src${PYTHONPATH:+:$PYTHONPATH}" exec "$python" -P -m recap.run_stage "stages/$stage.py" "$@"
     fi
 done
 echo "stages/run.sh: expected an environment with recap in .venv or on PATH; run: make setup" >&2

@@ -6,7 +6,8 @@ from recap.artifacts import write_json
 from recap.config import load
 from recap.reference.sanity import check_sanity
 from recap.reference.sanity_config import SanityConfig
-from recap.runtime import RuntimeConfig, configure
+from recap.runtime import configure
+from recap.runtime_config import RuntimeConfig
 from recap.tracking.stage import execute, start
 
 

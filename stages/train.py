@@ -8,7 +8,8 @@ from recap.config import load
 from recap.distribution.config import DistributedConfig
 from recap.distribution.launch import launch
 from recap.distribution.workers import join_workers
-from recap.runtime import RuntimeConfig, configure
+from recap.runtime import configure
+from recap.runtime_config import RuntimeConfig
 from recap.tracking.stage import execute, start
 from recap.training.config import TrainConfig
 from recap.training.train import train

@@ -4,7 +4,8 @@ from pathlib import Path
 
 from recap.artifacts import write_json
 from recap.config import load
-from recap.runtime import RuntimeConfig, configure
+from recap.runtime import configure
+from recap.runtime_config import RuntimeConfig
 from recap.tracking.stage import execute, start
 from recap.training.config import TrainConfig
 from recap.vision.visualize import visualize

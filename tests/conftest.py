@@ -57,7 +57,7 @@ def start_stage() -> Iterator[Callable[..., "subprocess.Popen[str]"]]:
 
     def start(checkout: Path, stage: str, *arguments: str, **environment: str) -> "subprocess.Popen[str]":
         process = subprocess.Popen(
-            [sys.executable, "-P", f"stages/{stage}.py", *arguments],
+            [sys.executable, "-P", "-m", "recap.run_stage", f"stages/{stage}.py", *arguments],
             cwd=checkout,
             env=os.environ | {"RECAP_TRACKING": "off", "PYTHONPATH": "src"} | environment,
             stderr=subprocess.PIPE,

@@ -66,11 +66,14 @@ def test_templates_beside_imported_modules_count(tmp_path: Path) -> None:
         package.mkdir(parents=True)
         for file in ("page.py", "page.html.jinja", "style.css", "notes.txt"):
             (package / file).write_text("")
+    (tmp_path / "src" / "recap" / "run_stage.py").write_text("")
     (tmp_path / "stages").mkdir()
     (tmp_path / "stages" / "draw.py").write_text("import recap.used.page\n")
     assert code_dependencies({"cmd": "sh stages/run.sh draw"}, tmp_path) == [
         "requirements.lock",
+        "stages/run.sh",
         "stages/draw.py",
+        "src/recap/run_stage.py",
         "src/recap/used/page.py",
         "src/recap/used/page.html.jinja",
         "src/recap/used/style.css",

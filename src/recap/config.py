@@ -16,7 +16,7 @@ STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 """How every group's dataclass is checked: no unknown key, no conversion between types, finite numbers."""
 
 GROUPS = {
-    "runtime": "recap.runtime:RuntimeConfig",
+    "runtime": "recap.runtime_config:RuntimeConfig",
     "distributed": "recap.distribution.config:DistributedConfig",
     "data": "recap.data.config:DataConfig",
     "tokenize": "recap.data.tokenize_config:TokenizeConfig",

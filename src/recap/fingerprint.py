@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 import recap
+from recap.portable_kernels import is_installed
 
 
 def fingerprint(values: Any, inputs: Sequence[Path]) -> str:
@@ -21,13 +22,14 @@ def fingerprint(values: Any, inputs: Sequence[Path]) -> str:
         inputs: files whose content matters.
 
     Returns:
-        The digest of both, of the library's code and of the versions that compute.
+        The digest of both, of the library's code, of the versions that compute, and of their arithmetic.
     """
     digest = hashlib.sha256()
     library = Path(recap.__path__[0])
     code = [path for path in sorted(library.rglob("*.py")) if library / "tracking" not in path.parents]
     versions = [platform.python_version(), platform.machine(), np.__version__, torch.__version__]
-    digest.update(json.dumps([values, versions], sort_keys=True).encode())
+    arithmetic = [torch.backends.cpu.get_cpu_capability(), is_installed()]
+    digest.update(json.dumps([values, versions, arithmetic], sort_keys=True).encode())
     for path in [*inputs, *code]:
         with open(path, "rb") as file:
             digest.update(hashlib.file_digest(file, "sha256").digest())

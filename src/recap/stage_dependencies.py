@@ -10,8 +10,8 @@ TEMPLATES = (".jinja", ".css", ".js")
 """What modules read from their own folder."""
 
 
-def imported_modules(script: Path, source: Path) -> list[Path]:
-    """The library's files that a script imports, directly or through others, sorted.
+def imported_modules(script: Path, source: Path, *more: Path) -> list[Path]:
+    """The library's files that a script, or one of ``more``, imports, directly or through others, sorted.
 
     Imports inside functions count. Packages' ``__init__`` files hold only a docstring and do not count.
 
@@ -20,7 +20,7 @@ def imported_modules(script: Path, source: Path) -> list[Path]:
         source: the folder that holds the package ``recap``.
     """
     found: set[Path] = set()
-    waiting = [script]
+    waiting = [script, *more]
     while waiting:
         for name in _imported_names(waiting.pop()):
             path = source / Path(*name.split(".")).with_suffix(".py")
@@ -52,10 +52,11 @@ def code_dependencies(stage: dict[str, Any], root: Path) -> list[str]:
         root: the repository.
     """
     script = root / "stages" / f"{stage['cmd'].split()[2]}.py"
-    modules = imported_modules(script, root / "src")
+    runner = root / "src" / "recap" / "run_stage.py"
+    modules = sorted({runner, *imported_modules(script, root / "src", runner)})
     folders = sorted({module.parent for module in modules})
     templates = [path for folder in folders for path in sorted(folder.iterdir()) if path.suffix in TEMPLATES]
-    files = [script, *modules, *templates]
+    files = [root / "stages" / "run.sh", script, *modules, *templates]
     return ["requirements.lock", *(path.relative_to(root).as_posix() for path in files)]
 
 

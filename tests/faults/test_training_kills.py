@@ -99,7 +99,8 @@ def test_repro_goes_on_by_itself(
     for name in ("whole", "killed"):
         folder = make_stage_folder(tmp_path / name, {"train": group, "runtime": {"threads": 1}})
         _write_task(folder / "data")
-        stage = f"{{cmd: {sys.executable} -P stages/train.py rnn, deps: [data], outs: [models/rnn]}}"
+        command = f"{sys.executable} -P -m recap.run_stage stages/train.py rnn"
+        stage = f"{{cmd: {command}, deps: [data], outs: [models/rnn]}}"
         (folder / "dvc.yaml").write_text(f"stages: {{train: {stage}}}")
         dvc = [sys.executable, "-m", "dvc"]
         environment = os.environ | variables

@@ -34,12 +34,13 @@ def main():
     if launch(DistributedConfig(processes), sys.orig_argv[1:], os.environ):
         return
     from recap.distribution.workers import ALONE, join_workers
-    from recap.runtime import RuntimeConfig, configure
+    from recap.runtime import configure
+    from recap.runtime_config import RuntimeConfig
     from recap.training.checkpoints import Checkpoints
     from recap.training.config import TrainConfig
     from recap.training.train import train
     Checkpoints.__init__.__defaults__ = (0.0, ALONE)  # at every occasion
-    device = configure(RuntimeConfig(1, "cpu"))
+    device = configure(RuntimeConfig("native", 1, "cpu"))
     config = TypeAdapter(TrainConfig).validate_json(group)
     with join_workers(processes, device, os.environ) as worker:
         train(sys.argv[5], task / "captions", task / "features", output / sys.argv[5], config, device,

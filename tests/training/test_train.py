@@ -37,12 +37,13 @@ import json, sys
 from pathlib import Path
 import torch
 from pydantic import TypeAdapter
-from recap.runtime import RuntimeConfig, configure
+from recap.runtime import configure
+from recap.runtime_config import RuntimeConfig
 from recap.training import checkpoints
 from recap.training.config import TrainConfig
 from recap.training.train import train
 name, task, output, group, threads, seconds = sys.argv[1:]
-device = configure(RuntimeConfig(int(threads), "cpu"))
+device = configure(RuntimeConfig("native", int(threads), "cpu"))
 keep_checkpoints = checkpoints.Checkpoints.__init__
 checkpoints.Checkpoints.__init__ = (
     lambda self, folder, worker: keep_checkpoints(self, folder, float(seconds), worker)

@@ -96,7 +96,8 @@ def _decodings(options: argparse.Namespace) -> None:
     from recap.config import load
     from recap.evaluation.config import EvaluateConfig
     from recap.evaluation.decodings import compare_decodings, format_markdown, load_model, load_validation
-    from recap.runtime import RuntimeConfig, configure
+    from recap.runtime import configure
+    from recap.runtime_config import RuntimeConfig
 
     device = configure(load(PARAMS, RuntimeConfig))
     batch_size = load(PARAMS, EvaluateConfig).batch_size

@@ -6,6 +6,7 @@ Shapes: I training images, K neighbours, N batch, D feature.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -66,7 +67,8 @@ def _weights(neighbours: Tensor, direction: Tensor) -> list[float]:
     kernel = ((neighbours @ neighbours.T - 1) / KERNEL_WIDTH).exp()
     kernel.diagonal().add_(RIDGE)
     likeness = ((neighbours @ direction - 1) / KERNEL_WIDTH).exp()
-    weights: list[float] = torch.linalg.solve(kernel, likeness).tolist()
+    # NumPy's LAPACK is the same on every processor; torch's asks for its maker
+    weights: list[float] = np.linalg.solve(kernel.cpu().numpy(), likeness.cpu().numpy()).tolist()
     return weights
 
 

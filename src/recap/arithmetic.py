@@ -1,0 +1,58 @@
+"""The arithmetic that makes every x86-64 processor with AVX2 give the same bits: what libraries are told.
+
+Libraries choose code by the processor that they find, and other code adds in another order. The contract:
+
+* instruction set: AVX2 and FMA, as torch (ATEN_CPU_CAPABILITY), oneDNN (ONEDNN_MAX_CPU_ISA), NumPy
+  (NPY_ENABLE_CPU_FEATURES) and both OpenBLAS, NumPy's and SciPy's (OPENBLAS_CORETYPE), are told;
+* libraries: MKL, which also asks for the processor's maker, computes nothing that reaches an output;
+  ``recap.portable_kernels`` gives its work to oneDNN and NumPy;
+* threads: `runtime.threads` for torch, and for linear algebra where the code says so; elsewhere one.
+
+The variables are read when a library is loaded: ``recap.run_stage`` and the command line set them before.
+This file imports no library.
+"""
+
+import platform
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+PROCESSOR = Path("/proc/cpuinfo")
+STEERING = re.compile(r"(ATEN|DNNL|GOMP|GOTO|KMP|MKL|NPY|OMP|ONEDNN|OPENBLAS|VECLIB)_\w+")
+"""Names of variables by which a user or a cluster steers the libraries; none is passed on."""
+
+ALWAYS = {
+    "OMP_WAIT_POLICY": "passive",  # a thread that waits leaves its core to another process
+    "OPENBLAS_NUM_THREADS": "1",  # where no code says how many: cores differ between machines
+}
+PORTABLE = ALWAYS | {
+    "ATEN_CPU_CAPABILITY": "avx2",
+    "ONEDNN_MAX_CPU_ISA": "AVX2",
+    "NPY_ENABLE_CPU_FEATURES": "X86_V3",
+    "OPENBLAS_CORETYPE": "Haswell",
+    "MKL_CBWR": "COMPATIBLE",  # a net below the others, for what settings of your own may call
+}
+
+
+def unsupported() -> str | None:
+    """Why this machine cannot compute portably, or None when it can."""
+    machine = platform.machine()
+    if machine not in ("x86_64", "AMD64"):
+        return f"an {machine} processor"
+    try:
+        flags = PROCESSOR.read_text(encoding="utf-8").partition("flags")[2].split("\n")[0].split()
+    except OSError:
+        return f"{platform.system()}, which does not say what its processor can do"
+    absent = [flag for flag in ("avx2", "fma", "bmi2", "f16c") if flag not in flags]
+    return f"a processor without {', '.join(absent)}" if absent else None
+
+
+def variables(portable: bool, environment: Mapping[str, str]) -> dict[str, str]:
+    """An environment whose steering variables are this file's and no others.
+
+    Args:
+        portable: whether to ask for the arithmetic of the contract, or for the processor's own.
+        environment: a process's variables; they stay as they are.
+    """
+    kept = {name: value for name, value in environment.items() if not STEERING.fullmatch(name)}
+    return kept | (PORTABLE if portable else ALWAYS)

@@ -1,0 +1,40 @@
+"""Runs a stage's script with the arithmetic that params.yaml asks for: python -m recap.run_stage SCRIPT ...
+
+Libraries read how they are to compute when they are loaded, so it is said here, before the script loads any.
+"""
+
+import os
+import runpy
+import sys
+from pathlib import Path
+
+from recap.arithmetic import unsupported, variables
+from recap.config import load
+from recap.errors import InputError
+from recap.runtime_config import RuntimeConfig
+
+
+def main() -> None:
+    """Set the variables, then run the script that the command line names as if Python ran it."""
+    sys.argv = sys.argv[1:]
+    try:
+        portable = load(Path("params.yaml"), RuntimeConfig).arithmetic == "portable"
+    except InputError as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)
+    reason = unsupported() if portable else None
+    if reason:
+        print(
+            f"runtime.arithmetic: expected an x86-64 processor with AVX2, received {reason}; "
+            "the bytes of dvc.lock are not promised here",
+            file=sys.stderr,
+        )
+    found = variables(portable and reason is None, os.environ)
+    for name in os.environ.keys() - found.keys():
+        del os.environ[name]
+    os.environ.update(found)
+    runpy.run_path(sys.argv[0], run_name="__main__")
+
+
+if __name__ == "__main__":
+    main()
