@@ -1,0 +1,124 @@
+"""Runs the stages small, here and on processors that Debian's qemu-user emulates, and compares outputs."""
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+
+from recap.arithmetic import variables
+
+ROOT = Path(__file__).resolve().parents[2]
+EMULATOR = "qemu-x86_64"
+PROCESSORS = ("Haswell", "EPYC-Milan")
+"""One of Intel's and one of AMD's, both with AVX2 and without AVX-512."""
+
+DECODERS = ("rnn", "lstm", "transformer")
+STAGES = (
+    "fetch",
+    "tokenize",
+    "backbone",
+    "extract",
+    "reduce",
+    *(f"train {name}" for name in DECODERS),
+    *(f"evaluate {name}" for name in DECODERS),
+    "sanity",
+    "visualize",
+    "report",
+)
+FEW: dict[str, Any] = {
+    "data": {"scenes": {"train_images": 40, "validation_images": 8}},
+    "tokenize": {"min_count": 2},
+    "backbone": {"crop_steps": 2, "steps": 2, "batch_size": 8},
+    "reduce": {"components": 16},
+    "train": {"batch_size": 64, **{name: {"epochs": 1} for name in DECODERS}},
+    "evaluate": {"bootstrap_resamples": 100},
+    "sanity": {"captions": 2},
+    "visualize": {
+        "images": 1,
+        "heads": ["first_digit"],
+        "iterations": 2,
+        "fooled_images": 1,
+        "worded_images": 1,
+    },
+    "report": {"gallery_images": 4, "extreme_images": 1},
+}
+"""Few scenes and few steps; the networks keep their sizes."""
+
+
+def make_folder(folder: Path, *changes: dict[str, Any]) -> Path:
+    """A folder with this checkout's code and params, changed by ``FEW`` and further changes."""
+    folder.mkdir(parents=True)
+    for name in ("src", "stages"):
+        (folder / name).symlink_to(ROOT / name)
+    yaml = YAML()
+    params = yaml.load(ROOT / "params.yaml")
+    for change in (FEW, *changes):
+        _merge(params, change)
+    yaml.dump(params, folder / "params.yaml")
+    return folder
+
+
+def _merge(values: Any, change: dict[str, Any]) -> None:
+    for key, value in change.items():
+        if isinstance(value, dict):
+            _merge(values[key], value)
+        else:
+            values[key] = value
+
+
+def start(
+    folder: Path, script: str, *arguments: str, processor: str | None = None
+) -> "subprocess.Popen[str]":
+    """Run a script of this folder's under the portable arithmetic, on an emulated processor if one is named.
+
+    The emulator loads the interpreter itself, as a virtual environment's is a link.
+    """
+    environment = variables(True, os.environ) | {"RECAP_TRACKING": "off", "PYTHONWARNINGS": "ignore"}
+    packages = sysconfig.get_paths()["purelib"]
+    environment["PYTHONPATH"] = os.pathsep.join((str(folder / "src"), packages))
+    command = [os.path.realpath(sys.executable), "-P", str(Path(__file__).with_name(script)), *arguments]
+    if processor:
+        command = [EMULATOR, "-cpu", processor, *command]
+    return subprocess.Popen(
+        command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def finish(process: "subprocess.Popen[str]") -> str:
+    """What a process printed; AssertionError with all of it when it failed."""
+    output, errors = process.communicate()
+    assert process.returncode == 0, output + errors
+    return output
+
+
+def run(folder: Path, script: str, *arguments: str) -> str:
+    """Start a script, wait for it and return what it printed."""
+    return finish(start(folder, script, *arguments))
+
+
+def is_here() -> bool:
+    """Whether the emulator is installed."""
+    return shutil.which(EMULATOR) is not None
+
+
+def digests(folder: Path) -> dict[str, str]:
+    """SHA-256 of every file that the stages wrote."""
+    files = sorted(path for name in ("data", "models", "reports") for path in (folder / name).rglob("*"))
+    return {
+        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in files
+        if path.is_file()
+    }
+
+
+def different(expected: Path, received: Path) -> Sequence[str]:
+    """The files that differ between two folders, or are in one alone."""
+    ours, theirs = digests(expected), digests(received)
+    return sorted(name for name in ours.keys() | theirs.keys() if ours.get(name) != theirs.get(name))

@@ -1,0 +1,85 @@
+"""What stages compute is portable: each operation was shown to be, and whole runs on other processors are."""
+
+import json
+from pathlib import Path
+
+import pytest
+from tests.portability import array_calls, emulation
+
+from recap.stage_dependencies import imported_modules
+
+HERE = Path(__file__).parent
+MORE_SETTINGS = {
+    "reduce": {"whiten": True, "concepts": 4},
+    "train": {
+        "keep": "last",
+        "average_decay": 0.9,
+        "scheduled_sampling": 0.5,
+        "self_critical": {"epochs": 1, "images": 8},
+        "rnn": {"wordvec_dim": 256, "tied": True},
+        "transformer": {"tied": True, "memory_tokens": 1},
+    },
+    "evaluate": {
+        "decoding": {"search": "consensus", "candidates": 3, "voters": 3, "neighbours": 3, "temperature": 0.9}
+    },
+}
+"""Settings that reach code which the committed params leave alone."""
+SHOWN = HERE / "operations.txt"
+
+
+@pytest.fixture(scope="module")
+def here(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which the stages ran on this machine's processor."""
+    folder = emulation.make_folder(tmp_path_factory.mktemp("native") / "run")
+    emulation.run(folder, "run_stages.py", "--operations", "operations.json", *emulation.STAGES)
+    return folder
+
+
+def unknown_operations(folder: Path) -> list[str]:
+    called = json.loads((folder / "operations.json").read_text(encoding="utf-8"))
+    shown = SHOWN.read_text(encoding="utf-8").splitlines()
+    return [
+        f"add to {SHOWN.name}, once `make portable` has shown it: {line}"
+        for line in called
+        if line not in shown
+    ]
+
+
+@pytest.mark.slow
+def test_stages_call_what_was_shown_to_be_portable(here: Path) -> None:
+    assert not unknown_operations(here)
+
+
+@pytest.mark.slow
+def test_other_settings_call_what_was_shown_to_be_portable(tmp_path: Path) -> None:
+    folder = emulation.make_folder(tmp_path / "run", MORE_SETTINGS)
+    stages = [stage for stage in emulation.STAGES if stage not in ("sanity", "visualize", "report")]
+    emulation.run(folder, "run_stages.py", "--operations", "operations.json", *stages)
+    assert not unknown_operations(folder)
+
+
+def test_numpy_is_asked_for_nothing_that_was_not_shown() -> None:
+    source = emulation.ROOT / "src"
+    runner = source / "recap" / "run_stage.py"
+    scripts = (emulation.ROOT / "stages").glob("*.py")
+    files = {path for script in scripts for path in imported_modules(script, source, runner)}
+    called = array_calls.calls_in(files)
+    assert len(called) > 50
+    assert called - array_calls.SHOWN.keys() - array_calls.ROUNDS_NOTHING == set(), "add to array_calls.py"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3000)
+@pytest.mark.skipif(not emulation.is_here(), reason="needs qemu-x86_64 (apt-get install qemu-user)")
+def test_emulated_processors_write_the_same_bytes(here: Path, tmp_path: Path) -> None:
+    folders = {name: emulation.make_folder(tmp_path / name) for name in emulation.PROCESSORS}
+    runs = [
+        emulation.start(folder, "run_stages.py", *emulation.STAGES, processor=name)
+        for name, folder in folders.items()
+    ]
+    for process in runs:
+        emulation.finish(process)
+    (here / "operations.json").unlink()
+    for folder in folders.values():
+        assert emulation.different(here, folder) == []
+    assert len(emulation.digests(here)) > 100
