@@ -9,7 +9,7 @@ export DVC_NO_ANALYTICS := true
 export MLFLOW_DISABLE_TELEMETRY := true
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro test lint bench ui report verify clean
+.PHONY: help setup repro test lint bench ui report verify portable clean
 
 help: ## print the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r target text; do \
@@ -55,6 +55,9 @@ report: $(READY) ## make the report page again
 
 verify: $(READY) ## hash every output again and compare with dvc.lock
 	$(BIN)/recap verify
+
+portable: $(READY) ## show that every operation gives the same bytes on emulated processors; needs qemu-user
+	OMP_WAIT_POLICY=passive $(BIN)/python tests/portability/show.py
 
 clean: ## remove outputs, caches and the environment; keeps mlflow.db
 	rm -rf $(ENVIRONMENT) data models reports/index.html reports/vision .dvc/cache .dvc/tmp .recap \

@@ -1,4 +1,4 @@
-"""What the portable arithmetic costs: the pipeline's stages under it, as a ratio to `runtime.arithmetic: native`.
+"""What the portable arithmetic costs: seconds of the stages, as a ratio to `runtime.arithmetic: native`.
 
 Both run this checkout's stages with the committed params, each in a folder of its own, taking turns stage by
 stage; printed are seconds of whole processes, start included, and ratios. Nothing else should run beside it.

@@ -2,7 +2,8 @@
 
 The baseline is `recap.reference.torch_rnn` and `transformer` with `CaptioningSolverPytorch` and
 `CaptioningSolverTransformer`: same captions, same batch, whole steps with sampling. Each side is a process of
-its own, ours with the environment of `stages/run.sh`; they take turns, and printed are medians. A round is
+its own, ours with the environment of the stages, under each arithmetic of the params group `runtime`; they
+take turns, and printed are medians. A round is
 batches from all parts of an epoch of 400,135 captions, random words with COCO's lengths; the recurrent
 decoders have no dropout, as the course's have none, the Transformers drop 0.1. `of mm` and `of oneDNN` count
 the operations of real words only, over the best product of square matrices by torch's own mm and by oneDNN;
@@ -36,6 +37,7 @@ import torch
 from numpy.typing import NDArray
 
 import recap.training.loop
+from recap.arithmetic import unsupported, variables
 from recap.data.batches import CaptionedFeatures, sorted_batches
 from recap.data.vocabulary import END, NULL, SPECIAL_WORDS, START
 from recap.decoders.build import NAMES, build_decoder
@@ -59,6 +61,8 @@ LONGEST = 17
 COCO_CAPTIONS = 400_135
 # captions of COCO's training set by their steps, <START> and <END> included, from 9 to 17
 SHARE_OF_LENGTH = np.array([0.007, 0.161, 0.230, 0.220, 0.161, 0.109, 0.058, 0.035, 0.019])
+ARITHMETICS = ("portable", "native")
+SIDES = (*ARITHMETICS, "course")
 STAGE_ENVIRONMENT = {"MALLOC_TRIM_THRESHOLD_": str(1 << 30), "MALLOC_MMAP_THRESHOLD_": str(1 << 30)}
 KINDS = {
     "matrix products": ("mm", "addmm", "bmm", "baddbmm", "mkldnn", "flash_attention"),
@@ -81,7 +85,7 @@ def main() -> None:
     parser.add_argument("--clock", choices=("wall", "cpu"), default="wall", help="cpu: for one thread")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="of both sides")
     parser.add_argument("--profile", action="store_true", help="say where our time goes")
-    parser.add_argument("--side", choices=("fast", "course"), help=argparse.SUPPRESS)
+    parser.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if min(options.rounds, options.threads, *options.batches) < 1:
         parser.error("--rounds, --threads, --batches: expected at least 1")
@@ -98,7 +102,7 @@ def main() -> None:
     )
     peaks = ("mm", "oneDNN") if options.device == "cpu" else ("float32", options.precision)
     print(
-        f"{'decoder':12} {'batch':>5} {'captions/s':>11} {'baseline':>9} "
+        f"{'decoder':12} {'arithmetic':9} {'batch':>5} {'captions/s':>11} {'baseline':>9} "
         f"{'ratio':>6} {'GFLOP/s':>8} {f'of {peaks[0]}':>10} {f'of {peaks[1]}':>11}"
     )
     for name in options.decoders:
@@ -107,39 +111,48 @@ def main() -> None:
 
 
 def compare(name: str, batch_size: int, rounds: int, profile: bool) -> None:
-    """Let both sides take turns and print a line."""
+    """Let all sides take turns and print a line for each arithmetic."""
     arguments = [*sys.argv[1:], "--decoders", name, "--batches", str(batch_size)]
-    sides = []
-    for side, environment in (("fast", STAGE_ENVIRONMENT), ("course", {})):
-        sides.append(
-            subprocess.Popen(
-                [sys.executable, __file__, *arguments, "--side", side],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                env=os.environ | environment,
-                text=True,
-            )
+    sides = {
+        side: subprocess.Popen(
+            [sys.executable, __file__, *arguments, "--side", side],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=environment_of(side),
+            text=True,
         )
-    times: list[tuple[float, float]] = [(ask(sides[0]), ask(sides[1])) for _ in range(rounds + 1)][1:]
-    fast_seconds, base_seconds = (statistics.median(column) for column in zip(*times, strict=True))
-    ratio = statistics.median(base / fast for fast, base in times)
+        for side in SIDES
+    }
+    rows = [[ask(process) for process in sides.values()] for _ in range(rounds + 1)][1:]
+    times: dict[str, tuple[float, ...]] = dict(zip(sides, zip(*rows, strict=True), strict=True))
     data = draw_data(batch_size)
     count = len(data.captions)
-    speed = operations(name, data) / fast_seconds
-    peaks = ask(sides[0], "peaks")
-    print(
-        f"{name:12} {batch_size:5} {count / fast_seconds:11,.0f} {count / base_seconds:9,.0f} "
-        f"{ratio:6.2f} {speed / 1e9:8.0f} {speed / peaks[0]:10.0%} {speed / peaks[1]:11.0%}",
-        flush=True,
-    )
-    if profile:
-        shares = ask(sides[0], "profile")
-        print("   ", ", ".join(f"{kind} {share:.0%}" for kind, share in shares.items()), flush=True)
-        size, cost = ask(sides[0], "checkpoint")
-        every = cost / SECONDS_BETWEEN
-        print(f"    a checkpoint: {size / 1e6:.0f} MB, {cost:.2f} s, {every:.1%} of the time", flush=True)
-    for process in sides:
+    base_seconds = statistics.median(times["course"])
+    for side in ARITHMETICS:
+        seconds_a_round = statistics.median(times[side])
+        ratio = statistics.median(base / own for own, base in zip(times[side], times["course"], strict=True))
+        speed = operations(name, data) / seconds_a_round
+        peaks = ask(sides[side], "peaks")
+        print(
+            f"{name:12} {side:9} {batch_size:5} {count / seconds_a_round:11,.0f} "
+            f"{count / base_seconds:9,.0f} {ratio:6.2f} {speed / 1e9:8.0f} {speed / peaks[0]:10.0%} {speed / peaks[1]:11.0%}",
+            flush=True,
+        )
+        if profile:
+            shares = ask(sides[side], "profile")
+            print("   ", ", ".join(f"{kind} {share:.0%}" for kind, share in shares.items()), flush=True)
+            size, cost = ask(sides[side], "checkpoint")
+            every = cost / SECONDS_BETWEEN
+            print(f"    a checkpoint: {size / 1e6:.0f} MB, {cost:.2f} s, {every:.1%} of the time", flush=True)
+    for process in sides.values():
         process.communicate()
+
+
+def environment_of(side: str) -> dict[str, str]:
+    """The variables of a side's process: for ours those of the stages, for the course's as they are."""
+    if side == "course":
+        return dict(os.environ)
+    return variables(side == "portable" and unsupported() is None, os.environ) | STAGE_ENVIRONMENT
 
 
 def ask(process: "subprocess.Popen[str]", question: str = "round") -> Any:
@@ -152,7 +165,9 @@ def ask(process: "subprocess.Popen[str]", question: str = "round") -> Any:
 
 def serve(options: argparse.Namespace) -> None:
     """Answer what `compare` asks: seconds of a round, the peaks, shares of a profile, a checkpoint's cost."""
-    device = configure(RuntimeConfig("native", options.threads, options.device))
+    device = configure(
+        RuntimeConfig("portable" if options.side == "portable" else "native", options.threads, options.device)
+    )
     torch.backends.cuda.matmul.allow_tf32 = options.precision == "tf32"
 
     def clock() -> float:

@@ -75,9 +75,7 @@ def test_batched_products_are_the_sums(
     close(torch.baddbmm(start, a, b, alpha=0.5), start + 0.5 * exact(a, b), dtype)
 
 
-@given(
-    DTYPES, st.sampled_from(["sqrt", "tanh", *portable_kernels.BY_NUMPY]), st.sampled_from([(), (0,), (3, 5)])
-)
+@given(DTYPES, st.sampled_from(["sqrt", *portable_kernels.BY_NUMPY]), st.sampled_from([(), (0,), (3, 5)]))
 def test_functions_of_entries_are_those_of_float64(
     dtype: torch.dtype, name: str, shape: tuple[int, ...]
 ) -> None:

@@ -14,7 +14,7 @@ This file imports no library.
 
 import platform
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from pathlib import Path
 
 PROCESSOR = Path("/proc/cpuinfo")
@@ -45,6 +45,24 @@ def unsupported() -> str | None:
         return f"{platform.system()}, which does not say what its processor can do"
     absent = [flag for flag in ("avx2", "fma", "bmi2", "f16c") if flag not in flags]
     return f"a processor without {', '.join(absent)}" if absent else None
+
+
+def steer(environment: MutableMapping[str, str], *, portable: bool) -> str | None:
+    """Change a process's variables to those of the contract, before it loads a library that reads them.
+
+    Args:
+        environment: ``os.environ``.
+        portable: whether the portable arithmetic is asked for.
+
+    Returns:
+        Why it cannot be had on this machine, or None.
+    """
+    reason = unsupported() if portable else None
+    found = variables(portable and reason is None, environment)
+    for name in environment.keys() - found.keys():
+        del environment[name]
+    environment.update(found)
+    return reason
 
 
 def variables(portable: bool, environment: Mapping[str, str]) -> dict[str, str]:

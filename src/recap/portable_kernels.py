@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-BY_NUMPY = ("exp", "expm1", "log", "log1p", "log2", "log10", "sin", "cos", "tan")
+BY_NUMPY = ("exp", "expm1", "log", "log1p", "log2", "log10", "sin", "cos", "tan", "tanh")
 
 _kernels: list[torch.library.Library] = []
 
@@ -63,7 +63,6 @@ def _all_kernels() -> dict[str, Callable[..., Any]]:
     }
     functions: dict[str, Callable[[Tensor], Tensor]] = {
         "sqrt": _sqrt,
-        "tanh": _tanh,
         **{name: _by_numpy(getattr(np, name)) for name in BY_NUMPY},
     }
     for name, function in functions.items():
@@ -106,12 +105,6 @@ def _by_numpy(function: Callable[..., Any]) -> Callable[[Tensor], Tensor]:
 def _sqrt(x: Tensor) -> Tensor:
     """The power 0.5, which torch computes as the processor's exact square root."""
     return torch.pow(x, 0.5)
-
-
-def _tanh(x: Tensor) -> Tensor:
-    if x.dtype == torch.float32 and x.numel():
-        return x.reshape(-1).to_mkldnn().tanh().to_dense().view(x.shape)
-    return _by_numpy(np.tanh)(x)
 
 
 def _mm(a: Tensor, b: Tensor) -> Tensor:

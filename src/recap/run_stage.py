@@ -8,7 +8,7 @@ import runpy
 import sys
 from pathlib import Path
 
-from recap.arithmetic import unsupported, variables
+from recap.arithmetic import steer
 from recap.config import load
 from recap.errors import InputError
 from recap.runtime_config import RuntimeConfig
@@ -22,17 +22,13 @@ def main() -> None:
     except InputError as error:
         print(error, file=sys.stderr)
         sys.exit(2)
-    reason = unsupported() if portable else None
+    reason = steer(os.environ, portable=portable)
     if reason:
         print(
             f"runtime.arithmetic: expected an x86-64 processor with AVX2, received {reason}; "
             "the bytes of dvc.lock are not promised here",
             file=sys.stderr,
         )
-    found = variables(portable and reason is None, os.environ)
-    for name in os.environ.keys() - found.keys():
-        del os.environ[name]
-    os.environ.update(found)
     runpy.run_path(sys.argv[0], run_name="__main__")
 
 

@@ -33,33 +33,42 @@ STAGES = (
     "report",
 )
 FEW: dict[str, Any] = {
-    "data": {"scenes": {"train_images": 40, "validation_images": 8}},
+    "data": {"scenes": {"train_images": 20, "validation_images": 6}},
     "tokenize": {"min_count": 2},
-    "backbone": {"crop_steps": 2, "steps": 2, "batch_size": 8},
-    "reduce": {"components": 16},
-    "train": {"batch_size": 64, **{name: {"epochs": 1} for name in DECODERS}},
-    "evaluate": {"bootstrap_resamples": 100},
+    "backbone": {"crop_steps": 2, "steps": 2, "batch_size": 6},
+    "reduce": {"components": 12},
+    "train": {"batch_size": 48, **{name: {"epochs": 1} for name in DECODERS}},
+    "evaluate": {"bootstrap_resamples": 100, "decoding": {"max_length": 8}},
     "sanity": {"captions": 2},
     "visualize": {
         "images": 1,
-        "heads": ["first_digit"],
+        "heads": ["first_size"],
         "iterations": 2,
         "fooled_images": 1,
         "worded_images": 1,
     },
-    "report": {"gallery_images": 4, "extreme_images": 1},
+    "report": {"gallery_images": 3, "extreme_images": 1},
 }
-"""Few scenes and few steps; the networks keep their sizes."""
+"""Few scenes and few steps."""
+
+NARROW: dict[str, Any] = {
+    "backbone": {"feature_dim": 64},
+    "train": {
+        **{name: {"wordvec_dim": 32, "hidden_dim": 64} for name in ("rnn", "lstm")},
+        "transformer": {"wordvec_dim": 32, "feedforward_dim": 64},
+    },
+}
+"""Networks for an emulator, which does some 30 million operations a second."""
 
 
 def make_folder(folder: Path, *changes: dict[str, Any]) -> Path:
-    """A folder with this checkout's code and params, changed by ``FEW`` and further changes."""
+    """A folder with this checkout's code, and its params changed."""
     folder.mkdir(parents=True)
     for name in ("src", "stages"):
         (folder / name).symlink_to(ROOT / name)
     yaml = YAML()
     params = yaml.load(ROOT / "params.yaml")
-    for change in (FEW, *changes):
+    for change in changes:
         _merge(params, change)
     yaml.dump(params, folder / "params.yaml")
     return folder

@@ -21,7 +21,7 @@ from recap.runtime_config import RuntimeConfig
 
 NAMED = (torch.dtype, torch.layout, torch.memory_format)
 CALLS_OF_EACH = 4
-LARGEST_CALL = 200_000  # entries of all its tensors; an emulator is slow
+LARGEST_CALL = 700_000  # entries of all its tensors; an emulator is slow
 UNWRITTEN = ("empty", "new_empty", "empty_like", "new_empty_strided", "empty_strided")
 """Operations whose result is memory that nobody wrote."""
 

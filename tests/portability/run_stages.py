@@ -1,28 +1,48 @@
 """Runs stages one after the other in this process, so that an emulator loads the libraries once.
 
-run_stages.py [--operations FILE] [--calls FILE] STAGE...: a stage is a script's name and its arguments in one
-word, such as "train lstm". FILE receives, as JSON, the torch operations that the stages called.
+run_stages.py [--narrow] [--operations FILE] [--calls FILE] STAGE...: a stage is a script's name and its
+arguments in one word, such as "train lstm". FILE receives, as JSON, the torch operations that were called.
 """
 
 import argparse
 import contextlib
+import importlib
 import json
 import runpy
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 
 from recording import Recorder
 
+SMALLER: dict[str, dict[str, Any]] = {
+    "recap.vision.small_vgg": {
+        "BLOCKS": ((8, 1, True), (8, 1, True), (16, 2, True), (16, 1, False)),
+        "FC6_DIM": 64,
+    },
+    "recap.vision.attributions": {"INTEGRATION_STEPS": 3, "NOISE_SAMPLES": 2},
+    "recap.vision.fooling_pictures": {"MAX_ITERATIONS": 4},
+    "recap.vision.saliency_pictures": {"SHARES": (0.0, 1.0)},
+    "recap.vision.word_pictures": {"LONGEST": 4},
+    "recap.reference.overfit": {"HIDDEN_DIM": 32, "WORDVEC_DIM": 16, "EPOCHS": 3, "RECURRENT_EPOCHS": 3},
+}
+"""Constants that make networks narrow and loops short, so that an emulator gets through them."""
+
 
 def main() -> None:
     parser = argparse.ArgumentParser()
+    parser.add_argument("--narrow", action="store_true")
     parser.add_argument("--operations", type=Path)
     parser.add_argument("--calls", type=Path)
     parser.add_argument("stages", nargs="+")
     options = parser.parse_args()
+    for module, constants in SMALLER.items() if options.narrow else ():
+        for name, value in constants.items():
+            assert hasattr(importlib.import_module(module), name), (module, name)
+            setattr(sys.modules[module], name, value)
     recorder = Recorder(with_calls=options.calls is not None)
     recording = recorder if options.operations or options.calls else contextlib.nullcontext()
     for stage in options.stages:

@@ -37,9 +37,9 @@ def main() -> None:
 def record(folder: Path) -> dict[str, list[str]]:
     """The calls of the stages under the committed settings and under others."""
     calls: dict[str, list[str]] = {}
-    first = emulation.make_folder(folder / "here")
+    first = emulation.make_folder(folder / "here", emulation.FEW)
     emulation.run(first, "run_stages.py", "--calls", "calls.json", *emulation.STAGES)
-    other = emulation.make_folder(folder / "more settings", MORE_SETTINGS)
+    other = emulation.make_folder(folder / "more settings", emulation.FEW, MORE_SETTINGS)
     stages = [stage for stage in emulation.STAGES if stage not in ("sanity", "visualize", "report")]
     emulation.run(other, "run_stages.py", "--calls", "calls.json", *stages)
     for place in (first, other):
@@ -85,18 +85,25 @@ def compare_arrays(folder: Path) -> list[str]:
 
 
 def compare_runs(folder: Path) -> list[str]:
-    """The outputs that differ."""
-    places = {name: emulation.make_folder(folder / name) for name in emulation.PROCESSORS}
+    """The outputs of narrow networks that differ."""
+    names = ("this processor", *emulation.PROCESSORS)
+    places = {name: emulation.make_folder(folder / name, emulation.FEW, emulation.NARROW) for name in names}
     running = [
-        emulation.start(place, "run_stages.py", *emulation.STAGES, processor=name)
+        emulation.start(
+            place,
+            "run_stages.py",
+            "--narrow",
+            *emulation.STAGES,
+            processor=name if name != names[0] else None,
+        )
         for name, place in places.items()
     ]
     for process in running:
         emulation.finish(process)
     return [
         f"not the same: {file} on {name}"
-        for name, place in places.items()
-        for file in emulation.different(folder / "here", place)
+        for name in emulation.PROCESSORS
+        for file in emulation.different(places[names[0]], places[name])
     ]
 
 

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.portability import array_calls, emulation
@@ -15,8 +16,8 @@ MORE_SETTINGS = {
         "keep": "last",
         "average_decay": 0.9,
         "scheduled_sampling": 0.5,
-        "self_critical": {"epochs": 1, "images": 8},
-        "rnn": {"wordvec_dim": 256, "tied": True},
+        "self_critical": {"epochs": 1, "images": 4},
+        "rnn": {"wordvec_dim": 64, "hidden_dim": 64, "tied": True},
         "transformer": {"tied": True, "memory_tokens": 1},
     },
     "evaluate": {
@@ -27,11 +28,15 @@ MORE_SETTINGS = {
 SHOWN = HERE / "operations.txt"
 
 
+def small(folder: Path, *changes: dict[str, Any]) -> Path:
+    return emulation.make_folder(folder, emulation.FEW, emulation.NARROW, *changes)
+
+
 @pytest.fixture(scope="module")
 def here(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in which the stages ran on this machine's processor."""
-    folder = emulation.make_folder(tmp_path_factory.mktemp("native") / "run")
-    emulation.run(folder, "run_stages.py", "--operations", "operations.json", *emulation.STAGES)
+    folder = small(tmp_path_factory.mktemp("native") / "run")
+    emulation.run(folder, "run_stages.py", "--narrow", "--operations", "operations.json", *emulation.STAGES)
     return folder
 
 
@@ -52,9 +57,9 @@ def test_stages_call_what_was_shown_to_be_portable(here: Path) -> None:
 
 @pytest.mark.slow
 def test_other_settings_call_what_was_shown_to_be_portable(tmp_path: Path) -> None:
-    folder = emulation.make_folder(tmp_path / "run", MORE_SETTINGS)
+    folder = small(tmp_path / "run", MORE_SETTINGS)
     stages = [stage for stage in emulation.STAGES if stage not in ("sanity", "visualize", "report")]
-    emulation.run(folder, "run_stages.py", "--operations", "operations.json", *stages)
+    emulation.run(folder, "run_stages.py", "--narrow", "--operations", "operations.json", *stages)
     assert not unknown_operations(folder)
 
 
@@ -72,9 +77,9 @@ def test_numpy_is_asked_for_nothing_that_was_not_shown() -> None:
 @pytest.mark.timeout(3000)
 @pytest.mark.skipif(not emulation.is_here(), reason="needs qemu-x86_64 (apt-get install qemu-user)")
 def test_emulated_processors_write_the_same_bytes(here: Path, tmp_path: Path) -> None:
-    folders = {name: emulation.make_folder(tmp_path / name) for name in emulation.PROCESSORS}
+    folders = {name: small(tmp_path / name) for name in emulation.PROCESSORS}
     runs = [
-        emulation.start(folder, "run_stages.py", *emulation.STAGES, processor=name)
+        emulation.start(folder, "run_stages.py", "--narrow", *emulation.STAGES, processor=name)
         for name, folder in folders.items()
     ]
     for process in runs:

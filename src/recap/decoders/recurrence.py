@@ -68,7 +68,7 @@ class _Recurrence(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         joined, from_word, from_state = ctx.saved_tensors
         width = from_word.shape[1]
         states = joined[1:, :, width:]
@@ -80,6 +80,8 @@ class _Recurrence(torch.autograd.Function):
             carried = product(into, back)
         rows = before_tanh.flatten(0, 1)  # (T N, H)
         of_words = product(rows, from_word.t()).view(*gradient.shape[:2], width)
+        if not any(ctx.needs_input_grad[2:]):
+            return of_words, carried, None, None, None
         of_weight, of_bias = parameter_gradients(joined[:-1].flatten(0, 1), rows)
         of_word, of_state = of_weight.split((width, len(from_state)), dim=1)  # (H, W), (H, H)
         return of_words, carried, of_word, of_state, of_bias
@@ -114,7 +116,7 @@ class _GatedRecurrence(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         joined, weight, *steps = ctx.saved_tensors
         count = len(steps) // 3
         size = gradient.shape[2]
@@ -139,6 +141,8 @@ class _GatedRecurrence(torch.autograd.Function):
             carried = product(into, back)
         rows = before.flatten(0, 1)  # (T N, 4 H)
         of_words = product(rows, from_word.t()).view(*gradient.shape[:2], width)
+        if not any(ctx.needs_input_grad[2:]):
+            return of_words, carried, None, None, None
         of_weight, of_bias = parameter_gradients(joined[:-1].flatten(0, 1), rows)
         of_weight[2 * size : 3 * size] *= 2
         of_bias[2 * size : 3 * size] *= 2

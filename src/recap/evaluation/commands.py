@@ -1,6 +1,7 @@
 """The commands `recap score` and `recap decodings`."""
 
 import argparse
+import os
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +94,9 @@ def _score(options: argparse.Namespace) -> None:
 
 
 def _decodings(options: argparse.Namespace) -> None:
+    from recap.arithmetic import steer
+
+    steer(os.environ, portable=True)
     from recap.config import load
     from recap.evaluation.config import EvaluateConfig
     from recap.evaluation.decodings import compare_decodings, format_markdown, load_model, load_validation

@@ -69,6 +69,7 @@ def _sync(options: argparse.Namespace) -> int:
 
 
 def _serve(options: argparse.Namespace) -> None:
+    from recap.arithmetic import steer
     from recap.tracking.lookup import open_store
     from recap.tracking.models import model_address
     from recap.tracking.place import tracking_uri
@@ -87,6 +88,7 @@ def _serve(options: argparse.Namespace) -> None:
     ]
     print(f"{address}: POST http://127.0.0.1:{options.port}/invocations  (Ctrl-C ends it)", flush=True)
     os.environ["MLFLOW_TRACKING_URI"] = tracking_uri(os.environ)
+    steer(os.environ, portable=True)
     os.execv(sys.executable, command)
 
 

@@ -1,6 +1,8 @@
 """The commands `recap see ...`: look into the trained networks with your own image."""
 
 import argparse
+import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +13,7 @@ if TYPE_CHECKING:
     from recap.vision.backbone import Backbone
     from recap.vision.drawing import Pixels
 
+PARAMS = Path("params.yaml")
 MODELS, CAPTIONS, REDUCED = Path("models"), Path("data/captions"), Path("data/reduced")
 NEEDS = "run it where the pipeline has run: it reads models/ and, for words, data/captions and data/reduced"
 LARGEST_SEED = 2**63 - 1
@@ -70,6 +73,21 @@ def _add_output(command: argparse.ArgumentParser) -> None:
     command.add_argument("--output", type=Path, default=Path("seen.png"), help="PNG file; default: seen.png")
 
 
+def _prepare() -> None:
+    """Compute as the stages of this folder do, unless libraries are loaded already and have chosen."""
+    from recap.arithmetic import steer
+
+    if "torch" in sys.modules:
+        return
+    steer(os.environ, portable=True)
+    if PARAMS.is_file():
+        from recap.config import load
+        from recap.runtime import configure
+        from recap.runtime_config import RuntimeConfig
+
+        configure(load(PARAMS, RuntimeConfig))
+
+
 def _load(options: argparse.Namespace) -> tuple["Backbone", str]:
     """The backbone, and the head that the options name."""
     from recap.errors import InputError
@@ -124,6 +142,7 @@ def _write(path: Path, pixels: "Pixels") -> None:
 
 
 def _predict(options: argparse.Namespace) -> None:
+    _prepare()
     import torch
 
     from recap.errors import InputError
@@ -143,6 +162,7 @@ def _predict(options: argparse.Namespace) -> None:
 
 
 def _saliency(options: argparse.Namespace) -> None:
+    _prepare()
     import torch
 
     from recap.vision.attributions import attribution_methods
@@ -168,6 +188,7 @@ def _saliency(options: argparse.Namespace) -> None:
 
 
 def _fool(options: argparse.Namespace) -> int:
+    _prepare()
     import torch
 
     from recap.vision.backbone import OneHead
@@ -192,6 +213,7 @@ def _fool(options: argparse.Namespace) -> int:
 
 
 def _grow(options: argparse.Namespace) -> None:
+    _prepare()
     from recap.errors import InputError
     from recap.vision.class_pictures import draw_growth, grow_classes
     from recap.vision.saliency_pictures import title
@@ -209,6 +231,7 @@ def _grow(options: argparse.Namespace) -> None:
 
 
 def _words(options: argparse.Namespace) -> None:
+    _prepare()
     from recap.data.captions import load_captions
     from recap.decoders.build import load_decoder
     from recap.vision.backbones import load_backbone

@@ -61,7 +61,7 @@ class Captioner(nn.Module):
     """Backbone, PCA and decoder in one differentiable path from pixels to words.
 
     Args:
-        backbone: in evaluation mode.
+        backbone: in evaluation mode; its weights and the decoder's ask for no gradients afterwards.
         projection: what ``load_projection`` returns.
         decoder: in evaluation mode.
     """
@@ -71,6 +71,7 @@ class Captioner(nn.Module):
         self.backbone = backbone
         self.projection = projection
         self.decoder = decoder
+        self.requires_grad_(False)  # pixels are asked about, so the gradients of weights would be thrown away
 
     def reduced(self, x: Tensor) -> Tensor:
         """What the decoder sees of images: (N, 3, S, S) float32 -> (N, K)."""
