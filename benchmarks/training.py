@@ -135,7 +135,8 @@ def compare(name: str, batch_size: int, rounds: int, profile: bool) -> None:
         peaks = ask(sides[side], "peaks")
         print(
             f"{name:12} {side:9} {batch_size:5} {count / seconds_a_round:11,.0f} "
-            f"{count / base_seconds:9,.0f} {ratio:6.2f} {speed / 1e9:8.0f} {speed / peaks[0]:10.0%} {speed / peaks[1]:11.0%}",
+            f"{count / base_seconds:9,.0f} {ratio:6.2f} {speed / 1e9:8.0f} "
+            f"{speed / peaks[0]:10.0%} {speed / peaks[1]:11.0%}",
             flush=True,
         )
         if profile:

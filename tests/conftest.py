@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from hypothesis import settings
 from ruamel.yaml import YAML
+from tests.small_pipeline import make_finished_run
 
 # machines under load are slow; a time limit of its own would make tests fail by chance
 settings.register_profile("recap", deadline=None)
@@ -31,6 +32,17 @@ def shared() -> Path:
     if not (SHARED / "real").is_dir():
         pytest.skip("needs ../shared (real COCO data), which is absent")
     return SHARED
+
+
+@pytest.fixture(scope="session")
+def _finished_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_finished_run(tmp_path_factory.mktemp("finished") / "run")
+
+
+@pytest.fixture
+def finished_run(_finished_run: Path, tmp_path: Path) -> Path:
+    """A checkout whose small pipeline DVC has run, with its cache; the test may change it."""
+    return Path(shutil.copytree(_finished_run, tmp_path / "run", symlinks=True))
 
 
 @pytest.fixture

@@ -114,6 +114,33 @@ def test_an_orthogonal_matrix_is_one() -> None:
     close(weight @ weight.t(), torch.eye(6), torch.float32)
 
 
+@pytest.mark.parametrize("count", [1, 2])
+@pytest.mark.parametrize("side", [1, 3])
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_convolutions_of_few_images_and_their_gradients(
+    count: int, side: int, stride: int, threads: int
+) -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        results = []
+        for dtype in (torch.float32, torch.float64):
+            x = draw(count, 3, 9, 10).to(dtype).requires_grad_()
+            weight = draw(5, 3, side, side, seed=2).to(dtype).requires_grad_()
+            bias = draw(1, 5, seed=3)[0].to(dtype).requires_grad_()
+            y = functional.conv2d(x, weight, bias, stride=stride, padding=side // 2)
+            results.append((y, *torch.autograd.grad(y.square().sum(), [x, weight, bias])))
+    finally:
+        torch.set_num_threads(before)
+    for ours, theirs in zip(*results, strict=True):
+        torch.testing.assert_close(ours.double(), theirs, rtol=1e-4, atol=1e-3)
+    x, weight = results[1][1].detach().requires_grad_(), results[1][2].detach()
+    assert torch.autograd.gradcheck(
+        lambda part: functional.conv2d(part, weight, stride=stride, padding=side // 2), (x,)
+    )
+
+
 def test_gradients_pass_through() -> None:
     x = draw(4, 3, dtype=torch.float64).requires_grad_()
     weight = draw(3, 5, dtype=torch.float64, seed=2).requires_grad_()

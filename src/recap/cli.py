@@ -1,13 +1,13 @@
 """The command line: `recap COMMAND`; bad input ends in one line a mistake and exit code 2."""
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import recap.data.commands
 import recap.evaluation.commands
+import recap.proof_commands
 import recap.tracking.commands
 import recap.vision.commands
 from recap.errors import InputError
@@ -24,18 +24,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     config.add_argument("--check", action="store_true", help="print nothing when it is right")
     config.set_defaults(run=_config)
 
-    verify = commands.add_parser("verify", help="hash every output again and compare with dvc.lock")
-    other = verify.add_mutually_exclusive_group()
-    other.add_argument("--rerun", action="store_true", help="run everything in a fresh folder and compare")
-    other.add_argument("--against", type=Path, metavar="CHECKOUT", help="compare with another checkout's run")
-    verify.set_defaults(run=_verify)
-
     dependencies = commands.add_parser("deps", help="compare the deps in dvc.yaml with the import graph")
     dependencies.set_defaults(run=_dependencies)
 
     page = commands.add_parser("plots-page", help="make the page that `dvc plots show` fills, offline")
     page.set_defaults(run=_plots_page)
 
+    recap.proof_commands.add_commands(commands)
     for part in (recap.data, recap.vision, recap.evaluation, recap.tracking):
         part.commands.add_commands(commands)
 
@@ -60,28 +55,6 @@ def _config(options: argparse.Namespace) -> None:
     if not options.check:
         resolved = {name: dataclasses.asdict(group) for name, group in groups.items()}
         print(json.dumps(resolved, indent=2))
-
-
-def _verify(options: argparse.Namespace) -> int:
-    from collections import Counter
-
-    from recap.verify import compare, rerun, verify
-
-    if options.rerun:
-        programs = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-        verdicts = rerun(ROOT, os.environ | {"PATH": programs, "RECAP_TRACKING": "off"})
-    elif options.against:
-        verdicts = compare(options.against, ROOT)
-    else:
-        verdicts = verify(ROOT)
-    counts: Counter[str] = Counter()
-    for output, verdict in verdicts:
-        counts[verdict] += 1
-        if verdict != "identical":
-            print(f"{verdict}: {output.path} (stage {output.stage}, expected md5 {output.md5})")
-    print(", ".join(f"{count} {verdict}" for verdict, count in sorted(counts.items())) or "no outputs")
-    acceptable = {"identical", "equivalent"} if options.against else {"identical"}
-    return 0 if set(counts) <= acceptable else 1
 
 
 def _dependencies(options: argparse.Namespace) -> None:

@@ -31,6 +31,7 @@ def install() -> None:
         warnings.simplefilter("ignore", UserWarning)  # of torch, that kernels are replaced
         for name, kernel in _all_kernels().items():
             library.impl(name, kernel, "CPU", allow_override=True)
+    torch.backends.nnpack.set_flags(False)  # its blocks follow the processor's caches
     # attention as its products: the fused kernel calls MKL where no kernel of the table is asked
     torch.backends.cuda.enable_flash_sdp(False)
     _kernels.append(library)
@@ -56,6 +57,8 @@ def _all_kernels() -> dict[str, Callable[..., Any]]:
         "baddbmm": _baddbmm,
         "baddbmm.out": _into(_baddbmm),
         "baddbmm_": _in_place(_baddbmm),
+        "_slow_conv2d_forward": _convolve,
+        "_slow_conv2d_backward.output_mask": _convolve_backward,
         "linalg_qr": _qr,
         "_fft_r2c": _fft_r2c,
         "_fft_c2r": _fft_c2r,
@@ -163,6 +166,48 @@ def _bmm(a: Tensor, b: Tensor) -> Tensor:
 def _baddbmm(first: Tensor, a: Tensor, b: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
     """beta first + alpha (B, M, K) @ (B, K, N)."""
     return _scaled_sum(first, _bmm(a, b), beta, alpha)
+
+
+def _convolve(
+    x: Tensor, weight: Tensor, kernel: list[int], bias: Tensor | None, stride: list[int], padding: list[int]
+) -> Tensor:
+    """A convolution that torch does not give to oneDNN: of one small image, or 1 x 1 on one thread."""
+    patches = _patches(x, kernel, stride, padding)  # (B, K, N)
+    result = torch.stack([_mm(weight.flatten(1), patch) for patch in patches])  # (B, M, N)
+    if bias is not None:
+        result += bias[:, None]
+    sides = [
+        (size + 2 * pad - own) // step + 1
+        for size, pad, own, step in zip(x.shape[2:], padding, kernel, stride, strict=True)
+    ]
+    return result.unflatten(2, sides)
+
+
+def _patches(x: Tensor, kernel: list[int], stride: list[int], padding: list[int]) -> Tensor:
+    """What each place of the kernel sees: (B, channels x kernel, places)."""
+    patches: Tensor = torch.ops.aten.im2col(x, kernel, [1, 1], padding, stride)
+    return patches
+
+
+def _convolve_backward(
+    gradient: Tensor,
+    x: Tensor,
+    weight: Tensor,
+    kernel: list[int],
+    stride: list[int],
+    padding: list[int],
+    wanted: list[bool],
+) -> tuple[Tensor | None, ...]:
+    """The gradients of images, weights and biases."""
+    rows, of_x, of_weight = gradient.flatten(2), None, None  # (B, M, N)
+    if wanted[0]:
+        patches = torch.stack([_mm(weight.flatten(1).t(), row) for row in rows])  # (B, K, N)
+        of_x = torch.ops.aten.col2im(patches, x.shape[2:], kernel, [1, 1], padding, stride)
+    if wanted[1]:
+        patches = _patches(x, kernel, stride, padding)
+        products = [_mm(row, patch.t()) for row, patch in zip(rows, patches, strict=True)]
+        of_weight = torch.stack(products).sum(0).view_as(weight)
+    return of_x, of_weight, rows.sum((0, 2)) if wanted[2] else None
 
 
 def _qr(a: Tensor, mode: str = "reduced") -> tuple[Tensor, Tensor]:

@@ -25,7 +25,8 @@ from recap.generation.consensus import Consensus
 from recap.generation.decoding import make_constraints
 from recap.generation.generate import generate
 from recap.generation.neighbours import Neighbours, captions_of_images
-from recap.verify import locked_outputs, verify
+from recap.proof.lock import read_lock
+from recap.verify import verify
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = {
@@ -94,7 +95,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_every_output_is_there_and_verified(checkout: Path) -> None:
-    verdicts = [verdict for _, verdict in verify(checkout)]
+    verdicts = [finding.verdict for finding in verify(checkout)]
     assert len(verdicts) > 20
     assert set(verdicts) == {"identical"}
 
@@ -108,7 +109,7 @@ def test_no_output_names_the_place_or_the_machine(checkout: Path) -> None:
 
     # A short host name occurs in compressed bytes by chance.
     secrets = [name.encode() for name in (str(checkout), platform.node()) if len(name) >= 8]
-    for output in locked_outputs(checkout / "dvc.lock"):
+    for output in read_lock(checkout).outputs:
         path = checkout / output.path
         for file in [path] if path.is_file() else sorted(path.rglob("*")):
             content = file.read_bytes() if file.is_file() else b""

@@ -20,8 +20,8 @@ from recap.runtime import configure
 from recap.runtime_config import RuntimeConfig
 
 NAMED = (torch.dtype, torch.layout, torch.memory_format)
-CALLS_OF_EACH = 4
-LARGEST_CALL = 700_000  # entries of all its tensors; an emulator is slow
+CALLS_OF_EACH = 3
+LARGEST_CALL = 300_000  # entries of all its tensors; an emulator is slow
 UNWRITTEN = ("empty", "new_empty", "empty_like", "new_empty_strided", "empty_strided")
 """Operations whose result is memory that nobody wrote."""
 

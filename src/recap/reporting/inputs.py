@@ -11,6 +11,7 @@ from recap.data.captions import Captions, load_captions
 from recap.data.describe import describe
 from recap.data.raw import RawData, load_raw, read_json
 from recap.errors import InputError
+from recap.hashes import hash_output
 
 Table = dict[str, list[float]]
 """Columns of numbers; an empty cell is NaN."""
@@ -93,6 +94,7 @@ class Inputs:
         pictures: entries of the index.json of `visualize`.
         vision_metrics: what `visualize` measured, by kind of picture.
         params: all settings, by group.
+        hashes: by path in the repository, the MD5 of what the page was made from.
         fetched: by URL, the image file or why there is none; for a source that has URLs only.
     """
 
@@ -109,6 +111,7 @@ class Inputs:
     vision_metrics: dict[str, Any]
     vision: Path
     params: dict[str, Any]
+    hashes: dict[str, str]
     fetched: Mapping[str, Path | str]
 
     def image_path(self, split: str, row: int) -> Path | None:
@@ -157,8 +160,17 @@ def load_inputs(folders: Folders, decoders: Sequence[str], params: dict[str, Any
         vision_metrics=read_json(folders.visualize_report / "metrics.json"),
         vision=folders.vision,
         params=params,
+        hashes=_hashes(folders, decoders),
         fetched={},
     )
+
+
+def _hashes(folders: Folders, decoders: Sequence[str]) -> dict[str, str]:
+    """The MD5 of outputs that are there, as dvc.lock records it."""
+    models = {f"models/{name}": folders.models / name for name in ("backbone", *decoders)}
+    outputs = {"data/raw": folders.raw, "data/captions": folders.captions} | models
+    outputs["reports/vision"] = folders.vision
+    return {name: hash_output(path) for name, path in outputs.items() if path.exists()}
 
 
 def _split(raw: RawData, split: str) -> Split:

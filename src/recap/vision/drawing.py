@@ -45,7 +45,7 @@ def heat_over(pixels: Pixels, heat: NDArray[np.floating]) -> Pixels:
     """
     grey = pixels @ np.array([0.299, 0.587, 0.114])  # (H, W)
     faded = (255 - FADED_CONTRAST * (255 - grey))[:, :, None]  # (H, W, 1)
-    opacity = np.minimum(1, 1.4 * heat)[:, :, None]
+    opacity = np.clip(1.4 * heat, 0, 1)[:, :, None]
     mixed = (1 - opacity) * faded + opacity * colour_map("YlOrRd", 0.25 + 0.75 * heat)  # (H, W, 3)
     return np.rint(mixed).astype(np.uint8)
 

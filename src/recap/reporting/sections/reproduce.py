@@ -1,10 +1,11 @@
-"""How to get the same page again: the commands and the settings."""
+"""How to get the same page again: what is promised, the commands, the outputs and the settings."""
 
 import json
 from collections.abc import Mapping
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any
 
+from recap.proof.promise import promise
 from recap.reporting.config import ReportConfig
 from recap.reporting.inputs import Inputs
 from recap.reporting.selection import Selection
@@ -12,7 +13,8 @@ from recap.reporting.selection import Selection
 COMMANDS = (
     ("make repro", "run what is out of date; a second time, nothing"),
     ("recap verify", "hash every output again and compare with dvc.lock"),
-    ("recap verify --rerun", "run everything from nothing in a fresh folder and compare"),
+    ("recap verify --rerun", "run everything from nothing in a fresh folder and compare output by output"),
+    ("recap doctor", "how your machine differs from the one that made dvc.lock, and whether it matters"),
     ("dvc exp run -S train.lstm.hidden_dim=256", "try another setting"),
     ("dvc plots show", "the curves and scores as plots, side by side with other runs"),
     ("make ui", "every stage's run in MLflow"),
@@ -20,8 +22,13 @@ COMMANDS = (
 
 
 def build(inputs: Inputs, selection: Selection, config: ReportConfig) -> dict[str, Any]:
-    """Commands with what they do, and every setting as written in params.yaml."""
-    return {"commands": COMMANDS, "params": "\n".join(_lines(inputs.params, 0))}
+    """The promise, commands with what they do, outputs with their MD5, and every setting of params.yaml."""
+    return {
+        "promise": promise(inputs.params.get("runtime", {})),
+        "commands": COMMANDS,
+        "outputs": list(inputs.hashes.items()),
+        "params": "\n".join(_lines(inputs.params, 0)),
+    }
 
 
 def _lines(values: Mapping[str, Any], depth: int) -> list[str]:

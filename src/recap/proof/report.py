@@ -1,0 +1,115 @@
+"""What `recap verify` found, as lines, JSON or Markdown for a pull request."""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from recap.proof.metrics import MetricChange
+from recap.proof.promise import promise
+from recap.verify import Finding
+
+MARKUP = re.compile(r"[&<>|`*_\[\]\\~!#@$]")
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything that was found.
+
+    Attributes:
+        findings: one an output.
+        acceptable: whether they are as promised.
+        runtime: the params group `runtime` of the expected run.
+        base: a git revision whose metrics were compared, if any.
+        changes: the metrics that differ from the revision's.
+    """
+
+    findings: Sequence[Finding]
+    acceptable: bool
+    runtime: Mapping[str, Any]
+    base: str | None
+    changes: Sequence[MetricChange]
+
+
+def as_line(finding: Finding) -> str:
+    """A finding in a line."""
+    output = finding.output
+    line = f"{finding.verdict}: {output.path} (stage {output.stage}, expected md5 {output.md5})"
+    return f"{line}: {finding.difference}" if finding.difference else line
+
+
+def counts(findings: Sequence[Finding]) -> str:
+    """How many outputs have which verdict, in a line."""
+    found = Counter(finding.verdict for finding in findings)
+    return ", ".join(f"{count} {verdict}" for verdict, count in sorted(found.items())) or "no outputs"
+
+
+def as_json(report: Report) -> str:
+    """One JSON object: verdicts, counts, the promise and, with a base, the metrics that differ from it."""
+    values: dict[str, Any] = {
+        "acceptable": report.acceptable,
+        "counts": dict(Counter(finding.verdict for finding in report.findings)),
+        "outputs": [
+            {
+                "stage": own.output.stage,
+                "path": own.output.path,
+                "verdict": own.verdict,
+                "expected": own.output.md5,
+                "received": own.received,
+                "difference": own.difference or None,
+            }
+            for own in report.findings
+        ],
+        "promise": promise(report.runtime),
+    }
+    if report.base is not None:
+        values["base"] = report.base
+        values["metrics"] = [
+            {"metric": own.path, "base": own.base, "this": own.this, "difference": own.difference}
+            for own in report.changes
+        ]
+    return json.dumps(values, indent=2, sort_keys=True)
+
+
+def as_markdown(report: Report) -> str:
+    """A report for a pull request or the summary of a job: counts, the promise, a verdict an output."""
+    outputs = [
+        (own.output.stage, own.output.path, own.verdict, own.output.md5, own.difference)
+        for own in report.findings
+    ]
+    lines = [
+        "## recap verify",
+        "",
+        f"**{counts(report.findings)}**: {'as promised' if report.acceptable else 'not as promised'}.",
+        "",
+        f"> {_escape(promise(report.runtime))}",
+        "",
+        *_table(("Stage", "Output", "Verdict", "MD5 expected", "First difference"), outputs),
+    ]
+    if report.base is not None:
+        lines += ["", f"### Metrics that differ from those of {_escape(report.base)}", ""]
+        metrics = [
+            (own.path, _value(own.base), _value(own.this), _signed(own.difference)) for own in report.changes
+        ]
+        lines += _table(("Metric", "Base", "This", "Difference"), metrics) if metrics else ["None differ."]
+    return "\n".join(lines)
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    written = [[_escape(cell) for cell in row] for row in rows]
+    return [f"| {' | '.join(row)} |" for row in (header, ["---"] * len(header), *written)]
+
+
+def _escape(text: str) -> str:
+    """A text that Markdown shows as it is: in one line, without markup, mentions or HTML."""
+    return MARKUP.sub(lambda match: f"&#{ord(match[0])};", " ".join(text.split()))
+
+
+def _value(value: Any) -> str:
+    return "–" if value is None else json.dumps(value, ensure_ascii=False)
+
+
+def _signed(difference: float | int | None) -> str:
+    return "–" if difference is None else f"{difference:+.6g}"
