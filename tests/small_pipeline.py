@@ -100,20 +100,23 @@ def environment() -> dict[str, str]:
     return {**os.environ, "PATH": programs, "DVC_NO_ANALYTICS": "true"}
 
 
+def dvc(root: Path, *arguments: str) -> None:
+    """Run a DVC command in a process of its own: DVC's log keeps the stream that it met first."""
+    command = [sys.executable, "-m", "dvc", *arguments, "--quiet"]
+    subprocess.run(command, cwd=root, env=environment(), check=True, capture_output=True)
+
+
 def make_finished_run(root: Path) -> Path:
     """Write the pipeline into a new checkout, run and commit it."""
-    from dvc.repo import Repo
-
     root.mkdir()
     git(root, "init", "--quiet")
-    Repo.init(str(root)).close()
+    dvc(root, "init")
     for name, text in (("dvc.yaml", PIPELINE), ("params.yaml", PARAMS), ("make.py", SCRIPT)):
         (root / name).write_text(text)
     (root / ".gitignore").write_text(
         "found.txt\n/data\n/models\n/reports/*/captions.json\n/reports/index.html\n"
     )
-    command = [sys.executable, "-m", "dvc", "repro", "--quiet"]
-    subprocess.run(command, cwd=root, env=environment(), check=True, capture_output=True)
+    dvc(root, "repro")
     git(root, "add", "--all")
     git(root, "commit", "--quiet", "-m", "Run")
     return root

@@ -20,19 +20,6 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "folder"
 
 
-def test_hashes_equal_those_that_dvc_computes(tmp_path: Path, folder: Path) -> None:
-    from dvc.repo import Repo
-    from dvc_data.hashfile.build import build
-
-    repo = Repo.init(str(tmp_path), no_scm=True)
-    try:
-        for path in (folder, folder / "a.txt"):
-            _, _, node = build(repo.cache.local, str(path), repo.cache.local.fs, "md5", dry_run=True)
-            assert node.hash_info.value == hash_output(path)
-    finally:
-        repo.close()
-
-
 def test_hashes_equal_those_of_a_real_lock(finished_run: Path) -> None:
     from tests.small_pipeline import read_lock_file
 
