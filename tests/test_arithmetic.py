@@ -37,7 +37,13 @@ AVX2 = "flags\t\t: fpu sse2 fma f16c avx2 bmi2\n"
 
 
 def test_no_steering_variable_is_passed_on() -> None:
-    kept = {"PATH": "/bin", "HOME": "/root", "PYTHONPATH": "src", "CUDA_VISIBLE_DEVICES": "0"}
+    kept = {
+        "OMP_WAIT_POLICY": "active",
+        "PATH": "/bin",
+        "HOME": "/root",
+        "PYTHONPATH": "src",
+        "CUDA_VISIBLE_DEVICES": "0",
+    }
     for portable, own in ((True, arithmetic.PORTABLE), (False, arithmetic.ALWAYS)):
         assert arithmetic.variables(portable, kept | HOSTILE) == kept | own
 

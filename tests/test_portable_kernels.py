@@ -23,6 +23,7 @@ def installed() -> Iterator[None]:
     yield
     portable_kernels._kernels.pop()._destroy()
     torch.backends.cuda.enable_flash_sdp(True)
+    torch.backends.nnpack.set_flags(True)
     assert not portable_kernels.is_installed()
 
 

@@ -18,11 +18,13 @@ from collections.abc import Mapping, MutableMapping
 from pathlib import Path
 
 PROCESSOR = Path("/proc/cpuinfo")
-STEERING = re.compile(r"(ATEN|DNNL|GOMP|GOTO|KMP|MKL|NPY|OMP|ONEDNN|OPENBLAS|VECLIB)_\w+")
-"""Names of variables by which a user or a cluster steers the libraries; none is passed on."""
+STEERING = re.compile(r"(?!OMP_WAIT_POLICY$)(ATEN|DNNL|GOMP|GOTO|KMP|MKL|NPY|OMP|ONEDNN|OPENBLAS|VECLIB)_\w+")
+"""Names of variables by which a user or a cluster steers the libraries; none is passed on.
+
+How a thread waits changes no bit: OMP_WAIT_POLICY=passive keeps processes from spinning on each other's cores.
+"""
 
 ALWAYS = {
-    "OMP_WAIT_POLICY": "passive",  # a thread that waits leaves its core to another process
     "OPENBLAS_NUM_THREADS": "1",  # where no code says how many: cores differ between machines
 }
 PORTABLE = ALWAYS | {

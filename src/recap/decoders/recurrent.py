@@ -12,6 +12,7 @@ from recap.decoders.decoder import Decoder, State
 from recap.decoders.dropout import Dropout
 from recap.decoders.linear import Linear, linear, takes
 from recap.decoders.recurrence import recur, recur_gated
+from recap.portable_kernels import is_installed
 
 
 class RecurrentDecoder(Decoder):
@@ -51,9 +52,10 @@ class RecurrentDecoder(Decoder):
     def hidden(self, features: Tensor, captions: Tensor) -> Tensor:
         words = self.dropout(self.words(captions.t()))  # (T, N, W)
         first = self.projection(self.dropout(features))  # (N, H)
-        if takes(words):
-            recurrence = recur if isinstance(self.recurrence, nn.RNN) else recur_gated
-            hidden = recurrence(words, first, *self._weights())
+        if takes(words) and isinstance(self.recurrence, nn.RNN):
+            hidden = recur(words, first, *self._weights())
+        elif takes(words) and is_installed():  # else torch's own LSTM, which is faster and not portable
+            hidden = recur_gated(words, first, *self._weights())
         else:
             hidden = self._by_torch(words, first)
         return self.dropout(hidden).transpose(0, 1)
