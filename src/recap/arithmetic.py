@@ -21,7 +21,7 @@ PROCESSOR = Path("/proc/cpuinfo")
 STEERING = re.compile(r"(?!OMP_WAIT_POLICY$)(ATEN|DNNL|GOMP|GOTO|KMP|MKL|NPY|OMP|ONEDNN|OPENBLAS|VECLIB)_\w+")
 """Names of variables by which a user or a cluster steers the libraries; none is passed on.
 
-How a thread waits changes no bit: OMP_WAIT_POLICY=passive keeps processes from spinning on each other's cores.
+How a thread waits changes no bit, and OMP_WAIT_POLICY=passive keeps processes off each other's cores.
 """
 
 ALWAYS = {
