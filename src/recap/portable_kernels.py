@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-BY_NUMPY = ("exp", "expm1", "log", "log1p", "log2", "log10", "sin", "cos", "tan", "tanh")
+BY_NUMPY = ("exp", "expm1", "log", "log1p", "log2", "log10", "sin", "cos", "tan", "tanh", "sqrt")
 
 _kernels: list[torch.library.Library] = []
 
@@ -64,11 +64,8 @@ def _all_kernels() -> dict[str, Callable[..., Any]]:
         "_fft_c2r": _fft_c2r,
         "_fft_c2c": _fft_c2c,
     }
-    functions: dict[str, Callable[[Tensor], Tensor]] = {
-        "sqrt": _sqrt,
-        **{name: _by_numpy(getattr(np, name)) for name in BY_NUMPY},
-    }
-    for name, function in functions.items():
+    for name in BY_NUMPY:
+        function = _by_numpy(getattr(np, name))
         kernels |= {name: function, f"{name}.out": _into(function), f"{name}_": _in_place(function)}
     return kernels
 
@@ -103,11 +100,6 @@ def _by_numpy(function: Callable[..., Any]) -> Callable[[Tensor], Tensor]:
         return torch.from_numpy(np.asarray(function(_array(x))))
 
     return compute
-
-
-def _sqrt(x: Tensor) -> Tensor:
-    """The power 0.5, which torch computes as the processor's exact square root."""
-    return torch.pow(x, 0.5)
 
 
 def _mm(a: Tensor, b: Tensor) -> Tensor:

@@ -21,7 +21,6 @@ from recap.runtime_config import RuntimeConfig
 
 NAMED = (torch.dtype, torch.layout, torch.memory_format)
 CALLS_OF_EACH = 3
-LARGEST_CALL = 300_000  # entries of all its tensors; an emulator is slow
 UNWRITTEN = ("empty", "new_empty", "empty_like", "new_empty_strided", "empty_strided")
 """Operations whose result is memory that nobody wrote."""
 
@@ -36,6 +35,7 @@ class Recorder(TorchDispatchMode):
         super().__init__()
         self._limit = CALLS_OF_EACH if with_calls else 0
         self.calls: dict[str, dict[str, str]] = {}
+        self._sizes: dict[str, int] = {}
 
     def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
@@ -45,13 +45,23 @@ class Recorder(TorchDispatchMode):
         floats = {tensor.dtype for tensor in tensors if tensor.is_floating_point() or tensor.is_complex()}
         names = sorted(str(dtype).removeprefix("torch.") for dtype in floats)
         known = self.calls.setdefault(f"{function}({', '.join(names)})", {})
-        form = self._limit and str(
-            [(tensor.shape, tensor.stride()) for tensor in tensors if not tensor.is_mkldnn]
-        )
-        fits = sum(tensor.numel() for tensor in tensors) <= LARGEST_CALL or not known
-        if fits and len(known) < self._limit and form not in known:
-            known[form] = json.dumps([str(function), _describe(list(args)), _describe(kwargs)])
+        if self._limit:
+            self._keep(known, f"{function}", tensors, [list(args), kwargs])
         return function(*args, **kwargs)
+
+    def _keep(self, known: dict[str, str], name: str, tensors: list[Tensor], arguments: list[Any]) -> None:
+        """Keep a call if it is among the smallest of its operation; an emulator is slow."""
+        form = f"{name} {[(tensor.shape, tensor.layout) for tensor in tensors]}"
+        size = sum(tensor.numel() for tensor in tensors)
+        if form in known:
+            return
+        if len(known) == self._limit:
+            largest = max(known, key=lambda other: self._sizes[other])
+            if self._sizes[largest] <= size:
+                return
+            del known[largest]
+        known[form] = json.dumps([name, *map(_describe, arguments)])
+        self._sizes[form] = size
 
 
 def _describe(value: Any) -> Any:
