@@ -10,26 +10,15 @@ import argparse
 import os
 import statistics
 import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
 
-from ruamel.yaml import YAML
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
-ROOT = Path(__file__).resolve().parents[1]
-DECODERS = ("rnn", "lstm", "transformer")
-STAGES = (
-    "fetch",
-    "tokenize",
-    "backbone",
-    "extract",
-    "reduce",
-    *(f"train {name}" for name in DECODERS),
-    *(f"evaluate {name}" for name in DECODERS),
-    "sanity",
-    "visualize",
-    "report",
-)
+from tests.portability.emulation import ROOT, STAGES, make_folder
+
 KINDS = ("portable", "native")
 
 
@@ -42,7 +31,9 @@ def main() -> None:
     seconds: dict[tuple[str, str], list[float]] = {}
     for number in range(rounds):
         with tempfile.TemporaryDirectory() as name:
-            folders = {kind: make_folder(Path(name) / kind, kind) for kind in KINDS}
+            folders = {
+                kind: make_folder(Path(name) / kind, {"runtime": {"arithmetic": kind}}) for kind in KINDS
+            }
             for stage in STAGES:
                 for kind in KINDS if number % 2 == 0 else reversed(KINDS):
                     seconds.setdefault((stage, kind), []).append(run(folders[kind], stage))
@@ -51,18 +42,6 @@ def main() -> None:
     for stage in STAGES:
         line(stage, *(medians[stage, kind] for kind in KINDS))
     line("all", *(sum(medians[stage, kind] for stage in STAGES) for kind in KINDS))
-
-
-def make_folder(folder: Path, kind: str) -> Path:
-    """A folder with this checkout's code and params, under an arithmetic."""
-    folder.mkdir()
-    for name in ("src", "stages"):
-        (folder / name).symlink_to(ROOT / name)
-    yaml = YAML()
-    params = yaml.load(ROOT / "params.yaml")
-    params["runtime"]["arithmetic"] = kind
-    yaml.dump(params, folder / "params.yaml")
-    return folder
 
 
 def run(folder: Path, stage: str) -> float:

@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 from pydantic import TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
-from recap.arithmetic import STEERING, unsupported
+from recap.arithmetic import PROCESSOR, STEERING, unsupported
 from recap.artifacts import write_json
 from recap.config import STRICT
 from recap.errors import InputError
@@ -128,7 +128,7 @@ def inspect(runtime: RuntimeConfig) -> Machine:
 def _processor_facts() -> dict[str, str]:
     """What the kernel says of the first processor."""
     try:
-        first = Path("/proc/cpuinfo").read_text(encoding="utf-8").partition("\n\n")[0]
+        first = PROCESSOR.read_text(encoding="utf-8").partition("\n\n")[0]
     except OSError:
         return {}
     pairs = (line.partition(":") for line in first.splitlines())
