@@ -22,7 +22,7 @@ def main() -> None:
     except InputError as error:
         print(error, file=sys.stderr)
         sys.exit(2)
-    reason = steer(os.environ, portable=portable)
+    reason = steer(os.environ, portable=portable, stage=Path(sys.argv[0]).stem)
     if reason:
         print(
             f"runtime.arithmetic: expected an x86-64 processor with AVX2, received {reason}; "
