@@ -1,0 +1,36 @@
+"""What the door of the stages does around each of them."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from recap.guard.definition import read_definitions
+from recap.guard.reading import check_unchanged, read
+from recap.guard.writer import only_writer
+
+
+@contextmanager
+def guard(command: Sequence[str], environment: Mapping[str, str]) -> Iterator[None]:
+    """Run a stage alone, and refuse its outputs when what it read was changed meanwhile.
+
+    Of several processes that share a stage, the one that DVC started is guarded.
+
+    Args:
+        command: the stage's script and its arguments.
+        environment: of the process; DVC says in DVC_STAGE which stage it runs.
+
+    Raises:
+        InputError: another process runs the stage, or what it read is not what is there at its end.
+    """
+    if "WORLD_SIZE" in environment or environment.get("PET_NODE_RANK", "0") != "0":
+        yield
+        return
+    script, *arguments = command
+    by_command = "@".join([Path(script).stem, *arguments[:1]])
+    stages = read_definitions(Path("dvc.yaml"), Path("params.yaml"))
+    stage = stages.get(environment.get("DVC_STAGE", by_command))
+    with only_writer(stage.name if stage else by_command, stage.outputs if stage else ()):
+        before = read(stage, stages) if stage else None
+        yield
+        if stage and before:
+            check_unchanged(stage, before, read(stage, stages))
