@@ -7,6 +7,7 @@ from pathlib import Path
 
 import recap.data.commands
 import recap.evaluation.commands
+import recap.guard.commands
 import recap.proof_commands
 import recap.tracking.commands
 import recap.vision.commands
@@ -31,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     page.set_defaults(run=_plots_page)
 
     recap.proof_commands.add_commands(commands)
-    for part in (recap.data, recap.vision, recap.evaluation, recap.tracking):
+    for part in (recap.data, recap.vision, recap.evaluation, recap.tracking, recap.guard):
         part.commands.add_commands(commands)
 
     options = parser.parse_args(arguments)

@@ -22,8 +22,13 @@ def hash_output(path: Path) -> str:
     """MD5 of a file, or of a folder as DVC forms it: of the sorted list of its files' hashes."""
     if path.is_file():
         return hash_file(path)
+    return hashlib.md5(list_folder(path)).hexdigest() + ".dir"
+
+
+def list_folder(path: Path) -> bytes:
+    """The sorted list of the files below a folder and their hashes, as DVC writes it."""
     files = folder_files(path)
     with ThreadPoolExecutor() as pool:
         hashes = pool.map(hash_file, files.values())
     entries = [{"md5": md5, "relpath": relative} for relative, md5 in zip(files, hashes, strict=True)]
-    return hashlib.md5(json.dumps(entries, sort_keys=True).encode()).hexdigest() + ".dir"
+    return json.dumps(entries, sort_keys=True).encode()

@@ -15,14 +15,15 @@ from ruamel.yaml import YAML
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = """\
-import json, os, sys, time
+import os, sys, time
 from pathlib import Path
+from ruamel.yaml import YAML
 from recap.artifacts import write_text
 from recap.tracking.stage import execute
 
 def main():
     from helper import word
-    seed = json.loads(Path("params.yaml").read_text())["train"]["seed"]
+    seed = YAML(typ="safe", pure=True).load(Path("params.yaml"))["train"]["seed"]
     read = Path("data/in.txt").read_text()
     signs = Path(os.environ.get("SIGNS", "."))
     (signs / "started").write_text(str(os.getpid()))
@@ -99,7 +100,7 @@ class Checkout:
 
     def set(self, **train: Any) -> None:
         """Change settings of the group `train`."""
-        params = json.loads((self.root / "params.yaml").read_text())
+        params = YAML(typ="safe", pure=True).load(self.root / "params.yaml")
         params["train"] |= train
         (self.root / "params.yaml").write_text(json.dumps(params))
 

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from recap.guard.definition import read_definitions
+from recap.guard.healing import keep_lock
 from recap.guard.reading import check_unchanged, read
 from recap.guard.writer import only_writer
 
@@ -30,6 +31,7 @@ def guard(command: Sequence[str], environment: Mapping[str, str]) -> Iterator[No
     stages = read_definitions(Path("dvc.yaml"), Path("params.yaml"))
     stage = stages.get(environment.get("DVC_STAGE", by_command))
     with only_writer(stage.name if stage else by_command, stage.outputs if stage else ()):
+        keep_lock(Path())
         before = read(stage, stages) if stage else None
         yield
         if stage and before:
