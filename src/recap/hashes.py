@@ -18,6 +18,11 @@ def folder_files(path: Path) -> dict[str, Path]:
     return dict(sorted((file.relative_to(path).as_posix(), file) for file in files))
 
 
+def output_files(path: Path) -> list[Path]:
+    """The file itself, or the files below a folder; none where there is neither."""
+    return [path] if path.is_file() else list(folder_files(path).values())
+
+
 def hash_output(path: Path) -> str:
     """MD5 of a file, or of a folder as DVC forms it: of the sorted list of its files' hashes."""
     if path.is_file():

@@ -12,6 +12,10 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from recap.artifacts import write_bytes
+from recap.errors import InputError
+from recap.hashes import hash_output
+from recap.proof.cache import add, is_cached
+from recap.tracking.trees import Cache
 
 LOCK = Path("dvc.lock")
 KEPT_LOCK = Path(".recap/dvc.lock")
@@ -35,11 +39,14 @@ def heal(root: Path) -> list[str]:
 
     Returns:
         What was mended, a line each.
+
+    Raises:
+        InputError: the cache lacks an output, and cannot take it.
     """
     said = [f"{path}: cut short, removed" for path in RWLOCKS if _drop_broken(root / path)]
     if writers(root):
         return said
-    return said + _heal_lock(root) + _leave_experiment(root)
+    return said + _heal_lock(root) + _leave_experiment(root) + _fill_cache(root)
 
 
 def writers(root: Path) -> list[int]:
@@ -48,6 +55,30 @@ def writers(root: Path) -> list[int]:
 
     found = {process for path in RWLOCKS for process in _read_rwlock(root / path) or []}
     return sorted(process for process in found if psutil.pid_exists(process))
+
+
+def _fill_cache(root: Path) -> list[str]:
+    """Bring what a full disk kept out of the cache into it; DVC would make it again, or lose it."""
+    cache = Cache(root)
+    if not (root / LOCK).is_file():
+        return []
+    for leftover in cache.folder.glob("??/.*.tmp"):
+        leftover.unlink()
+    stages = (locked_stages((root / LOCK).read_bytes()) or {}).values()
+    outputs = {output["path"]: output["md5"] for stage in stages for output in stage["outs"]}
+    absent = {path: md5 for path, md5 in outputs.items() if not is_cached(cache, path, md5)}
+    tracked = _git(root, "ls-files", "-z", "--", *absent).decode().split("\0") if absent else []
+    said = []
+    for path, md5 in absent.items():
+        if path not in tracked and (root / path).exists() and hash_output(root / path) == md5:
+            try:
+                add(cache, root / path)
+            except OSError as error:
+                raise InputError(
+                    f"{cache.folder}: expected room for {path} in DVC's cache, received: {error.strerror}"
+                ) from None
+            said.append(f"{path}: was not in DVC's cache, added")
+    return said
 
 
 def locked_stages(content: bytes) -> dict[str, Any] | None:

@@ -12,7 +12,7 @@ from typing import Any
 from recap.config import read_values
 from recap.errors import InputError
 from recap.guard.definition import Definition, look_up
-from recap.hashes import folder_files, hash_file
+from recap.hashes import hash_file, output_files
 
 NOTHING = object()
 
@@ -73,7 +73,7 @@ def check_unchanged(stage: Definition, before: Reading, after: Reading) -> None:
 
 def _states(place: Path) -> dict[str, tuple[int, int, int]]:
     found = {}
-    for path in [place] if place.is_file() else folder_files(place).values():
+    for path in output_files(place):
         state = path.stat()
         found[path.as_posix()] = (state.st_size, state.st_mtime_ns, state.st_ino)
     return found

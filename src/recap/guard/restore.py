@@ -55,7 +55,7 @@ def _restore_outputs(root: Path, environment: Mapping[str, str], tracked: set[st
         if is_cached(cache, path, md5):
             held.append(path)
         elif (root / path).exists() and hash_output(root / path) == md5:
-            add(cache, root / path)  # without it DVC would make it again
+            add(cache, root / path)  # DVC makes again what its cache lacks
         else:
             absent.append(path)
     if held:

@@ -7,12 +7,13 @@ from pathlib import Path
 from recap.guard.definition import read_definitions
 from recap.guard.healing import keep_lock
 from recap.guard.reading import check_unchanged, read
+from recap.guard.room import check_room
 from recap.guard.writer import only_writer
 
 
 @contextmanager
 def guard(command: Sequence[str], environment: Mapping[str, str]) -> Iterator[None]:
-    """Run a stage alone, and refuse its outputs when what it read was changed meanwhile.
+    """Run a stage alone, and refuse its outputs when what it read was changed meanwhile, or DVC has no room.
 
     Of several processes that share a stage, the one that DVC started is guarded.
 
@@ -21,7 +22,8 @@ def guard(command: Sequence[str], environment: Mapping[str, str]) -> Iterator[No
         environment: of the process; DVC says in DVC_STAGE which stage it runs.
 
     Raises:
-        InputError: another process runs the stage, or what it read is not what is there at its end.
+        InputError: another process runs the stage, or what it read is not what is there at its end, or
+            DVC's cache has no room for its outputs.
     """
     if "WORLD_SIZE" in environment or environment.get("PET_NODE_RANK", "0") != "0":
         yield
@@ -35,4 +37,5 @@ def guard(command: Sequence[str], environment: Mapping[str, str]) -> Iterator[No
         before = read(stage, stages) if stage else None
         yield
         if stage and before:
+            check_room(stage.name, stage.outputs, Path())
             check_unchanged(stage, before, read(stage, stages))
