@@ -11,7 +11,7 @@ import recap.guard.commands
 import recap.proof_commands
 import recap.tracking.commands
 import recap.vision.commands
-from recap.errors import InputError
+from recap.errors import InputError, disk_fault
 
 ROOT = Path()
 
@@ -40,6 +40,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return int(options.run(options) or 0)
     except InputError as error:
         print(error, file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(disk_fault(error), file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

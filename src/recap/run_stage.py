@@ -9,7 +9,7 @@ import runpy
 import sys
 from pathlib import Path
 
-from recap.errors import InputError
+from recap.errors import InputError, disk_fault
 from recap.guard.parent import end_with_parent
 
 
@@ -25,6 +25,9 @@ def main() -> None:
             runpy.run_path(sys.argv[0], run_name="__main__")
     except InputError as error:
         print(error, file=sys.stderr)
+        sys.exit(2)
+    except OSError as error:
+        print(disk_fault(error), file=sys.stderr)
         sys.exit(2)
 
 
