@@ -1,10 +1,14 @@
 """What a stage made belongs to what it read: an edit in mid-run fails it, before DVC records anything."""
 
+import json
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from ruamel.yaml import YAML
+
+from recap.hashes import hash_file
 
 
 def run_cache(root: Path) -> list[Path]:
@@ -46,6 +50,40 @@ def test_what_the_stage_does_not_read_may_be_edited(checkout: Any) -> None:
     checkout.go_on()
     assert process.communicate()[0] == ""
     assert process.returncode == 0
+
+
+def give_file(checkout: Any, content: str) -> Path:
+    """A file of the user's that a setting names and the stage depends on, as the stage `inputs` saw it."""
+    mine = checkout.root.parent / "names.txt"
+    mine.write_text(content)
+    params = YAML(typ="safe", pure=True).load(checkout.root / "params.yaml")
+    params["features"]["class_names"] = "../names.txt"
+    (checkout.root / "params.yaml").write_text(json.dumps(params))
+    (checkout.root / "inputs").mkdir()
+    digests = {"features.class_names": hash_file(mine), "features.weights": None}
+    (checkout.root / "inputs" / "mine.json").write_text(json.dumps(digests))
+    pipeline = checkout.root / "dvc.yaml"
+    pipeline.write_text(pipeline.read_text().replace("src/helper.py]", "inputs/mine.json, src/helper.py]"))
+    return mine
+
+
+def test_a_file_of_the_user_may_not_change_while_it_is_read(checkout: Any) -> None:
+    mine = give_file(checkout, "one")
+    process = checkout.start_stage()
+    mine.write_text("two")
+    checkout.go_on()
+    assert "received another ../names.txt;" in process.communicate()[0]
+    assert process.returncode == 2
+
+
+def test_nor_between_its_digest_and_the_stage(checkout: Any) -> None:
+    give_file(checkout, "one").write_text("two")
+    process = checkout.run_in_background("sh", "stages/run.sh", "train", "lstm")
+    assert process.communicate()[0] == (
+        "train@lstm: expected the files of features.class_names as DVC found them, "
+        "received others; run it again\n"
+    )
+    assert process.returncode == 2
 
 
 @pytest.mark.slow

@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from recap.config import read_values
+from recap.data.registry import is_url
 from recap.errors import InputError
 from recap.guard.definition import Definition, look_up
+from recap.guard.user_files import named_places, read_digests
 from recap.hashes import hash_file, output_files
 
 NOTHING = object()
@@ -24,7 +26,8 @@ class Reading:
     Attributes:
         params: the bytes of params.yaml.
         files: code and other files that no stage makes: path -> digest, or None where there is none.
-        data: files that stages made: path -> size, moment of the last change and number on the disk.
+        data: files that stages made, and the user's own: path -> size, moment of the last change and number
+            on the disk.
     """
 
     params: bytes
@@ -41,16 +44,22 @@ def read(stage: Definition, all_stages: Mapping[str, Definition]) -> Reading:
     """
     outputs = [output for other in all_stages.values() for output in other.outputs]
     files: dict[str, str | None] = {}
-    data: dict[str, tuple[int, int, int]] = {}
+    places: list[str] = []
     for dependency in stage.deps:
         inside = [output for output in outputs if output.startswith(f"{dependency}/")]
         around = any(dependency == output or dependency.startswith(f"{output}/") for output in outputs)
         path = Path(dependency)
         if inside or around or path.is_dir():
-            for place in inside or [dependency]:
-                data |= _states(Path(place))
+            places += inside or [dependency]
         else:
             files[dependency] = hash_file(path) if path.is_file() else None
+    named = read_digests(stage.deps)
+    if named:
+        own = named_places(named, Path("params.yaml")).values()
+        places += [place for place in own if place and not is_url(place)]
+    data: dict[str, tuple[int, int, int]] = {}
+    for place in places:
+        data |= _states(Path(place))
     return Reading(Path("params.yaml").read_bytes(), files, data)
 
 

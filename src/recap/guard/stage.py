@@ -8,7 +8,9 @@ from recap.guard.definition import read_definitions
 from recap.guard.healing import keep_lock
 from recap.guard.reading import check_unchanged, read
 from recap.guard.room import check_room
+from recap.guard.user_files import Digests, check_current, read_digests
 from recap.guard.writer import only_writer
+from recap.tracking.place import repository_root
 
 
 @contextmanager
@@ -35,6 +37,9 @@ def guard(command: Sequence[str], environment: Mapping[str, str]) -> Iterator[No
     with only_writer(stage.name if stage else by_command, stage.outputs if stage else ()):
         keep_lock(Path())
         before = read(stage, stages) if stage else None
+        if stage and (named := read_digests(stage.deps)):
+            kept = repository_root(environment) / ".recap" / "digests.json"
+            check_current(stage.name, named, Path("params.yaml"), Digests(kept, Path("downloads.json")))
         yield
         if stage and before:
             check_room(stage.name, stage.outputs, Path())
