@@ -21,6 +21,9 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], None], *, durable: 
         path: the file to publish; its folder is made when absent.
         write: receives a file open for reading and writing.
         durable: False leaves the flush to the system, for many small files that are made again when lost.
+
+    Raises:
+        OSError: the disk or the folder refuses; ``path`` is as it was.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
@@ -31,6 +34,10 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], None], *, durable: 
             if durable:
                 os.fsync(file.fileno())
         temporary.replace(path)
+    except OSError as error:
+        if error.filename is None:  # a write does not say where
+            error.filename = str(path)
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -57,7 +57,11 @@ def load_all(path: Path) -> dict[str, Any]:
     Raises:
         InputError: as in ``load``.
     """
-    values = _read(path)
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: expected a readable params file, received: {error}") from None
+    values = read_values(content, path)
     groups: dict[str, Any] = {}
     mistakes = [
         f"{name}: expected one of the groups {', '.join(GROUPS)}; received an unknown key"
@@ -79,10 +83,19 @@ def load_all(path: Path) -> dict[str, Any]:
     return groups
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read_values(content: bytes, path: Path) -> dict[str, Any]:
+    """The groups of a params file as they are written.
+
+    Args:
+        content: of the file.
+        path: its name, for messages.
+
+    Raises:
+        InputError: it is no YAML, or has no groups.
+    """
     try:
-        values = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
+        values = YAML(typ="safe", pure=True).load(content.decode("utf-8"))
+    except UnicodeDecodeError as error:
         raise InputError(f"{path}: expected a readable params file, received: {error}") from None
     except YAMLError as error:
         reason = " ".join(str(error).split())

@@ -1,4 +1,6 @@
-"""The one error that users cause: bad input, told in one line."""
+"""The errors that are told in one line: bad input, which users cause, and faults of disks and folders."""
+
+import errno
 
 
 class InputError(Exception):
@@ -7,3 +9,20 @@ class InputError(Exception):
     The message is one line and says where it was found, what was expected and what was received.
     Stages and the command line print it without a traceback and leave with exit code 2.
     """
+
+
+DISK_FAULTS = (
+    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.EACCES, errno.EPERM),
+    *(errno.ENOTDIR, errno.EISDIR, errno.ENOTEMPTY, errno.ENAMETOOLONG, errno.EMFILE, errno.ENFILE),
+)
+
+
+def disk_fault(error: OSError) -> str:
+    """One line about what a disk or a folder refuses.
+
+    Raises:
+        OSError: the error itself, when it is none of these and so a fault of the code.
+    """
+    if error.errno not in DISK_FAULTS:
+        raise error
+    return f"{error.filename or 'disk'}: expected to read or write it, received: {error.strerror}"

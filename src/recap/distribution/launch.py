@@ -1,12 +1,14 @@
 """Starts the processes that share a stage (torchrun's agent), and speaks for them when one dies."""
 
 import logging
+import os
 import signal
 import sys
 from collections.abc import MutableMapping, Sequence
 
 from recap.distribution.config import DistributedConfig
 from recap.errors import InputError
+from recap.guard.parent import PARENT
 
 
 def launch(config: DistributedConfig, command: Sequence[str], environment: MutableMapping[str, str]) -> bool:
@@ -18,7 +20,8 @@ def launch(config: DistributedConfig, command: Sequence[str], environment: Mutab
     Args:
         config: the group `distributed`.
         command: what this process runs, without the interpreter.
-        environment: of this process; TORCH_CPP_LOG_LEVEL is added, which a process reads when it loads torch.
+        environment: of this process, for those that it starts; TORCH_CPP_LOG_LEVEL is added, which a process
+            reads when it loads torch, and which process theirs is.
 
     Returns:
         True when the processes have done the work; False when this process is to do it.
@@ -34,6 +37,7 @@ def launch(config: DistributedConfig, command: Sequence[str], environment: Mutab
         raise InputError(
             f"distributed.processes: expected a multiple of {machines} machines, received {config.processes}"
         )
+    environment[PARENT] = str(os.getpid())
     # before torch is loaded: what its parts log about a lost process is no news beside the line below
     environment.setdefault("TORCH_CPP_LOG_LEVEL", "FATAL")
     from torch.distributed.elastic.multiprocessing.api import SignalException
