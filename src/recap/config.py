@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 
 from recap.errors import InputError
+from recap.plain_yaml import read_yaml, shorten
 
 STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 """How every group's dataclass is checked: no unknown key, no conversion between types, finite numbers."""
+
+MOST_MISTAKES = 50  # told at once
 
 GROUPS = {
     "runtime": "recap.runtime_config:RuntimeConfig",
@@ -60,7 +61,7 @@ def load_all(path: Path) -> dict[str, Any]:
     values = _read(path)
     groups: dict[str, Any] = {}
     mistakes = [
-        f"{name}: expected one of the groups {', '.join(GROUPS)}; received an unknown key"
+        f"{shorten(name)}: expected one of the groups {', '.join(GROUPS)}; received an unknown key"
         for name in values
         if name not in GROUPS
     ]
@@ -75,20 +76,16 @@ def load_all(path: Path) -> dict[str, Any]:
         except ValidationError as error:
             mistakes += [_describe(name, dict(mistake)) for mistake in error.errors()]
     if mistakes:
+        more = len(mistakes) - MOST_MISTAKES
+        mistakes = mistakes[:MOST_MISTAKES] + ([f"and {more} mistakes more"] if more > 0 else [])
         raise InputError("\n".join(f"{path.name}: {mistake}" for mistake in mistakes))
     return groups
 
 
 def _read(path: Path) -> dict[str, Any]:
-    try:
-        values = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: expected a readable params file, received: {error}") from None
-    except YAMLError as error:
-        reason = " ".join(str(error).split())
-        raise InputError(f"{path}: expected YAML, received: {reason}") from None
+    values = read_yaml(path, "a params file of plain YAML")
     if not isinstance(values, dict):
-        raise InputError(f"{path}: expected groups of settings, received {values!r}")
+        raise InputError(f"{path}: expected groups of settings, received {_received(values)}")
     return values
 
 
@@ -106,11 +103,11 @@ _EXPECTED = {
 
 def _describe(group: str, mistake: dict[str, Any]) -> str:
     """One line: path, expected, received."""
-    keys = [str(key) for key in mistake["loc"] if not str(key).startswith("function-")]
+    keys = [shorten(str(key)) for key in mistake["loc"] if not str(key).startswith("function-")]
     path = ".".join([group, *keys])
     kind = mistake["type"]
     if kind in ("unexpected_keyword_argument", "extra_forbidden"):
-        return f"{path}: expected no such key, received {mistake['input']!r}"
+        return f"{path}: expected no such key, received {_received(mistake['input'])}"
     bounds = mistake.get("ctx", {})
     if kind in _EXPECTED:
         expected = _EXPECTED[kind]
@@ -123,5 +120,9 @@ def _describe(group: str, mistake: dict[str, Any]) -> str:
     else:
         expected = re.sub(r"^.*?should (be|have) ", "a value ", mistake["msg"])
         expected = expected.replace("a value '", "'")
-    received = "nothing" if kind == "missing" else json.dumps(mistake["input"], default=str)
+    received = "nothing" if kind == "missing" else _received(mistake["input"])
     return f"{path}: expected {expected}, received {received}"
+
+
+def _received(value: Any) -> str:
+    return shorten(json.dumps(value, ensure_ascii=False, default=str))
