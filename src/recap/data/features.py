@@ -124,3 +124,25 @@ def read_blocks(path: Path, rows: int) -> Iterator[NDArray[np.float32]]:
             if block.size != wanted * width:
                 raise InputError(f"{path}: expected {count} rows of {width} float32, received fewer")
             yield block.reshape(wanted, width)  # (rows, D)
+
+
+def finite(blocks: Iterable[NDArray[np.float32]], where: object) -> Iterator[NDArray[np.float32]]:
+    """The blocks (rows, D) as they are.
+
+    Args:
+        blocks: features, or what was computed from them.
+        where: named in the error.
+
+    Raises:
+        InputError: NaN or infinity in a row.
+    """
+    start = 0
+    for block in blocks:
+        is_finite = np.isfinite(block).all(axis=1)
+        if not is_finite.all():
+            row = start + int(np.argmin(is_finite))
+            raise InputError(
+                f"{where}: expected finite features of moderate size, received NaN or infinity in row {row}"
+            )
+        start += len(block)
+        yield block
