@@ -75,7 +75,7 @@ def load_all(path: Path) -> dict[str, Any]:
         except ValidationError as error:
             mistakes += [_describe(name, dict(mistake)) for mistake in error.errors()]
     if mistakes:
-        raise InputError("\n".join(f"{path.name}: {mistake}" for mistake in mistakes))
+        raise InputError(*(f"{path.name}: {mistake}" for mistake in mistakes))
     return groups
 
 

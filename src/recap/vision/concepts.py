@@ -148,9 +148,9 @@ def fit_concepts(
     words = shares.shape[1]
     total = _Sums(0, np.zeros(width), np.zeros(words), np.zeros((width, width)), np.zeros((width, words)))
     for part in sums:
+        if not np.isfinite(part.squares).all():
+            raise InputError(f"{path}: expected finite features of moderate size, received NaN or infinity")
         total = total.plus(part)
-    if not np.isfinite(total.squares).all():
-        raise InputError(f"{path}: expected finite features of moderate size, received NaN or infinity")
     weights = []  # for each part (D, V)
     foretold = np.zeros((words, words))
     for fold, own in zip(track(folds, "concepts: regressions"), sums, strict=True):
