@@ -78,7 +78,7 @@ def load_all(path: Path) -> dict[str, Any]:
     if mistakes:
         more = len(mistakes) - MOST_MISTAKES
         mistakes = mistakes[:MOST_MISTAKES] + ([f"and {more} mistakes more"] if more > 0 else [])
-        raise InputError("\n".join(f"{path.name}: {mistake}" for mistake in mistakes))
+        raise InputError(*(f"{path.name}: {mistake}" for mistake in mistakes))
     return groups
 
 

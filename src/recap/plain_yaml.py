@@ -79,8 +79,8 @@ def _build(text: str) -> Any:
 
 
 def shorten(text: str) -> str:
-    """A text on one line, without control characters, cut where it is long."""
-    line = "".join(letter if letter.isprintable() else " " for letter in " ".join(text.split()))
+    """A text on one line, cut where it is long."""
+    line = " ".join(text.split())
     return line if len(line) <= 100 else f"{line[:97]}..."
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from recap.artifacts import write_bytes
 from recap.data.coco_format import read_coco_captions
-from recap.data.image_files import decoding_problem
+from recap.data.image_files import read_image
 from recap.data.raw import SPLITS, Source, write_captions
 from recap.errors import InputError
 from recap.progress import track
@@ -80,7 +80,5 @@ def _check_name(name: str, images: Path, captions: Path) -> None:
 
 def _copy(path: Path, target: Path) -> None:
     """Decode an image to the last pixel, then copy its bytes as they are."""
-    problem = decoding_problem(path)
-    if problem:
-        raise InputError(f"{path}: expected a whole JPEG or PNG image, received: {problem}")
+    read_image(path)
     write_bytes(target, path.read_bytes())

@@ -19,7 +19,8 @@ from urllib.parse import urlsplit
 import httpx
 
 from recap.data.config import DataConfig
-from recap.data.image_files import decoding_problem
+from recap.data.image_files import read_image
+from recap.errors import InputError
 from recap.progress import track
 
 AT_ONCE = 6
@@ -48,7 +49,7 @@ def fetch_images(
         offline: True takes what ``directory`` has and asks nobody.
 
     Returns:
-        For each URL a JPEG or PNG file that decodes, or a few words on why there is none.
+        For each URL an image file that decodes, or a few words on why there is none.
     """
     directory.mkdir(parents=True, exist_ok=True)
     different = list(dict.fromkeys(urls))
@@ -83,9 +84,10 @@ def _fetch(client: httpx.Client, url: str, path: Path) -> Path | str:
                     return "too large"
                 if time.monotonic() > end:
                     return "too slow"
-        if decoding_problem(part):
-            return "not an image"
+        read_image(part)
         part.replace(path)
+    except InputError:
+        return "not an image"
     except httpx.TimeoutException:
         return "no answer"
     except (httpx.HTTPError, httpx.InvalidURL):
