@@ -85,7 +85,7 @@ def test_a_long_text_is_no_path(tmp_path: Path) -> None:
 
     content = bytes(range(1, 250)) * 3  # its base64 has no slash for long, so no file can have that name
     text = base64.b64encode(content).decode().replace("/", "+")
-    assert _image_path(text, tmp_path / "draft", "row 0").read_bytes() == base64.b64decode(text)
+    assert _image_path(text, tmp_path, tmp_path / "draft", "row 0").read_bytes() == base64.b64decode(text)
 
 
 def test_a_wrong_option_is_named(served: Any) -> None:

@@ -3,6 +3,7 @@
 A file is a SHA-256 digest followed by safetensors; the values that are no tensors travel in one as JSON.
 """
 
+import contextlib
 import hashlib
 import json
 import sys
@@ -140,12 +141,17 @@ class Checkpoints:
             return
         for path in self._files():
             path.unlink()
-        self.directory.rmdir()
+        with contextlib.suppress(OSError):  # what else lies there is not ours
+            self.directory.rmdir()
 
     def _newest(self) -> bytes:
         """The newest checkpoint that is whole; empty when there is none."""
         for path in reversed(self._files()):
-            content = path.read_bytes()
+            try:
+                content = path.read_bytes()
+            except OSError as error:
+                print(f"checkpoint of step {int(path.stem)}: {error.strerror}, not used", file=sys.stderr)
+                continue
             digest, payload = content[:32], content[32:]
             if hashlib.sha256(payload).digest() == digest:
                 return payload
@@ -153,7 +159,7 @@ class Checkpoints:
         return b""
 
     def _files(self) -> list[Path]:
-        return sorted(self.directory.glob(f"*{SUFFIX}"))
+        return sorted(self.directory.glob(f"{'[0-9]' * 9}{SUFFIX}"))
 
 
 def pack_moments(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
