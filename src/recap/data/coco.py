@@ -122,7 +122,7 @@ def _read_images(directory: Path, split: str, official: bool, archive_path: Path
     seen = set()
     for name, url in zip(names, urls, strict=True):
         file_name = PurePosixPath(name).name
-        number = re.search(r"(\d+)\.\w+$", file_name)
+        number = re.search(r"(?<!\d)(\d{1,18})\.\w+$", file_name)
         if number is None or int(number[1]) in seen:
             raise InputError(
                 f"{where}: expected names that end in an image id of their own, received {name!r}"
@@ -134,9 +134,10 @@ def _read_images(directory: Path, split: str, official: bool, archive_path: Path
 
 def _read_lines(path: Path, archive_path: Path) -> list[str]:
     try:
-        return path.read_text(encoding="utf-8").split()
+        lines = path.read_text(encoding="utf-8").split("\n")
     except UnicodeDecodeError as error:
         raise InputError(f"{archive_path}: {path.name}: expected UTF-8 text, received: {error}") from None
+    return [line.strip() for line in lines if line.strip()]
 
 
 def _read_captions(
