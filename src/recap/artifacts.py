@@ -22,6 +22,9 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], None], *, durable: 
         path: the file to publish; its folder is made when absent.
         write: receives a file open for reading and writing.
         durable: False leaves the flush to the system, for many small files that are made again when lost.
+
+    Raises:
+        OSError: the disk or the folder refuses; ``path`` is as it was.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     name = hashlib.blake2b(os.fsencode(path.name), digest_size=8).hexdigest()  # the own may leave no room
@@ -33,6 +36,10 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], None], *, durable: 
             if durable:
                 os.fsync(file.fileno())
         temporary.replace(path)
+    except OSError as error:
+        if error.filename is None:  # a write does not say where
+            error.filename = str(path)
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 

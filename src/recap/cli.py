@@ -7,10 +7,11 @@ from pathlib import Path
 
 import recap.data.commands
 import recap.evaluation.commands
+import recap.guard.commands
 import recap.proof_commands
 import recap.tracking.commands
 import recap.vision.commands
-from recap.errors import InputError
+from recap.errors import InputError, disk_fault
 
 ROOT = Path()
 
@@ -31,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     page.set_defaults(run=_plots_page)
 
     recap.proof_commands.add_commands(commands)
-    for part in (recap.data, recap.vision, recap.evaluation, recap.tracking):
+    for part in (recap.data, recap.vision, recap.evaluation, recap.tracking, recap.guard):
         part.commands.add_commands(commands)
 
     options = parser.parse_args(arguments)
@@ -39,6 +40,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return int(options.run(options) or 0)
     except InputError as error:
         print(error, file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(disk_fault(error), file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from recap.errors import InputError
-from recap.plain_yaml import read_yaml, shorten
+from recap.plain_yaml import parse_yaml, read_content, shorten
 
 STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 """How every group's dataclass is checked: no unknown key, no conversion between types, finite numbers."""
@@ -58,7 +58,7 @@ def load_all(path: Path) -> dict[str, Any]:
     Raises:
         InputError: as in ``load``.
     """
-    values = _read(path)
+    values = read_values(read_content(path, "a params file"), path)
     groups: dict[str, Any] = {}
     mistakes = [
         f"{shorten(name)}: expected one of the groups {', '.join(GROUPS)}; received an unknown key"
@@ -82,8 +82,20 @@ def load_all(path: Path) -> dict[str, Any]:
     return groups
 
 
-def _read(path: Path) -> dict[str, Any]:
-    values = read_yaml(path, "a params file of plain YAML")
+def read_values(content: bytes, path: Path) -> dict[str, Any]:
+    """The groups of a params file as they are written.
+
+    Args:
+        content: of the file.
+        path: its name, for messages.
+
+    Raises:
+        InputError: it is no plain YAML, or has no groups.
+    """
+    try:
+        values = parse_yaml(content)
+    except ValueError as error:
+        raise InputError(f"{path}: expected plain YAML, received {error}") from None
     if not isinstance(values, dict):
         raise InputError(f"{path}: expected groups of settings, received {_received(values)}")
     return values

@@ -1,4 +1,6 @@
-"""The one error that users cause: bad input, told in one line."""
+"""The errors that are told in one line: bad input, which users cause, and faults of disks and folders."""
+
+import errno
 
 
 class InputError(Exception):
@@ -21,3 +23,20 @@ def _printable(text: str) -> str:
         character if character.isprintable() else character.encode("unicode_escape").decode()
         for character in text
     )
+
+
+DISK_FAULTS = (
+    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.EACCES, errno.EPERM),
+    *(errno.ENOTDIR, errno.EISDIR, errno.ENOTEMPTY, errno.ENAMETOOLONG, errno.EMFILE, errno.ENFILE),
+)
+
+
+def disk_fault(error: OSError) -> str:
+    """One line about what a disk or a folder refuses.
+
+    Raises:
+        OSError: the error itself, when it is none of these and so a fault of the code.
+    """
+    if error.errno not in DISK_FAULTS:
+        raise error
+    return f"{error.filename or 'disk'}: expected to read or write it, received: {error.strerror}"

@@ -34,15 +34,23 @@ def read_yaml(path: Path, expected: str) -> Any:
         InputError: the file cannot be read, or is not that; the message is one line.
     """
     try:
+        return parse_yaml(read_content(path, expected))
+    except ValueError as error:
+        raise InputError(f"{path}: expected {expected}, received {error}") from None
+
+
+def read_content(path: Path, expected: str) -> bytes:
+    """The bytes of a file, up to what ``parse_yaml`` takes and one more.
+
+    Raises:
+        InputError: the file cannot be read.
+    """
+    try:
         with open(path, "rb") as file:
-            content = file.read(LARGEST + 1)
+            return file.read(LARGEST + 1)
     except (OSError, ValueError) as error:
         reason = (error.strerror if isinstance(error, OSError) else None) or error
         raise InputError(f"{path}: expected {expected}, received: {reason}") from None
-    try:
-        return parse_yaml(content)
-    except ValueError as error:
-        raise InputError(f"{path}: expected {expected}, received {error}") from None
 
 
 def parse_yaml(content: bytes) -> Any:

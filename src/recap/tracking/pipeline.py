@@ -138,9 +138,15 @@ class Pipeline:
         return {name: _lookup(self.params, name) for name in stage.params}
 
     def inputs(self, stage: Stage) -> dict[str, str]:
-        """The data that the stage reads: path -> MD5 in dvc.lock, as far as it tells."""
+        """The data that the stage reads: path -> MD5 in dvc.lock, as far as it tells.
+
+        The user's own files are named by their settings.
+        """
         digests = {dep: self.digest(dep) for dep in stage.deps if self._is_produced(dep)}
-        return {dep: md5 for dep, md5 in digests.items() if md5}
+        for dep in stage.deps:
+            if dep.startswith("inputs/"):
+                digests |= json.loads(self.tree.read(dep) or b"{}")
+        return {dep: md5[:36] for dep, md5 in digests.items() if md5}  # all that MLflow takes
 
     def outputs(self, stage: Stage) -> dict[str, str]:
         """The stage's outputs in dvc.lock: path -> MD5."""
