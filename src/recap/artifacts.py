@@ -1,6 +1,7 @@
 """The only writers of outputs: atomic (temporary file, flush, rename) and the same bytes on every write."""
 
 import csv
+import hashlib
 import io
 import json
 import os
@@ -26,7 +27,8 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], None], *, durable: 
         OSError: the disk or the folder refuses; ``path`` is as it was.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    name = hashlib.blake2b(os.fsencode(path.name), digest_size=8).hexdigest()  # the own may leave no room
+    temporary = path.with_name(f".{name}.{os.getpid()}.tmp")
     try:
         with open(temporary, "w+b") as file:
             write(file)

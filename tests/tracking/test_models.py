@@ -133,7 +133,8 @@ def load(checkout: Any) -> Any:
 
     client = checkout.runs().client
     run = client.get_model_version_by_alias("recap-lstm", "champion").run_id
-    return mlflow.pyfunc.load_model(client.download_artifacts(run, "model"))
+    folder = client.download_artifacts(run, "model")
+    return mlflow.pyfunc.load_model(folder, model_config={"images": str(checkout.root / "data")})
 
 
 @contextmanager
@@ -212,7 +213,7 @@ def test_features_a_path_and_base64_of_one_image_agree(checkout: Any) -> None:
         features = backbone.features(backbone.preprocess(load_images([image], backbone)))[0].numpy()  # (D,)
     encoded = base64.b64encode(image.read_bytes()).decode()
     model = load(checkout)
-    images = [str(image), encoded, f"data:image/png;base64,{encoded}"]
+    images = ["image.png", encoded, f"data:image/png;base64,{encoded}"]
     by_image = model.predict(pd.DataFrame({"image": images}))
     by_features = model.predict(pd.DataFrame({"features": [features.tolist()]}))
     assert by_image["caption"].tolist() == 3 * by_features["caption"].tolist()

@@ -1,6 +1,7 @@
 """The model that MLflow serves captions as the library does, by the options of the request."""
 
 import base64
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import torch
 from recap.artifacts import write_json
 from recap.data.vocabulary import SPECIAL_WORDS, Vocabulary
 from recap.decoders.build import build_decoder, load_decoder, save_decoder
-from recap.generation.config import DecodingConfig
+from recap.evaluation.decodings import GREEDY
 from recap.generation.decoding import make_constraints, make_search
 from recap.generation.generate import generate
 
@@ -23,7 +24,7 @@ pytestmark = [
 ]
 
 VOCABULARY = Vocabulary((*SPECIAL_WORDS, *"abcdefg"))
-DECODING = {"search": "beam", "beam_width": 3, "length_normalisation": 0.5, "top_k": None, "banned_words": []}
+DECODING = asdict(replace(GREEDY, search="beam", beam_width=3, length_normalisation=0.5))
 FEATURES = np.random.default_rng(0).normal(size=(4, 5)).astype(np.float32)
 
 
@@ -64,8 +65,8 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Any:
 def test_options_of_a_request_replace_those_of_the_pipeline(served: Any, options: dict[str, Any]) -> None:
     model, decoder = served
     answer = model.predict(pandas.DataFrame({"features": FEATURES.astype(float).tolist()}), params=options)
-    merged = {**DECODING, **options}
-    config = DecodingConfig(**{**merged, "banned_words": tuple(merged["banned_words"])})
+    changes = {name: tuple(value) if isinstance(value, list) else value for name, value in options.items()}
+    config = replace(GREEDY, **DECODING | changes)
     constraints = make_constraints(config, VOCABULARY)
     expected = generate(decoder, FEATURES, VOCABULARY, constraints, 4, make_search(config))
     assert answer["caption"].tolist() == [caption.text for caption in expected]
@@ -84,7 +85,7 @@ def test_a_long_text_is_no_path(tmp_path: Path) -> None:
 
     content = bytes(range(1, 250)) * 3  # its base64 has no slash for long, so no file can have that name
     text = base64.b64encode(content).decode().replace("/", "+")
-    assert _image_path(text, tmp_path / "draft", "row 0").read_bytes() == base64.b64decode(text)
+    assert _image_path(text, tmp_path, tmp_path / "draft", "row 0").read_bytes() == base64.b64decode(text)
 
 
 def test_a_wrong_option_is_named(served: Any) -> None:

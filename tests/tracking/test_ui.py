@@ -103,3 +103,19 @@ def test_captions_stand_side_by_side(look: Callable[[str, str], Any]) -> None:
         assert f"evaluate/{decoder}" in text
         assert f"{decoder} sees 0" in text
     assert "Compare: caption" in " ".join(text.split())
+
+
+def test_a_page_of_another_host_is_refused(addresses: dict[str, str]) -> None:
+    import httpx
+
+    server = httpx.URL(addresses["pipelines"]).copy_with(fragment=None, query=None)
+    until = time.monotonic() + SECONDS
+    while True:
+        with suppress(httpx.TransportError):
+            if httpx.get(server).status_code == 200:
+                break
+        assert time.monotonic() < until
+        time.sleep(0.5)
+    assert httpx.get(server, headers={"Host": f"localhost:{server.port}"}).status_code == 200
+    for host in ("evil.example", "10.evil.example", "192.168.evil.example:5000", "localhost:evil.example"):
+        assert httpx.get(server, headers={"Host": host}).status_code == 403

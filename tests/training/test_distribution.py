@@ -201,6 +201,45 @@ def test_a_process_that_dies_ends_the_job_and_the_next_run_goes_on(
     assert published(tmp_path / "killed") == published(tmp_path / "whole")
 
 
+LISTENER = """
+import os, sys
+from pathlib import Path
+found = Path(os.environ["RECAP_TEST_UNPICKLED"])
+def note(event, arguments):
+    if event == "pickle.find_class":
+        with open(found / str(os.getpid()), "a") as file:
+            print(*arguments, file=file)
+sys.addaudithook(note)
+"""
+
+
+@pytest.mark.slow
+def test_no_other_machine_reaches_the_processes_and_nothing_is_unpickled(
+    tmp_path: Path, start: Callable[..., "subprocess.Popen[str]"]
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text(LISTENER)
+    (tmp_path / "unpickled").mkdir()
+    path = os.pathsep.join((str(tmp_path), str(SOURCE)))
+    process = start("listening", PYTHONPATH=path, RECAP_TEST_UNPICKLED=str(tmp_path / "unpickled"))
+    wait_for(process, "epoch 1 of")
+    agent = psutil.Process(process.pid)
+    workers = list(ranks(process).values())
+    assert len(workers) == 2
+    assert listening(agent) == []
+    assert {address for worker in workers for address in listening(worker)} <= {"127.0.0.1", "::1"}
+    folder = Path(workers[0].environ()["RECAP_PROCESSES"]).parent
+    assert folder.stat().st_mode & 0o777 == 0o700
+    finish(process)
+    assert not folder.exists()
+    assert [file.read_text() for file in (tmp_path / "unpickled").iterdir()] == []
+
+
+def listening(process: psutil.Process) -> list[str]:
+    """The addresses on which a process listens."""
+    connections = process.net_connections("inet")
+    return [own.laddr.ip for own in connections if own.status == psutil.CONN_LISTEN]
+
+
 @pytest.mark.slow
 def test_two_machines_give_the_bytes_of_one(
     tmp_path: Path, start: Callable[..., "subprocess.Popen[str]"], free_port: int
@@ -251,6 +290,9 @@ def free_port() -> int:
 def test_what_does_not_fit_is_told() -> None:
     with pytest.raises(InputError, match=r"distributed\.processes: expected a multiple of 2 machines"):
         launch(DistributedConfig(3), [], {"PET_NNODES": "2"})
+    for machines in ("0", "1:4", "two", "²"):
+        with pytest.raises(InputError, match=rf"PET_NNODES: .* received '{machines}'"):
+            launch(DistributedConfig(4), [], {"PET_NNODES": machines})
     with (
         pytest.raises(InputError, match=r"expected the number of processes, 4, received 2"),
         join_workers(2, torch.device("cpu"), {"WORLD_SIZE": "4"}),

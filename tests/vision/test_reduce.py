@@ -82,6 +82,22 @@ def test_whitened_training_features_have_variance_1(tmp_path: Path, features: Pa
     np.testing.assert_allclose(open_features(tmp_path / "True" / "val.h5"), expected, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("enabled", [False, True])
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_features_that_are_not_finite_are_refused(
+    tmp_path: Path, features: Path, split: str, enabled: bool, value: float
+) -> None:
+    values = np.array(open_features(features / f"{split}.h5"))
+    values[17, 3] = value
+    write_features(features / f"{split}.h5", values)
+    with pytest.raises(InputError, match=rf"{split}\.h5: expected finite features"):
+        reduce(
+            features, tmp_path / "captions", tmp_path / "reduced", replace(PLAIN, enabled=enabled), threads=1
+        )
+    assert not (tmp_path / "reduced" / f"{split}.h5").exists()
+
+
 def test_features_pass_through(tmp_path: Path, features: Path) -> None:
     (tmp_path / "reduced").mkdir()
     (tmp_path / "reduced" / "pca.safetensors").write_bytes(b"of an earlier run")

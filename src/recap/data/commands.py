@@ -48,12 +48,9 @@ def add_commands(subparsers: Any) -> None:
 
 
 def _url(options: argparse.Namespace) -> str:
-    from recap.data.registry import is_url
-    from recap.errors import InputError
+    from recap.data.registry import check_url
 
-    if not is_url(options.url):
-        raise InputError(f"recap data: expected a URL (http or https), received {options.url!r}")
-    return str(options.url)
+    return check_url(options.url, "recap data")
 
 
 def _download(options: argparse.Namespace) -> None:

@@ -11,24 +11,31 @@ import random
 import shutil
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import httpx
 from filelock import FileLock
 
 from recap.artifacts import write_json
 from recap.data.raw import read_json
-from recap.data.registry import RemoteFile, find_remote, hash_file, is_url, mismatch
+from recap.data.registry import (
+    RemoteFile,
+    find_remote,
+    hash_file,
+    is_sha256,
+    is_size,
+    is_url,
+    mismatch,
+)
 from recap.data.transfer import TransientError, UnusableError, discard, transfer
 from recap.errors import InputError
 
-FAILURES_IN_A_ROW = 7  # attempts at one address that bring no byte
+FAILURES_IN_A_ROW = 7  # attempts at one address that bring no byte, or too few
 ATTEMPTS = 500  # attempts at one address in all
 LONGEST_WAIT = 60.0  # seconds between attempts
 LONGEST_ASKED_WAIT = 600.0  # seconds that a server may ask for
-TIMEOUT = httpx.Timeout(60.0, connect=20.0)
 
 
 @dataclass(frozen=True)
@@ -57,29 +64,39 @@ def download(
     Raises:
         InputError: no address has the file, it is not what is known of it, or it is absent offline.
     """
-    directory.mkdir(parents=True, exist_ok=True)
-    path = directory / remote.name
-    with FileLock(f"{path}.lock"):
-        problem = _check_copy(path, remote)
-        if problem is None:
-            return path
-        if offline:
-            raise InputError(
-                f"{remote.url}: expected a copy in {directory} (offline), received {problem}; "
-                "bring one with `recap data add`"
-            )
-        part = directory / f"{remote.name}.part"
-        problems = []
-        with httpx.Client(follow_redirects=True, timeout=TIMEOUT) as client:
+    with _writing(directory):
+        directory.mkdir(parents=True, exist_ok=True)
+        path = directory / remote.name
+        with FileLock(f"{path}.lock"):
+            problem = _check_copy(path, remote)
+            if problem is None:
+                return path
+            if offline:
+                raise InputError(
+                    f"{remote.url}: expected a copy in {directory} (offline), received {problem}; "
+                    "bring one with `recap data add`"
+                )
+            part = directory / f"{remote.name}.part"
+            problems = []
             for url in (remote.url, *remote.mirrors):
-                problem = _from_address(client, url, part, remote, wait)
+                problem = _from_address(url, part, remote, wait)
                 if problem is None:
                     _publish(part, path)
                     return path
                 problems.append(f"{url}: {problem}")
-        raise InputError(
-            f"{remote.name}: expected it from one of its addresses, received " + "; ".join(problems)
-        )
+            raise InputError(
+                f"{remote.name}: expected it from one of its addresses, received " + "; ".join(problems)
+            )
+
+
+@contextmanager
+def _writing(directory: Path) -> Iterator[None]:
+    """Tell in one line what the disk or the rights in a folder prevent."""
+    try:
+        yield
+    except OSError as error:
+        place = error.filename or directory
+        raise InputError(f"{place}: expected a file that can be kept, received: {error.strerror}") from None
 
 
 def bring(remote: RemoteFile, file: Path, directory: Path) -> Path:
@@ -93,13 +110,14 @@ def bring(remote: RemoteFile, file: Path, directory: Path) -> Path:
     problem = mismatch(file, remote)
     if problem:
         raise InputError(f"{file}: {problem}")
-    directory.mkdir(parents=True, exist_ok=True)
     path = directory / remote.name
-    with FileLock(f"{path}.lock"):
-        part = directory / f"{remote.name}.part"
-        discard(part)
-        shutil.copyfile(file, part)
-        _publish(part, path)
+    with _writing(directory):
+        directory.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{path}.lock"):
+            part = directory / f"{remote.name}.part"
+            discard(part)
+            shutil.copyfile(file, part)
+            _publish(part, path)
     return path
 
 
@@ -126,7 +144,12 @@ def _check_copy(path: Path, remote: RemoteFile) -> str | None:
     problem = mismatch(path, remote)
     if problem:
         return f"another: {problem}"
-    record = read_json(_record_path(path))
+    try:
+        record = read_json(_record_path(path))
+    except InputError:
+        record = None
+    if not isinstance(record, dict) or not is_size(record.get("size")) or not is_sha256(record.get("sha256")):
+        return "one whose record is broken"
     problem = mismatch(path, RemoteFile(remote.url, (), record["size"], record["sha256"]))
     return f"a broken one: {problem}" if problem else None
 
@@ -144,17 +167,15 @@ def _publish(part: Path, path: Path) -> None:
         os.close(folder)
 
 
-def _from_address(
-    client: httpx.Client, url: str, part: Path, remote: RemoteFile, wait: Callable[[float], None]
-) -> str | None:
+def _from_address(url: str, part: Path, remote: RemoteFile, wait: Callable[[float], None]) -> str | None:
     """Attempt after attempt at one address; returns None when the part is whole and right, or the reason."""
     failures = 0
     reason = "nothing"
     for _ in range(ATTEMPTS):
         before = _size(part)
-        asked = None
+        asked, is_slow = None, False
         try:
-            resumed = transfer(client, url, part, remote)
+            resumed = transfer(url, part, remote)
             problem = mismatch(part, remote)
             if problem is None:
                 return None
@@ -165,8 +186,8 @@ def _from_address(
         except UnusableError as error:
             return str(error)
         except TransientError as error:
-            reason, asked = str(error), error.wait
-        failures = 0 if _size(part) > before else failures + 1
+            reason, asked, is_slow = str(error), error.wait, error.is_slow
+        failures = 0 if _size(part) > before and not is_slow else failures + 1
         if failures >= FAILURES_IN_A_ROW:
             break
         if asked is not None and asked > LONGEST_ASKED_WAIT:

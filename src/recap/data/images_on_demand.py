@@ -5,21 +5,22 @@ be shown in its place. Politeness: few requests at a time, fewer to one host, no
 was fetched once is kept.
 """
 
+import asyncio
 import hashlib
 import os
 import threading
-import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import httpx
 
 from recap.data.config import DataConfig
-from recap.data.image_files import decoding_problem
+from recap.data.image_files import read_image
+from recap.data.registry import check_url
+from recap.errors import InputError
 from recap.progress import track
 
 AT_ONCE = 6
@@ -48,48 +49,64 @@ def fetch_images(
         offline: True takes what ``directory`` has and asks nobody.
 
     Returns:
-        For each URL a JPEG or PNG file that decodes, or a few words on why there is none.
+        For each URL an image file that decodes, or a few words on why there is none.
     """
     directory.mkdir(parents=True, exist_ok=True)
     different = list(dict.fromkeys(urls))
     hosts: dict[str, threading.Semaphore] = defaultdict(lambda: threading.Semaphore(AT_ONCE_FROM_A_HOST))
-    slots = [hosts[urlsplit(url).netloc] for url in different]
-    client = httpx.Client(follow_redirects=True, timeout=timeout, max_redirects=5)
-    with client, ThreadPoolExecutor(AT_ONCE) as pool:
+    slots = [hosts[url.split("/")[2] if url.count("/") > 1 else ""] for url in different]
+    with ThreadPoolExecutor(AT_ONCE) as pool:
 
         def fetch(url: str, slot: threading.Semaphore) -> Path | str:
-            path = directory / hashlib.sha256(url.encode()).hexdigest()[:32]
+            path = directory / hashlib.sha256(url.encode(errors="surrogatepass")).hexdigest()[:32]
             if path.exists():
                 return path
             if offline:
                 return "offline"
             with slot:
-                return _fetch(client, url, path)
+                return _fetch(url, path, timeout)
 
         found = list(track(pool.map(fetch, different, slots), "fetching images", len(different)))
     return dict(zip(different, found, strict=True))
 
 
-def _fetch(client: httpx.Client, url: str, path: Path) -> Path | str:
+def _fetch(url: str, path: Path, timeout: float) -> Path | str:
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    end = time.monotonic() + LONGEST_SECONDS
     try:
-        with client.stream("GET", url) as response, open(part, "wb") as file:
-            if response.status_code != 200:
-                return f"HTTP {response.status_code}"
-            for chunk in response.iter_bytes():
-                file.write(chunk)
-                if file.tell() > LARGEST_BYTES:
-                    return "too large"
-                if time.monotonic() > end:
-                    return "too slow"
-        if decoding_problem(part):
+        check_url(url, "image")
+        problem = asyncio.run(asyncio.wait_for(_get(url, part, timeout), LONGEST_SECONDS))
+        if problem:
+            return problem
+        try:
+            read_image(part)
+        except InputError:
             return "not an image"
         part.replace(path)
     except httpx.TimeoutException:
         return "no answer"
-    except (httpx.HTTPError, httpx.InvalidURL):
+    except TimeoutError:
+        return "too slow"
+    # ImportError: a proxy that needs another package; ValueError: names that are none, where a redirect leads
+    except (httpx.HTTPError, httpx.InvalidURL, InputError, ImportError, ValueError):
         return "unreachable"
+    except OSError as error:
+        return f"cannot be kept: {error.strerror}"
     finally:
         part.unlink(missing_ok=True)
     return path
+
+
+async def _get(url: str, part: Path, timeout: float) -> str:
+    """Bring an image to a file; returns why it did not come, or nothing."""
+    async with (
+        httpx.AsyncClient(follow_redirects=True, timeout=timeout, max_redirects=5) as client,
+        client.stream("GET", url, headers={"Accept-Encoding": "identity"}) as response,
+    ):
+        if response.status_code != 200:
+            return f"HTTP {response.status_code}"
+        with open(part, "wb") as file:
+            async for chunk in response.aiter_raw():
+                file.write(chunk)
+                if file.tell() > LARGEST_BYTES:
+                    return "too large"
+    return ""

@@ -36,9 +36,10 @@ def build_decoder(model: dict[str, Any], generator: torch.Generator | None = Non
             decoder = (
                 TransformerDecoder(**sizes) if name == "transformer" else RecurrentDecoder(name, **sizes)
             )
-    except TypeError as error:
-        raise InputError(f"decoder {name}: expected its sizes, received {sorted(sizes)}: {error}") from None
-    decoder = decoder.to_empty(device="cpu")
+        decoder = decoder.to_empty(device="cpu")
+    except (TypeError, ValueError, RuntimeError, ArithmeticError, AssertionError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise InputError(f"decoder {name}: expected its sizes, received {sorted(sizes)}: {reason}") from None
     if generator is not None:
         decoder.initialise(generator)
     return decoder
@@ -61,13 +62,13 @@ def load_decoder(directory: Path, device: torch.device | str = "cpu") -> Decoder
         model = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(model, dict):
             raise ValueError("no object")
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path}: expected the description of a decoder, received: {error}") from None
     decoder = build_decoder(model)
     path = directory / "weights.safetensors"
     try:
         decoder.load_state_dict(load(path.read_bytes()))
-    except (OSError, SafetensorError, RuntimeError) as error:
-        reason = " ".join(str(error).split())
+    except (OSError, SafetensorError, RuntimeError, LookupError, ValueError) as error:
+        reason = " ".join(str(error).split())[:300]
         raise InputError(f"{path}: expected the weights of {model['name']}, received: {reason}") from None
     return decoder.eval().to(device)

@@ -3,8 +3,11 @@
 import logging
 import os
 import signal
+import socket
 import sys
+import tempfile
 from collections.abc import MutableMapping, Sequence
+from contextlib import ExitStack
 
 from recap.distribution.config import DistributedConfig
 from recap.errors import InputError
@@ -14,25 +17,26 @@ from recap.guard.parent import PARENT
 def launch(config: DistributedConfig, command: Sequence[str], environment: MutableMapping[str, str]) -> bool:
     """Run a stage in ``config.processes`` processes when it is not yet one of them.
 
-    On several machines the same stage is started on each, with torchrun's own variables: PET_NNODES,
-    PET_NODE_RANK, PET_MASTER_ADDR, PET_MASTER_PORT.
+    On one machine the processes find each other by a file that only this user can read, and talk over the
+    loopback interface. On several the same stage is started on each, with torchrun's own variables:
+    PET_NNODES, PET_NODE_RANK, PET_MASTER_ADDR, PET_MASTER_PORT. Nothing that is received is unpickled.
 
     Args:
         config: the group `distributed`.
         command: what this process runs, without the interpreter.
         environment: of this process, for those that it starts; TORCH_CPP_LOG_LEVEL is added, which a process
-            reads when it loads torch, and which process theirs is.
+            reads when it loads torch, which process theirs is, and on one machine where they meet.
 
     Returns:
         True when the processes have done the work; False when this process is to do it.
 
     Raises:
-        InputError: the processes do not divide by the machines.
+        InputError: PET_NNODES is no number of machines, or the processes do not divide by it.
         SystemExit: a process ended early; one line has said which.
     """
     if config.processes == 1 or "WORLD_SIZE" in environment:
         return False
-    machines = int(environment.get("PET_NNODES", "1"))
+    machines = _machines(environment.get("PET_NNODES", "1"))
     if config.processes % machines:
         raise InputError(
             f"distributed.processes: expected a multiple of {machines} machines, received {config.processes}"
@@ -45,16 +49,23 @@ def launch(config: DistributedConfig, command: Sequence[str], environment: Mutab
     from torch.distributed.launcher.api import launch_agent
     from torch.distributed.run import config_from_args, get_args_parser
 
-    from recap.distribution.workers import PEER_LOST
+    from recap.distribution.workers import PEER_LOST, STORE
 
     logging.disable()
     options = [f"--nproc-per-node={config.processes // machines}", "--max-restarts=0"]
-    if machines == 1:
-        options += ["--rdzv-backend=c10d", "--rdzv-endpoint=localhost:0"]
-    arguments = get_args_parser().parse_args([*options, "--no-python", sys.executable, *command])
-    settings, program, program_arguments = config_from_args(arguments)
+    # torchrun's other backend, c10d, unpickles what is in its store
+    options += ["--rdzv-backend=static", "--no-python"]
+    settings, program, program_arguments = config_from_args(
+        get_args_parser().parse_args([*options, sys.executable, *command])
+    )
     try:
-        launch_agent(settings, program, program_arguments)
+        with ExitStack() as stack:
+            if machines == 1:
+                folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="recap-processes-"))
+                environment[STORE] = f"{folder}/store"
+                environment["GLOO_SOCKET_IFNAME"] = environment["NCCL_SOCKET_IFNAME"] = _loopback()
+                settings.rdzv_backend = _register_local_rendezvous()
+            launch_agent(settings, program, program_arguments)
     except SignalException as received:
         sys.exit(128 + received.sigval)
     except ChildFailedError as error:
@@ -72,3 +83,57 @@ def launch(config: DistributedConfig, command: Sequence[str], environment: Mutab
         )
         sys.exit(1)
     return True
+
+
+def _machines(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and int(text)):
+        raise InputError(f"PET_NNODES: expected a number of machines, 1 or more, received {text!r}")
+    return int(text)
+
+
+def _loopback() -> str:
+    """The name of the interface that no other machine reaches."""
+    names = [name for _, name in socket.if_nameindex()]
+    return "lo0" if "lo0" in names else "lo"
+
+
+def _register_local_rendezvous() -> str:
+    """Teach torchrun's agent a meeting of one agent, which needs no port; returns its name."""
+    from torch.distributed import HashStore
+    from torch.distributed.elastic.rendezvous import (
+        RendezvousHandler,
+        RendezvousInfo,
+        RendezvousParameters,
+        RendezvousStoreInfo,
+        rendezvous_handler_registry,
+    )
+
+    class LocalRendezvous(RendezvousHandler):
+        use_agent_store = False
+
+        def __init__(self, parameters: RendezvousParameters) -> None:
+            self.run = parameters.run_id
+
+        def get_backend(self) -> str:
+            return "local"
+
+        def next_rendezvous(self) -> RendezvousInfo:
+            return RendezvousInfo(HashStore(), 0, 1, RendezvousStoreInfo("localhost", 0))
+
+        def is_closed(self) -> bool:
+            return False
+
+        def set_closed(self) -> None:
+            pass
+
+        def num_nodes_waiting(self) -> int:
+            return 0
+
+        def get_run_id(self) -> str:
+            return self.run
+
+        def shutdown(self) -> bool:
+            return True
+
+    rendezvous_handler_registry.register("local", LocalRendezvous)
+    return "local"

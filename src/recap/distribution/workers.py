@@ -18,6 +18,8 @@ LONGEST_WAIT = timedelta(days=7)  # the slowest process decides
 PEER_LOST = 75
 """Exit code of a process that lost another one; that one is the news."""
 SECONDS_TO_SPEAK = 10.0
+STORE = "RECAP_PROCESSES"
+"""The variable with the file by which the processes of one machine find each other."""
 
 
 class Worker:
@@ -104,7 +106,18 @@ def join_workers(processes: int, device: torch.device, environment: Mapping[str,
         torch.cuda.set_device(local_rank)
     try:
         backend = "nccl" if device.type == "cuda" else "gloo"
-        _reach(lambda: torch.distributed.init_process_group(backend, timeout=LONGEST_WAIT))
+        store = None
+        if STORE in environment:
+            store = torch.distributed.FileStore(environment[STORE], processes)
+        _reach(
+            lambda: torch.distributed.init_process_group(
+                backend,
+                timeout=LONGEST_WAIT,
+                store=store,
+                rank=int(environment["RANK"]) if store else -1,
+                world_size=processes if store else -1,
+            )
+        )
         yield ProcessGroup(device)
         _reach(torch.distributed.destroy_process_group)
     except PeerLostError:

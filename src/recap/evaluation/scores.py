@@ -12,6 +12,8 @@ from pycocoevalcap.bleu.bleu_scorer import BleuScorer
 from pycocoevalcap.cider.cider import Cider
 from pycocoevalcap.rouge.rouge import Rouge
 
+from recap.errors import InputError
+
 BLEU_ORDERS = 4
 
 
@@ -46,7 +48,12 @@ def score_captions(captions: Sequence[str], references: Sequence[Sequence[str]])
     Args:
         captions: N tokenized captions; an empty one scores 0.
         references: N lists of R >= 1 tokenized captions of people.
+
+    Raises:
+        InputError: no reference has a word.
     """
+    if not any(caption for own in references for caption in own):
+        raise InputError("references: expected captions with words, received nothing but punctuation")
     candidates = {image: [caption] for image, caption in enumerate(captions)}
     originals = {image: list(own) for image, own in enumerate(references)}
     bleu = BleuScorer(n=BLEU_ORDERS)

@@ -7,10 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
-
 from recap.errors import InputError
+from recap.plain_yaml import parse_yaml
 
 
 @dataclass(frozen=True)
@@ -40,13 +38,12 @@ def read_definitions(pipeline: Path, params: Path) -> dict[str, Definition]:
     Raises:
         InputError: the file is no pipeline, or names a param that is not there.
     """
-    fast = YAML(typ="safe")  # its YAML 1.1 reads names as YAML 1.2 does
     try:
-        content, values = (fast.load(path.read_text(encoding="utf-8")) for path in (pipeline, params))
+        content, values = (parse_yaml(path.read_bytes()) for path in (pipeline, params))
         return {stage.name: stage for stage in _resolve(content["stages"], values)}
     except FileNotFoundError:
         return {}
-    except (OSError, YAMLError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         reason = " ".join(str(error).split())
         raise InputError(f"{pipeline}: expected a pipeline of DVC, received: {reason}") from None
 

@@ -9,11 +9,10 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from ruamel.yaml import YAML
-
 from recap.artifacts import write_bytes
 from recap.errors import InputError
 from recap.hashes import hash_output
+from recap.plain_yaml import parse_yaml
 from recap.proof.cache import add, is_cached
 from recap.tracking.trees import Cache
 
@@ -84,7 +83,7 @@ def _fill_cache(root: Path) -> list[str]:
 def locked_stages(content: bytes) -> dict[str, Any] | None:
     """The stages of a dvc.lock as it is written, or None when it is cut short."""
     try:
-        stages = YAML(typ="safe").load(content.decode("utf-8"))["stages"]
+        stages = parse_yaml(content)["stages"]
         if not content.endswith(b"\n"):
             return None
         for stage in stages.values():

@@ -9,13 +9,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ruamel.yaml import YAML
-
 from recap.artifacts import write_json
 from recap.data.registry import find_remote, is_url
 from recap.errors import InputError
 from recap.guard.definition import look_up
 from recap.hashes import hash_file, hash_list, output_files
+from recap.plain_yaml import read_yaml
 
 FOLDER = "inputs"
 SETTLED = 2.0  # seconds; a file changed a moment ago may change again within the clock's resolution
@@ -101,7 +100,7 @@ def read_digests(dependencies: Sequence[str]) -> dict[str, str | None]:
 
 def named_places(settings: Iterable[str], params: Path) -> dict[str, str | None]:
     """What settings say: the paths and URLs of the user's files."""
-    values = YAML(typ="safe").load(params.read_text(encoding="utf-8"))
+    values = read_yaml(params, "a params file")
     return {name: look_up(values, name) for name in settings}
 
 

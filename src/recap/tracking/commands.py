@@ -3,12 +3,14 @@
 import argparse
 import os
 import sys
+from pathlib import Path
 
 
 def add_commands(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add `ui` and `sync` to the command line."""
     interface = subparsers.add_parser("ui", help="open MLflow's pages on the loopback address")
     interface.add_argument("--port", type=_port, default=5000)
+    _add_host(interface)
     interface.set_defaults(run=_ui)
 
     sync = subparsers.add_parser(
@@ -23,12 +25,33 @@ def add_commands(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser
     serve.add_argument("decoder", help="such as lstm")
     serve.add_argument("--port", type=_port, default=5001)
     serve.add_argument("--version", type=int, help="of the registered model; without it: the champion")
+    serve.add_argument(
+        "--images", type=Path, metavar="FOLDER", help="images below it may be named by a path relative to it"
+    )
+    _add_host(serve)
     serve.set_defaults(run=_serve)
 
     runs = subparsers.add_parser("runs", help="which run made this file; what two runs differ in")
     runs.add_argument("path", nargs="?", help="an output, such as models/lstm; without it: all pipelines")
     runs.add_argument("--compare", nargs=2, metavar=("A", "B"), help="two runs, by id or name")
     runs.set_defaults(run=_runs)
+
+
+def _add_host(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--allowed-host",
+        action="append",
+        default=[],
+        metavar="HOST",
+        help="answer requests to this host too, as a proxy passes it on; localhost and 127.0.0.1 always are",
+    )
+
+
+def _hosts(options: argparse.Namespace) -> list[str]:
+    """What the Host header may be: this machine's names for itself and those that were asked for."""
+    names = ["localhost", "127.0.0.1", "[::1]"]
+    local = [*names, *(f"{name}:{options.port}" for name in names)]
+    return local + [host.lower() for host in options.allowed_host]
 
 
 def _port(text: str) -> int:
@@ -54,7 +77,7 @@ def _ui(options: argparse.Namespace) -> None:
     location = (repository_root(os.environ) / "mlartifacts").as_uri()
     command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", uri]
     command += ["--default-artifact-root", location, "--host", "127.0.0.1", "--port", str(options.port)]
-    command += ["--workers", "1"]
+    command += ["--workers", "1", "--allowed-hosts", ",".join(_hosts(options))]
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")  # workers for what is not used here
     os.execv(sys.executable, command)
@@ -70,22 +93,19 @@ def _sync(options: argparse.Namespace) -> int:
 
 def _serve(options: argparse.Namespace) -> None:
     from recap.arithmetic import steer
+    from recap.errors import InputError
     from recap.tracking.lookup import open_store
     from recap.tracking.models import model_address
     from recap.tracking.place import tracking_uri
 
+    if options.images is not None and not options.images.is_dir():
+        raise InputError(f"--images: expected a folder, received {str(options.images)!r}")
     address = model_address(open_store(os.environ), options.decoder, options.version)
-    command = [sys.executable, "-m", "mlflow", "models", "serve", "--model-uri", address]
-    command += [
-        "--env-manager",
-        "local",
-        "--host",
-        "127.0.0.1",
-        "--port",
-        str(options.port),
-        "--workers",
-        "1",
-    ]
+    # as a script: the model brings its own recap
+    command = [sys.executable, "-P", str(Path(__file__).with_name("scoring_server.py")), address]
+    command += ["--port", str(options.port), *(f"--host={host}" for host in _hosts(options))]
+    if options.images is not None:
+        command.append(f"--images={options.images.resolve()}")
     print(f"{address}: POST http://127.0.0.1:{options.port}/invocations  (Ctrl-C ends it)", flush=True)
     os.environ["MLFLOW_TRACKING_URI"] = tracking_uri(os.environ)
     steer(os.environ, portable=True)

@@ -140,6 +140,7 @@ def _pack(pipeline: Pipeline, decoder: str, files: Mapping[str, str], folder: Pa
         signature=make_signature(has_images, pipeline.params["evaluate"]["decoding"]),
         input_example=pandas.DataFrame({"features": [example]}),
         pip_requirements=_requirements(),
+        model_config={"images": None},
         metadata={"decoder": decoder, "feature_dim": len(example)},
     )
 

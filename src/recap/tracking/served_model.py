@@ -6,8 +6,8 @@ Shapes: N rows, D feature, K reduced feature, S side of the backbone's input in 
 
 import base64
 import binascii
+import contextlib
 import json
-import os
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -28,6 +28,7 @@ from recap.errors import InputError
 from recap.generation.config import DecodingConfig
 from recap.generation.decoding import make_constraints, make_search
 from recap.generation.generate import generate
+from recap.runtime import check_product
 from recap.vision.backbone import Backbone
 from recap.vision.backbones import load_backbone
 from recap.vision.images import load_images
@@ -40,7 +41,16 @@ class CaptionModel(PythonModel):
     """A decoder with its vocabulary and, where the pipeline has them, the PCA and the backbone before it."""
 
     def load_context(self, context: PythonModelContext) -> None:
-        """Load what ``recap.tracking.models`` put into the model's folder."""
+        """Load what ``recap.tracking.models`` put into the model's folder.
+
+        The model's setting ``images`` names the folder below which a request may name images by their path.
+
+        Raises:
+            InputError: the products of this process come out wrong.
+        """
+        check_product()
+        images = (context.model_config or {}).get("images")
+        self.images = Path(images).resolve() if images else None
         folder = Path(context.artifacts["pipeline"])
         self.decoder = load_decoder(folder / "decoder")
         vocabulary = folder / "vocabulary.json"
@@ -62,7 +72,8 @@ class CaptionModel(PythonModel):
 
         Args:
             context: unused.
-            model_input: N rows with ``features``, D numbers before PCA, or ``image``: a path, or base64.
+            model_input: N rows with ``features``, D numbers before PCA, or ``image``: base64, or a path below
+                the folder that the setting ``images`` names, and relative to it.
             params: fields of ``recap.generation.config.DecodingConfig``; sampling draws by the row's number.
 
         Returns:
@@ -72,6 +83,7 @@ class CaptionModel(PythonModel):
             MlflowException: a row has neither or cannot be used, or an option is none; a server answers 400.
         """
         try:
+            check_product()  # an OpenMP may give fewer threads at any moment
             decoding = _decoding(params or {})
             constraints = make_constraints(decoding, self.vocabulary)
             features = self._features(model_input)  # (N, D)
@@ -100,9 +112,9 @@ class CaptionModel(PythonModel):
             paths: dict[int, Path] = {}
             for row, (values, image) in enumerate(zip(given, images, strict=True)):
                 if values is not None:
-                    found[row] = np.asarray(values, dtype=np.float32)
+                    found[row] = _numbers(values, f"row {row}")
                 elif isinstance(image, str):
-                    paths[row] = _image_path(image, Path(folder, str(row)), f"row {row}")
+                    paths[row] = _image_path(image, self.images, Path(folder, str(row)), f"row {row}")
                 else:
                     raise InputError(f"row {row}: expected features or an image, received neither")
             if paths and self.backbone is None:
@@ -144,15 +156,30 @@ def _decoding(options: Mapping[str, Any]) -> DecodingConfig:
         raise InputError(f"{where}: {mistake['msg']}, received {json.dumps(mistake['input'])}") from None
 
 
-def _image_path(image: str, draft: Path, where: str) -> Path:
-    """The file of an image given as a path or as base64, which is written to a draft."""
-    if len(image) < 4096 and os.path.isfile(image):  # noqa: PTH113  a long text is no error here
-        return Path(image)
+def _numbers(values: Any, where: str) -> NDArray[np.float32]:
     try:
-        draft.write_bytes(base64.b64decode(image.rpartition(",")[2], validate=True))
+        with np.errstate(over="ignore"):  # what becomes infinite is refused as such
+            return np.asarray(values, dtype=np.float32)
+    except (TypeError, ValueError, OverflowError):
+        raise InputError(f"{where}: expected features as numbers, received others") from None
+
+
+def _image_path(image: str, folder: Path | None, draft: Path, where: str) -> Path:
+    """The file of an image: below a folder, or one that is written from base64, line breaks and all.
+
+    A text that is neither gets one answer, whether there is such a file or not.
+    """
+    if folder is not None and len(image) < 4096:
+        with contextlib.suppress(OSError, ValueError):  # what can be no path at all
+            path = (folder / image).resolve()
+            if path.is_relative_to(folder) and path.is_file():
+                return path
+    try:
+        draft.write_bytes(base64.b64decode("".join(image.rpartition(",")[2].split()), validate=True))
     except (binascii.Error, ValueError):
         raise InputError(
-            f"{where}: expected an image as base64 or an existing path, received another text"
+            f"{where}: expected an image as base64, or a path below the folder that was named at start, "
+            "received another text"
         ) from None
     return draft
 

@@ -139,7 +139,11 @@ class Checkpoints:
     def _newest(self) -> bytes:
         """The newest checkpoint that is whole; empty when there is none."""
         for path in reversed(self._files()):
-            content = path.read_bytes()
+            try:
+                content = path.read_bytes()
+            except OSError as error:
+                print(f"checkpoint of step {int(path.stem)}: {error.strerror}, not used", file=sys.stderr)
+                continue
             digest, payload = content[:32], content[32:]
             if hashlib.sha256(payload).digest() == digest:
                 return payload
@@ -147,7 +151,7 @@ class Checkpoints:
         return b""
 
     def _files(self) -> list[Path]:
-        return sorted(self.directory.glob(f"*{SUFFIX}"))
+        return sorted(self.directory.glob(f"{'[0-9]' * 9}{SUFFIX}"))
 
 
 def pack_moments(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:

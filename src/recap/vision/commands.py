@@ -66,7 +66,7 @@ def _add_class_options(command: argparse.ArgumentParser, which: str, *, required
 
 
 def _add_image(command: argparse.ArgumentParser) -> None:
-    command.add_argument("image", type=Path, help="a picture file, such as PNG or JPEG")
+    command.add_argument("image", type=Path, help="an image file: JPEG, PNG, WebP, GIF, BMP or TIFF")
 
 
 def _add_output(command: argparse.ArgumentParser) -> None:

@@ -1,16 +1,15 @@
 """Backbones whose weights come from elsewhere: fetched, verified, and kept with their class names."""
 
-import pickle
-import tempfile
+import warnings
+import zipfile
 from pathlib import Path
 
 import torch
 
-from recap.artifacts import write_safetensors
 from recap.data.download import Files, download
 from recap.data.registry import RemoteFile, find_remote, is_url, mismatch
 from recap.errors import InputError
-from recap.vision.backbones import build_backbone, load_weights, save_backbone
+from recap.vision.backbones import build_backbone, check_size, fill, load_weights, save_backbone
 from recap.vision.features_config import FeaturesConfig
 from recap.vision.squeezenet import CLASS_COUNT
 
@@ -39,9 +38,10 @@ def prepare_fetched(config: FeaturesConfig, directory: Path, files: Files) -> di
     description = {"name": config.backbone, "heads": {"class": _class_names(config.class_names)}}
     backbone = build_backbone(description)
     path = _fetch(config.weights, config, files)
-    with tempfile.TemporaryDirectory(prefix="recap-weights-") as folder:
-        if path.suffix == ".pth":
-            path = _convert(path, Path(folder) / f"{path.stem}.safetensors")
+    if path.suffix == ".pth":
+        check_size(backbone, path)
+        fill(backbone, _read_published(path), path)
+    else:
         load_weights(backbone, path)
     save_backbone(directory, description, backbone.state_dict())
     return {"parameters": sum(weight.numel() for weight in backbone.parameters())}
@@ -61,19 +61,27 @@ def _fetch(source: str, config: FeaturesConfig, files: Files) -> Path:
     return path
 
 
-def _convert(path: Path, target: Path) -> Path:
-    """Weights as torchvision publishes them (.pth) in safetensors; a pickle that holds more is refused."""
+def _read_published(path: Path) -> dict[str, torch.Tensor]:
+    """Weights as torchvision publishes them (.pth); a pickle that holds more is refused."""
     try:
-        weights = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
-        reason = str(error).partition("\n")[0]
-        raise InputError(f"{path}: expected nothing but weights, received: {reason}") from None
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                if any(member.compress_type != zipfile.ZIP_STORED for member in archive.infolist()):
+                    raise ValueError("packed members")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of kinds of tensors that are refused below
+            weights = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # a broken file may raise anything
+        reason = " ".join(str(error).partition("\n")[0].split())[:300]
+        raise InputError(
+            f"{path}: expected nothing but weights, received: {reason or type(error).__name__}"
+        ) from None
     if not isinstance(weights, dict) or not all(
-        isinstance(value, torch.Tensor) for value in weights.values()
+        isinstance(name, str) and type(value) in (torch.Tensor, torch.nn.Parameter)
+        for name, value in weights.items()
     ):
         raise InputError(f"{path}: expected tensors by name, received something else")
-    write_safetensors(target, weights)
-    return target
+    return weights
 
 
 def _class_names(source: str | None) -> list[str]:

@@ -52,9 +52,15 @@ def load_projection(path: Path) -> nn.Module:
         return nn.Identity()
     try:
         tensors = load_file(path)
-        return Projection(tensors["components"], tensors["mean"])
-    except (OSError, SafetensorError, KeyError) as error:
-        raise InputError(f"{path}: expected components and mean of a PCA, received: {error}") from None
+        projection = Projection(tensors["components"], tensors["mean"])
+    except (OSError, SafetensorError, LookupError, ValueError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise InputError(f"{path}: expected components and mean of a PCA, received: {reason}") from None
+    shapes = projection.components.shape, projection.mean.shape
+    if shapes[0][1:] != shapes[1] or len(shapes[1]) != 1:
+        shown = " and ".join(str(tuple(shape)) for shape in shapes)
+        raise InputError(f"{path}: expected components (K, D) and mean (D,) of a PCA, received {shown}")
+    return projection
 
 
 class Captioner(nn.Module):
