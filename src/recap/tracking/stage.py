@@ -11,7 +11,7 @@ from recap.tracking.run import Run, open_run
 
 
 def execute(main: Callable[[], None]) -> None:
-    """Run a stage's ``main``; bad input, a full disk or memory end in a line and exit code 2, Ctrl-C in 130."""
+    """Run a stage's ``main``; bad input, a full disk or memory end in a line and code 2, Ctrl-C in 130."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     signal.signal(signal.SIGTERM, _terminated)
     try:
