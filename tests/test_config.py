@@ -1,8 +1,10 @@
 """params.yaml: every mistake at once, one line each; every key used, typed and commented."""
 
+import json
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ from ruamel.yaml import YAML
 
 from recap.config import GROUPS, load, load_all
 from recap.errors import InputError
+from recap.plain_yaml import read_yaml
 from recap.training.config import TrainConfig
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -93,6 +96,29 @@ def test_a_setting_that_is_not_said_is_a_mistake(tmp_path: Path) -> None:
         lines = mistakes(write(tmp_path, PARAMS.replace(line, "", 1)))
         assert len(lines) == 1
         assert lines[0].endswith(f".{name}: expected a value, received nothing")
+
+
+def number_settings(values: dict, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], float]]:
+    """Every setting that is a number."""
+    for key, value in values.items():
+        if isinstance(value, dict):
+            yield from number_settings(value, (*path, key))
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            yield (*path, key), value
+
+
+def test_no_setting_takes_any_number(tmp_path: Path) -> None:
+    settings = list(number_settings(read_yaml(ROOT / "params.yaml", "params")))
+    assert len(settings) > 60
+    for path, value in settings:
+        for extreme in (10**30, -1) if isinstance(value, int) else (1e300, -1e300):
+            values = read_yaml(ROOT / "params.yaml", "params")
+            group = values
+            for key in path[:-1]:
+                group = group[key]
+            group[path[-1]] = extreme
+            lines = mistakes(write(tmp_path, json.dumps(values)))
+            assert [line.partition(": expected")[0] for line in lines] == [f"params.yaml: {'.'.join(path)}"]
 
 
 def test_mistakes_without_end_are_counted(tmp_path: Path) -> None:

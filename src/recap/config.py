@@ -4,8 +4,9 @@ import importlib
 import json
 import re
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
+from annotated_types import Ge, Le
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from recap.errors import InputError
@@ -14,6 +15,9 @@ from recap.plain_yaml import parse_yaml, read_content, shorten
 STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 """How every group's dataclass is checked: no unknown key, no conversion between types, finite numbers."""
 
+Seed = Annotated[int, Ge(0), Le(2**63 - 1)]
+Count = Annotated[int, Ge(1), Le(2**31 - 1)]
+"""Of steps and the like; what a run can take is bounded by patience alone."""
 MOST_MISTAKES = 50  # told at once
 
 GROUPS = {

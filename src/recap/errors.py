@@ -27,8 +27,19 @@ def _printable(text: str) -> str:
 
 DISK_FAULTS = (
     *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.EACCES, errno.EPERM),
-    *(errno.ENOTDIR, errno.EISDIR, errno.ENOTEMPTY, errno.ENAMETOOLONG, errno.EMFILE, errno.ENFILE),
+    *(
+        errno.ENOTDIR,
+        errno.EISDIR,
+        errno.EEXIST,
+        errno.ENOTEMPTY,
+        errno.ENAMETOOLONG,
+        errno.EMFILE,
+        errno.ENFILE,
+    ),
 )
+
+
+MEMORY_SIGNS = ("can't allocate memory", "out of memory")  # what torch says
 
 
 def disk_fault(error: OSError) -> str:
@@ -40,3 +51,15 @@ def disk_fault(error: OSError) -> str:
     if error.errno not in DISK_FAULTS:
         raise error
     return f"{error.filename or 'disk'}: expected to read or write it, received: {error.strerror}"
+
+
+def memory_fault(error: Exception) -> str:
+    """One line about memory that is not there, on the processor or a GPU.
+
+    Raises:
+        Exception: the error itself, when it is of another kind and so a fault of the code.
+    """
+    text = " ".join(str(error).split())
+    if not isinstance(error, MemoryError) and not any(sign in text.lower() for sign in MEMORY_SIGNS):
+        raise error
+    return f"memory: expected enough for the settings and the data, received: {text or 'no more'}"

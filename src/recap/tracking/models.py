@@ -1,5 +1,6 @@
 """Decoders as MLflow models: packed from what dvc.lock names, registered, the best one called champion."""
 
+import re
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -85,7 +86,9 @@ def model_address(store: Store, decoder: str, version: int | None) -> str:
     Raises:
         InputError: there is none; the message names those that there are.
     """
-    versions = store.client.search_model_versions(f"name = '{registered_name(decoder)}'")
+    versions: list[Any] = []
+    if re.fullmatch(r"[\w.-]+", decoder):  # MLflow's filter knows no other names
+        versions = store.client.search_model_versions(f"name = '{registered_name(decoder)}'")
     if version is None and versions:
         return f"models:/{registered_name(decoder)}@{CHAMPION}"
     if any(int(found.version) == version for found in versions):

@@ -6,12 +6,12 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from recap.errors import InputError, disk_fault
+from recap.errors import InputError, disk_fault, memory_fault
 from recap.tracking.run import Run, open_run
 
 
 def execute(main: Callable[[], None]) -> None:
-    """Run a stage's ``main``; bad input or a full disk ends in a line and exit code 2, Ctrl-C in 130."""
+    """Run a stage's ``main``; bad input, a full disk or memory end in a line and code 2, Ctrl-C in 130."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     signal.signal(signal.SIGTERM, _terminated)
     try:
@@ -21,6 +21,9 @@ def execute(main: Callable[[], None]) -> None:
         sys.exit(2)
     except OSError as error:
         print(disk_fault(error), file=sys.stderr)
+        sys.exit(2)
+    except (MemoryError, RuntimeError) as error:
+        print(memory_fault(error), file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

@@ -125,6 +125,7 @@ class Arguments:
         os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
         os.execv = self._exec  # type: ignore[assignment]
         time.sleep = lambda seconds: None
+        run_command(["runs"])  # the first command makes the store, which takes long
 
     @staticmethod
     def _exec(*command: Any) -> None:
@@ -158,7 +159,8 @@ class Arguments:
         except InputError:
             self._check(before)
             raise
-        self._check(before)
+        if arguments[:2] != ["data", "synth-coco"]:  # it may be told to write there
+            self._check(before)
         return code == 0
 
     @staticmethod
