@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from recap.decoders.decoder import Decoder
     from recap.vision.backbone import Backbone
     from recap.vision.drawing import Pixels
-    from recap.vision.familiarity import Familiarity
 
 PARAMS = Path("params.yaml")
 MODELS, CAPTIONS, REDUCED = Path("models"), Path("data/captions"), Path("data/reduced")
@@ -123,28 +122,21 @@ def _image(backbone: "Backbone", path: Path) -> "Tensor":
 
     from recap.vision.familiarity import FILE, WARNING, load_familiarity
     from recap.vision.images import load_images
-    from recap.vision.word_saliency import load_projection
+    from recap.vision.word_saliency import Projection, load_projection
 
     images = load_images([path], backbone)
     known = load_familiarity(REDUCED / FILE)
     projection = load_projection(REDUCED / "pca.safetensors")
-    if known is None or _read_by(projection, known) != backbone.feature_dim:  # of another run
+    read = given = backbone.feature_dim
+    if isinstance(projection, Projection):
+        given, read = projection.components.shape  # (K, D)
+    if known is None or (read, given) != (backbone.feature_dim, len(known.mean)):  # of another run
         return images
     with torch.no_grad():
         reduced = projection(backbone.features(backbone.preprocess(images)))  # (1, K)
     if not known.is_familiar(reduced.numpy()).all():
         print(f"warning: {path}: {WARNING}", file=sys.stderr)
     return images
-
-
-def _read_by(projection: "nn.Module", known: "Familiarity") -> int:
-    """The width of the features that the training images had before PCA; -1 where the files do not match."""
-    from recap.vision.word_saliency import Projection
-
-    if not isinstance(projection, Projection):
-        return len(known.mean)
-    given, read = projection.components.shape  # (K, D)
-    return int(read) if given == len(known.mean) else -1
 
 
 def _write(path: Path, pixels: "Pixels") -> None:
