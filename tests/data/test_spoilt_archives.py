@@ -52,7 +52,7 @@ print(refused)
 """
 
 
-@pytest.mark.parametrize("cases", [150, pytest.param(2000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("cases", [100, pytest.param(2000, marks=pytest.mark.slow)])
 def test_spoilt_archives(
     tmp_path: Path,
     members: dict[str, bytes],

@@ -193,6 +193,7 @@ def test_a_java_that_does_not_work_costs_meteor_only(files, capsys, monkeypatch,
             score(capsys, *paths, "--tokenizer", "stanford")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not has_java(), reason="needs Java")
 @pytest.mark.parametrize("locale", ["C", "de_DE.UTF-8"])
 def test_meteor_is_the_same_in_every_locale(files, capsys, monkeypatch, locale):

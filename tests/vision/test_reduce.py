@@ -41,7 +41,7 @@ def test_only_training_features_shape_the_space(tmp_path: Path, features: Path) 
         threads=1,
     )
     assert summary == again
-    for name in ("train.h5", "pca.safetensors", "spectrum.csv"):
+    for name in ("train.h5", "pca.safetensors", "spectrum.csv"):  # familiarity looks at validation images
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
     pca = load_file(tmp_path / "a" / "pca.safetensors")
     assert pca["components"].shape == (4, 12)
@@ -109,7 +109,8 @@ def test_features_pass_through(tmp_path: Path, features: Path) -> None:
         threads=1,
     )
     assert summary == {"components": 12}
-    assert sorted(path.name for path in (tmp_path / "reduced").iterdir()) == ["train.h5", "val.h5"]
+    names = sorted(path.name for path in (tmp_path / "reduced").iterdir())
+    assert names == ["familiarity.safetensors", "train.h5", "val.h5"]
     for split in ("train", "val"):
         original = (features / f"{split}.h5").read_bytes()
         assert (tmp_path / "reduced" / f"{split}.h5").read_bytes() == original

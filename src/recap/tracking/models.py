@@ -36,6 +36,7 @@ PARTS = {
     "models/backbone/weights.safetensors": "backbone/weights.safetensors",
     "data/captions/vocabulary.json": "vocabulary.json",
     "data/reduced/pca.safetensors": "pca.safetensors",
+    "data/reduced/familiarity.safetensors": "familiarity.safetensors",
 }
 """Where the pipeline's files lie in a model's folder, the decoder's apart."""
 
@@ -165,7 +166,13 @@ def make_signature(has_images: bool, decoding: dict[str, Any]) -> "ModelSignatur
     kinds[type(None)] = DataType.long  # top_k, the only one that may be absent
     return ModelSignature(
         inputs=Schema(columns),
-        outputs=Schema([ColSpec(DataType.string, "caption"), ColSpec(DataType.double, "log_probability")]),
+        outputs=Schema(
+            [
+                ColSpec(DataType.string, "caption"),
+                ColSpec(DataType.double, "log_probability"),
+                ColSpec(DataType.boolean, "familiar", required=False),
+            ]
+        ),
         params=ParamSchema(
             [
                 ParamSpec(name, DataType.string, list(value), (-1,))

@@ -16,6 +16,7 @@ from recap.data.raw import SPLITS
 from recap.errors import InputError
 from recap.progress import track
 from recap.vision.concepts import Concepts, fit_concepts, project_cross_fitted, word_shares
+from recap.vision.familiarity import write_familiarity
 from recap.vision.pca import BLOCK_ROWS, fit_pca, project, whiten
 from recap.vision.reduce_config import ReduceConfig
 
@@ -23,7 +24,7 @@ from recap.vision.reduce_config import ReduceConfig
 def reduce(
     features: Path, captions: Path, directory: Path, config: ReduceConfig, threads: int
 ) -> dict[str, Any]:
-    """Write data/reduced: {train,val}.h5, and where PCA is on, pca.safetensors and spectrum.csv.
+    """Write data/reduced: {train,val}.h5, familiarity.safetensors, of PCA pca.safetensors and spectrum.csv.
 
     Args:
         features: the folder with {train,val}.h5, (N, D) float32 each.
@@ -52,6 +53,7 @@ def reduce(
         for split, path in paths.items():
             blocks = finite(read_blocks(path, BLOCK_ROWS), path)
             write_feature_blocks(directory / f"{split}.h5", shapes[split], blocks)
+        write_familiarity(directory)
         return {"components": shapes["train"][1]}
     with threadpool_limits(threads):
         pca = fit_pca(paths["train"], config.components)
@@ -69,6 +71,7 @@ def reduce(
                 blocks = track(project(path, pca), f"projecting {split}", -(-count // BLOCK_ROWS))
             shape = (count, len(pca.components_))
             write_feature_blocks(directory / f"{split}.h5", shape, finite(blocks, path))
+    write_familiarity(directory)
     ratios = pca.explained_variance_ratio_
     rows = zip(range(1, len(ratios) + 1), ratios.tolist(), np.cumsum(ratios).tolist(), strict=True)
     write_csv(directory / "spectrum.csv", ("component", "explained_variance_ratio", "cumulative"), rows)
