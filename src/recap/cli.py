@@ -1,6 +1,8 @@
 """The command line: `recap COMMAND`; bad input ends in one line a mistake and exit code 2."""
 
 import argparse
+import os
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,13 +13,16 @@ import recap.guard.commands
 import recap.proof_commands
 import recap.tracking.commands
 import recap.vision.commands
-from recap.errors import InputError, disk_fault
+from recap.errors import InputError, disk_fault, memory_fault
 
 ROOT = Path()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; returns the exit code: 0 done, 1 a check failed, 2 bad input, 130 interrupted."""
+    """Run a command; returns the exit code.
+
+    0 done, 1 a check failed, 2 bad input, 130 interrupted, 141 nobody reads on.
+    """
     parser = argparse.ArgumentParser(prog="recap", description="Reproducible image captioning.")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
 
@@ -37,12 +42,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     options = parser.parse_args(arguments)
     try:
-        return int(options.run(options) or 0)
+        code = int(options.run(options) or 0)
+        sys.stdout.flush()
+        return code
     except InputError as error:
         print(error, file=sys.stderr)
         return 2
+    except BrokenPipeError:  # `recap runs | head`: who reads has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
     except OSError as error:
         print(disk_fault(error), file=sys.stderr)
+        return 2
+    except (MemoryError, RuntimeError) as error:
+        print(memory_fault(error), file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

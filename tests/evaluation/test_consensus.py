@@ -1,10 +1,13 @@
 """The floor and the ceiling are what the official scorer says of the same captions."""
 
+import random
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from recap.evaluation import consensus
 from recap.evaluation.consensus import best_constant_caption, leave_one_out
 from recap.evaluation.scores import score_captions
 
@@ -74,3 +77,16 @@ def test_images_with_one_caption_have_no_ceiling():
 def test_words_do_not_run_over_captions():
     caption, score = best_constant_caption([["a"], ["a"]])
     assert (caption, score) == ("a", 0.0)
+
+
+def test_the_size_of_the_blocks_changes_no_bit(monkeypatch):
+    draw = random.Random(2)
+    words = ["a", "the", "cat", "dog", "red", "on", "mat"]
+    references = [
+        [" ".join(draw.choices(words, k=draw.randint(1, 9))) for _ in range(draw.randint(1, 5))]
+        for _ in range(40)
+    ]
+    whole = best_constant_caption(references), leave_one_out(references).tolist()
+    monkeypatch.setattr(consensus, "ROWS_AT_ONCE", 7)
+    monkeypatch.setattr(consensus, "PAIRS_AT_ONCE", 11)
+    assert (best_constant_caption(references), leave_one_out(references).tolist()) == whole

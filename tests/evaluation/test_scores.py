@@ -1,12 +1,15 @@
 """The scores equal the official ones, and behave as scores must."""
 
 import math
+import random
+import tracemalloc
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from recap.evaluation.consensus import best_constant_caption, leave_one_out
 from recap.evaluation.scores import bleu_of, score_captions
 
 CAPTION = st.lists(
@@ -86,3 +89,48 @@ def test_bleu_from_statistics_equals_bleu(examples):
     scores = score_captions(*zip(*examples, strict=True))
     assert bleu_of(scores.bleu_statistics.sum(axis=0)) == pytest.approx(scores.bleu, abs=1e-12)
     assert all(math.isfinite(value) for value in scores.bleu)
+
+
+@settings(deadline=None, max_examples=60)
+@given(SETS)
+def test_scores_are_the_official_ones_to_the_bit(examples):
+    from pycocoevalcap.bleu.bleu_scorer import BleuScorer
+    from pycocoevalcap.cider.cider import Cider
+    from pycocoevalcap.rouge.rouge import Rouge
+
+    scores = score_captions(*zip(*examples, strict=True))
+    candidates = {image: [caption] for image, (caption, _) in enumerate(examples)}
+    originals = {image: list(own) for image, (_, own) in enumerate(examples)}
+    bleu = BleuScorer(n=4)
+    for caption, own in examples:
+        bleu += (caption, own)
+    assert scores.bleu.tolist() == bleu.compute_score(option="closest")[0]
+    assert scores.rouge_l.tolist() == Rouge().compute_score(originals, candidates)[1].tolist()
+    assert scores.cider_d.tolist() == Cider().compute_score(originals, candidates)[1].tolist()
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("long", [["cat"] * 30_000, [f"w{7919 * place % 5003}" for place in range(30_000)]])
+def test_a_caption_of_30000_words_takes_seconds(long):
+    references = [["a cat sits", " ".join(long)], ["a dog runs"], ["the red bus"]]
+    scores = score_captions([" ".join(long), "a dog runs", "a bus"], references)
+    assert scores.rouge_l[0] == pytest.approx(1)
+    constant, _ = best_constant_caption(references)
+    assert constant
+    assert len(leave_one_out(references)) == 1
+
+
+def test_what_is_in_memory_grows_with_the_text_alone():
+    draw = random.Random(0)
+    words = [f"{first}{second}" for first in "bdfgk" for second in "aeiou"]
+
+    def peak(images):
+        references = [[" ".join(draw.choices(words, k=10)) for _ in range(5)] for _ in range(images)]
+        captions = [own[0] for own in references]
+        tracemalloc.start()
+        score_captions(captions, references)
+        used = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return used / sum(len(caption) for own in references for caption in own)
+
+    assert peak(200) < 150, "bytes for each byte of text"

@@ -1,7 +1,7 @@
 """Reads COCO-format references and results; what is wrong with a file is told in one line."""
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -108,7 +108,7 @@ def read_results(path: Path, image_ids: Sequence[int], ignored: Collection[int] 
     return [captions[image_id] for image_id in image_ids]
 
 
-def _entries(path: Path, document: dict[str, Any], name: str) -> list[tuple[str, dict[str, Any]]]:
+def _entries(path: Path, document: dict[str, Any], name: str) -> Iterator[tuple[str, dict[str, Any]]]:
     """Every entry of a list of objects with the words that say where it is."""
     entries = document.get(name)
     if not isinstance(entries, list):
@@ -116,7 +116,7 @@ def _entries(path: Path, document: dict[str, Any], name: str) -> list[tuple[str,
     for index, entry in enumerate(entries):
         if not isinstance(entry, dict):
             raise InputError(f"{path}: {name}[{index}]: expected an object, received {_kind(entry)}")
-    return [(f"{path}: {name}[{index}]", entry) for index, entry in enumerate(entries)]
+        yield f"{path}: {name}[{index}]", entry
 
 
 def _image_id(where: str, value: object, key: str) -> int:

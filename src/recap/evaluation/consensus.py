@@ -12,8 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from recap.progress import track
+
 ORDERS = (1, 2, 3, 4)
 SIGMA = 6.0
+ROWS_AT_ONCE = 100_000
+PAIRS_AT_ONCE = 500_000
 SCALE = 10 / len(ORDERS)
 
 
@@ -37,17 +41,26 @@ def best_constant_caption(references: Sequence[Sequence[str]]) -> tuple[str, flo
     bigrams = _bigrams(captions)
     lengths, length_of = np.unique(bigrams, return_inverse=True)
     by_length = sparse.csr_array((image_share, (length_of, np.arange(len(captions)))))  # (L, R)
-    penalty = _length_penalty(bigrams[:, None] - lengths[None, :])  # (R, L)
     totals = np.zeros(len(captions))
-    for order in _orders(references):
-        similarity = np.zeros(penalty.shape)
-        # min(a, b) = sum over k of [a >= k] [b >= k], so clipped counts become products of matrices.
-        for times in range(1, int(order.counts.data.max(initial=0)) + 1):
-            at_least = (order.counts >= times).astype(np.float64)
-            reference = at_least.multiply(order.counts).multiply(order.squared_idf[None, :])
-            reference = reference.multiply(order.scale[:, None])  # (R, V)
-            similarity += (at_least @ (by_length @ reference).T).toarray()  # (R, L)
-        totals += (similarity * penalty).sum(axis=1) * order.scale
+    for order in track(_orders(references), "best constant caption", len(ORDERS)):
+        # min(a, b) = sum over k of [a >= k] [b >= k], so clipped counts become products of matrices; between
+        # two counts that occur these do not change.
+        steps = np.unique(order.counts.data)
+        said = []
+        for times, width in zip(steps, np.diff(steps, prepend=0), strict=True):
+            own = order.counts.copy()
+            own.data[own.data < times] = 0
+            own.eliminate_zeros()
+            reference = own.multiply(order.squared_idf[None, :]).multiply(order.scale[:, None])  # (R, V)
+            own.data[:] = 1
+            said.append((own.tocsr(), (by_length @ reference.tocsr()).T.tocsr() * width))
+        for first in range(0, len(captions), ROWS_AT_ONCE):
+            rows = slice(first, first + ROWS_AT_ONCE)
+            penalty = _length_penalty(bigrams[rows, None] - lengths[None, :])  # (rows, L)
+            similarity = np.zeros(penalty.shape)
+            for at_least, reference in said:
+                similarity += (at_least[rows] @ reference).toarray()
+            totals[rows] += (similarity * penalty).sum(axis=1) * order.scale[rows]
     best = int(np.argmax(totals))
     return captions[best], float(totals[best] * SCALE)
 
@@ -64,43 +77,56 @@ def leave_one_out(references: Sequence[Sequence[str]]) -> NDArray[np.float64]:
         (N',) float64: one score for every image with at least two captions, in their order.
     """
     captions = [caption for own in references for caption in own]
-    first, second, image_of = [], [], []
-    start = 0
-    for image, own in enumerate(references):
-        pairs = [(i, j) for i in range(len(own)) for j in range(len(own)) if i != j]
-        first += [start + i for i, _ in pairs]
-        second += [start + j for _, j in pairs]
-        image_of += [image] * len(pairs)
-        start += len(own)
-    if not first:
-        return np.zeros(0)
-    similarity = np.zeros(len(first))  # (P,)
-    for order in _orders(references):
-        other = order.counts[second]
-        clipped = order.counts[first].minimum(other).multiply(other)  # (P, V)
-        similarity += (clipped @ order.squared_idf) * order.scale[first] * order.scale[second]
     bigrams = _bigrams(captions)
-    similarity *= _length_penalty(bigrams[first] - bigrams[second])
-    pairs_of = np.bincount(image_of, minlength=len(references))
-    sums = np.bincount(image_of, weights=similarity, minlength=len(references))
+    sizes = np.array([len(own) for own in references])
+    starts = np.cumsum(sizes) - sizes
+    sums, pairs_of = np.zeros(len(references)), sizes * (sizes - 1)
+    if not pairs_of.any():
+        return np.zeros(0)
+    orders = list(_orders(references))
+    blocks = np.cumsum(pairs_of) // PAIRS_AT_ONCE  # images by the block of pairs that they end in
+    for block in track(np.unique(blocks), "people, leave one out"):
+        images = np.flatnonzero(blocks == block)
+        first, second, image_of = _pairs(starts[images], sizes[images])
+        similarity = np.zeros(len(first))  # (P,)
+        for order in orders:
+            other = order.counts[second]
+            clipped = order.counts[first].minimum(other).multiply(other)  # (P, V)
+            similarity += (clipped @ order.squared_idf) * order.scale[first] * order.scale[second]
+        similarity *= _length_penalty(bigrams[first] - bigrams[second])
+        sums[images] = np.bincount(image_of, weights=similarity, minlength=len(images))
     return sums[pairs_of > 0] / pairs_of[pairs_of > 0] * SCALE
 
 
+def _pairs(starts: NDArray[np.int64], sizes: NDArray[np.int64]) -> tuple[NDArray[np.int64], ...]:
+    """All ordered pairs of captions of the same image, and the image, by its place here."""
+    found = [
+        (start + left, start + right, np.full(len(left), image))
+        for image, (start, size) in enumerate(zip(starts, sizes, strict=True))
+        for left, right in [np.nonzero(~np.eye(size, dtype=bool))]
+    ]
+    first, second, image_of = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    return first, second, image_of
+
+
 def _orders(references: Sequence[Sequence[str]]) -> Iterator[_Order]:
-    image_of = [image for image, own in enumerate(references) for _ in own]
+    image_of = np.repeat(np.arange(len(references)), [len(own) for own in references])
     words = [caption.split() for own in references for caption in own]
     for size in ORDERS:
         columns: dict[tuple[str, ...], int] = {}
-        rows = []
-        indices = []
-        for row, caption in enumerate(words):
-            ngrams = list(zip(*(caption[offset:] for offset in range(size)), strict=False))
-            rows += [row] * len(ngrams)
-            indices += [columns.setdefault(ngram, len(columns)) for ngram in ngrams]
+        lengths = np.array([max(len(caption) - size + 1, 0) for caption in words])
+        rows = np.repeat(np.arange(len(words)), lengths)
+        ngrams = (
+            ngram
+            for caption in words
+            for ngram in zip(*(caption[offset:] for offset in range(size)), strict=False)
+        )
+        numbers = (columns.setdefault(ngram, len(columns)) for ngram in ngrams)
+        indices = np.fromiter(numbers, np.int64, len(rows))
         shape = (len(words), max(len(columns), 1))
         counts = sparse.csr_array((np.ones(len(rows)), (rows, indices)), shape=shape)  # sums what is doubled
         present = sparse.csr_array(
-            (np.ones(len(rows)), (np.array(image_of)[rows], indices)), shape=(len(references), shape[1])
+            (np.ones(len(rows)), (image_of[rows], indices)), shape=(len(references), shape[1])
         )
         frequency = np.bincount(present.indices, minlength=shape[1])
         squared_idf = (np.log(len(references)) - np.log(np.maximum(frequency, 1))) ** 2

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable, Iterator
 
 from recap.evaluation.treebank_rules import BEFORE_LIMITED, BEFORE_NUMBERS, RULES, SPACE
+from recap.progress import track
 
 PUNCTUATION = frozenset(
     ["''", "'", "``", "`", "-LRB-", "-RRB-", "-LCB-", "-RCB-", ".", "?", "!", ",", ":", "-", "--", "...", ";"]
@@ -31,7 +32,7 @@ def tokenize(captions: Iterable[str]) -> list[str]:
     known: dict[str, str] = {}
     tokenized = []
     start = 0
-    for line in lines:
+    for line in track(lines, "tokenizing"):
         words = [known.get(chunk) for chunk in line.split(" ")]
         if None in words or " ." in line:
             words = _words(text, start, start + len(line.rstrip(" \t")), known)

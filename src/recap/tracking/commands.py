@@ -63,12 +63,12 @@ def _port(text: str) -> int:
 
 def _ui(options: argparse.Namespace) -> None:
     from recap.tracking.lookup import open_store
-    from recap.tracking.place import repository_root, tracking_uri
+    from recap.tracking.place import hide_password, repository_root, tracking_uri
     from recap.tracking.views import view_addresses
 
     store, uri = open_store(os.environ), tracking_uri(os.environ)
     has_server = uri.startswith("http")
-    server = uri if has_server else f"http://127.0.0.1:{options.port}"
+    server = hide_password(uri, os.environ) if has_server else f"http://127.0.0.1:{options.port}"
     for name, address in view_addresses(server, store.experiment).items():
         print(f"{name + ':':<10} {address}")
     if has_server:

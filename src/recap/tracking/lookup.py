@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from recap.errors import InputError
 from recap.tracking.pipeline import Pipeline, Stage
-from recap.tracking.place import repository_root
+from recap.tracking.place import hide_password, repository_root
 from recap.tracking.store import (
     COMMIT_TAG,
     DIRTY_TAG,
@@ -38,7 +38,7 @@ def open_store(environment: Mapping[str, str]) -> Store:
     try:
         return Store(environment)
     except Exception as error:  # MLflow, SQLAlchemy and requests each have their own
-        reason = " ".join(str(error).split())[:300]
+        reason = hide_password(" ".join(str(error).split()), environment)[:300]
         raise InputError(f"MLflow: expected a store that answers, received: {reason}") from None
 
 

@@ -18,7 +18,15 @@ from recap.tracking.complete import complete_all, settle
 from recap.tracking.delivery import Delivery
 from recap.tracking.journal import Journal, QueueLock, journals, milliseconds
 from recap.tracking.machine import Load, is_running
-from recap.tracking.place import answer, queue_folder, read_trouble, repository_root, requests, write_trouble
+from recap.tracking.place import (
+    answer,
+    describe_error,
+    queue_folder,
+    read_trouble,
+    repository_root,
+    requests,
+    write_trouble,
+)
 from recap.tracking.store import (
     NOTE_TAG,
     PARENT_TAG,
@@ -121,7 +129,7 @@ class Mirror:
                 added = self.finish() if asked or is_over else []  # takes long where many stages were reused
                 trouble, pause = "", POLL_SECONDS
             except Exception as error:  # a store can fail in any way; the journals stay
-                added, trouble = [], describe_error(error)
+                added, trouble = [], describe_error(error, self._environment)
                 self.report(trouble)
                 if self._is_pipeline_alive() or any(journal.is_alive() for journal in journals(self.queue)):
                     last_sign = time.monotonic()
@@ -197,11 +205,6 @@ def reap(store: Store) -> None:
         store.client.set_tag(run.info.run_id, REASON_TAG, reason)
         store.client.set_tag(run.info.run_id, NOTE_TAG, reason)
         store.client.set_terminated(run.info.run_id, status="FAILED")
-
-
-def describe_error(error: Exception) -> str:
-    """An error of the store in one line."""
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"[:300]
 
 
 def remove_drafts(queue: Path) -> None:

@@ -2,9 +2,11 @@
 
 import hashlib
 import json
+import re
 import secrets
 from collections.abc import Mapping
 from pathlib import Path
+from urllib.parse import unquote
 
 
 def repository_root(environment: Mapping[str, str]) -> Path:
@@ -27,6 +29,27 @@ def queue_folder(environment: Mapping[str, str]) -> Path:
     """The folder of the journals for this store, named by a hash, because addresses can hold passwords."""
     name = hashlib.sha256(tracking_uri(environment).encode()).hexdigest()[:12]
     return repository_root(environment) / ".recap" / "tracking" / name
+
+
+def describe_error(error: BaseException, environment: Mapping[str, str]) -> str:
+    """An error in one line, without the password that the store's address may hold."""
+    return hide_password(f"{type(error).__name__}: {' '.join(str(error).split())}", environment)[:300]
+
+
+def hide_password(text: str, environment: Mapping[str, str]) -> str:
+    """A text without the names and passwords of addresses, and without the secrets that MLflow is given."""
+    secrets_of = [environment.get(name, "") for name in ("MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")]
+    name, _, password = _user_part(tracking_uri(environment)).partition(":")
+    secrets_of.append(password or name)  # a token stands alone
+    for secret in secrets_of:
+        for form in {secret, unquote(secret)} - {""}:
+            text = text.replace(form, "***")
+    return re.sub(r"(://)[^/\s'\"]*@", r"\1***@", text)
+
+
+def _user_part(address: str) -> str:
+    """``name:password`` of an address; a password may hold any sign, a slash and an @ as well."""
+    return address.partition("://")[2].rpartition("@")[0]
 
 
 def write_trouble(queue: Path, reason: str) -> None:
