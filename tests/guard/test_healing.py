@@ -76,6 +76,17 @@ def test_without_a_copy_the_last_commit_serves_and_without_it_the_cache_of_runs(
     assert lock.read_bytes() == whole
 
 
+def test_a_kill_in_the_cache_of_runs_blocks_nothing(finished_run: Path) -> None:
+    folders = list((finished_run / ".dvc" / "cache" / "runs").glob("*/*"))
+    for folder in folders:
+        for run in folder.iterdir():
+            run.rename(folder / ".half.tmp")
+    (finished_run / "dvc.lock").unlink()
+    assert heal(finished_run) == []
+    assert not any(folder.exists() for folder in folders)
+    assert stages_run(finished_run).count("Running stage") == len(OUTPUTS)
+
+
 def test_a_committed_lock_is_left_alone_though_a_longer_one_was_kept(finished_run: Path) -> None:
     lock = finished_run / "dvc.lock"
     keep_lock(finished_run)

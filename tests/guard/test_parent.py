@@ -72,6 +72,34 @@ def test_a_parent_that_went_before_the_first_import_is_seen(checkout: Any) -> No
     assert not (checkout.root / "started").exists()
 
 
+@pytest.mark.slow
+def test_workers_end_with_an_agent_that_is_killed_while_they_import(checkout: Any) -> None:
+    script = """
+import os, sys
+from pathlib import Path
+from recap.distribution.config import DistributedConfig
+from recap.distribution.launch import launch
+from recap.tracking.stage import execute
+
+def main():
+    if launch(DistributedConfig(2), sys.orig_argv[1:], os.environ):
+        return
+    while True:
+        Path(f"worker{os.environ['RANK']}").touch()
+
+execute(main)
+"""
+    (checkout.root / "stages" / "train.py").write_text(script)
+    process = checkout.run_in_background("sh", "stages/run.sh", "train", "lstm")
+    agent = psutil.Process(process.pid)
+    while len(workers := agent.children()) < 2:
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    assert psutil.wait_procs(workers, timeout=3.0)[1] == []
+
+
 def test_nohup_keeps_a_stage_that_a_person_started(checkout: Any) -> None:
     (checkout.root / "data").mkdir()
     (checkout.root / "data" / "in.txt").write_text("given")

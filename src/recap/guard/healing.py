@@ -11,6 +11,7 @@ from typing import Any
 
 from recap.artifacts import write_bytes
 from recap.errors import InputError
+from recap.guard.receipt import compare_receipts, forget, tidy_runs
 from recap.hashes import hash_output
 from recap.plain_yaml import parse_yaml
 from recap.proof.cache import add, is_cached
@@ -45,7 +46,12 @@ def heal(root: Path) -> list[str]:
     said = [f"{path}: cut short, removed" for path in RWLOCKS if _drop_broken(root / path)]
     if writers(root):
         return said
-    return said + _heal_lock(root) + _leave_experiment(root) + _fill_cache(root)
+    tidy_runs(root)
+    said += _heal_lock(root) + _leave_experiment(root)
+    for name, differing in compare_receipts(root).items():
+        forget(root, name)
+        said.append(f"{name}: was recorded with another {', '.join(differing)}, forgotten; run it again")
+    return said + _fill_cache(root)
 
 
 def writers(root: Path) -> list[int]:

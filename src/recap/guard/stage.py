@@ -4,9 +4,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from recap.errors import InputError
 from recap.guard.definition import read_definitions
 from recap.guard.healing import keep_lock
 from recap.guard.reading import check_unchanged, read
+from recap.guard.receipt import compare_receipts, forget, leave_receipt
 from recap.guard.room import check_room
 from recap.guard.user_files import Digests, check_current, read_digests
 from recap.guard.writer import only_writer
@@ -35,6 +37,7 @@ def guard(command: Sequence[str], environment: Mapping[str, str]) -> Iterator[No
     stages = read_definitions(Path("dvc.yaml"), Path("params.yaml"))
     stage = stages.get(environment.get("DVC_STAGE", by_command))
     with only_writer(stage.name if stage else by_command, stage.outputs if stage else ()):
+        _check_receipts()
         keep_lock(Path())
         before = read(stage, stages) if stage else None
         if stage and (named := read_digests(stage.deps)):
@@ -43,4 +46,20 @@ def guard(command: Sequence[str], environment: Mapping[str, str]) -> Iterator[No
         yield
         if stage and before:
             check_room(stage.name, stage.outputs, Path())
+            leave_receipt(stage, before)
             check_unchanged(stage, before, read(stage, stages))
+
+
+def _check_receipts() -> None:
+    """Refuse to go on from an output that DVC recorded wrongly, a moment after its stage ended."""
+    wrong = compare_receipts(Path())
+    for name in wrong:
+        forget(Path(), name)
+    if wrong:
+        raise InputError(
+            "\n".join(
+                f"{name}: expected dvc.lock to name what the stage read, received another "
+                f"{', '.join(differing)}; DVC has forgotten it, run it again"
+                for name, differing in wrong.items()
+            )
+        )
