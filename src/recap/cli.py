@@ -13,7 +13,7 @@ import recap.guard.commands
 import recap.proof_commands
 import recap.tracking.commands
 import recap.vision.commands
-from recap.errors import InputError, disk_fault
+from recap.errors import InputError, disk_fault, memory_fault
 
 ROOT = Path()
 
@@ -53,6 +53,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 128 + signal.SIGPIPE
     except OSError as error:
         print(disk_fault(error), file=sys.stderr)
+        return 2
+    except (MemoryError, RuntimeError) as error:
+        print(memory_fault(error), file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

@@ -89,6 +89,8 @@ def _fetch(url: str, path: Path, timeout: float) -> Path | str:
     # ImportError: a proxy that needs another package; ValueError: names that are none, where a redirect leads
     except (httpx.HTTPError, httpx.InvalidURL, InputError, ImportError, ValueError):
         return "unreachable"
+    except ExceptionGroup:  # several addresses of a host, each with a reason of its own
+        return "unreachable"
     except OSError as error:
         return f"cannot be kept: {error.strerror}"
     finally:

@@ -32,7 +32,7 @@ COMMANDS: dict[str, list[str]] = {
     "data download": ["VALUE", "--offline"],
     "data add": ["VALUE", "VALUE"],
     "data pin": ["VALUE", "--offline"],
-    "data synth-coco": ["VALUE", "--scale=0.0001", "--scale=-VALUE", "--seed=VALUE"],
+    "data synth-coco --scale=0.0001": ["VALUE", "--scale=-VALUE", "--seed=VALUE"],
     "data describe": ["--samples=VALUE", "--seed=VALUE"],
     "see predict": ["VALUE", "--top=VALUE"],
     "see saliency": ["VALUE", "--head=VALUE", "--class=VALUE", "--output=VALUE"],

@@ -77,8 +77,9 @@ class Requests:
         pipeline.mkdir()
         Path("models/lstm").rename(pipeline / "decoder")
         for source, target in PARTS.items():
-            (pipeline / target).parent.mkdir(exist_ok=True)
-            Path(source).rename(pipeline / target)
+            if Path(source).exists():
+                (pipeline / target).parent.mkdir(exist_ok=True)
+                Path(source).rename(pipeline / target)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             mlflow.pyfunc.save_model(

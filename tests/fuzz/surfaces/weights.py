@@ -53,7 +53,7 @@ def odd_tensors(weights: dict[str, torch.Tensor], generator: random.Random) -> d
             lambda: value.to(torch.complex64),
             lambda: value.to_sparse(),
             lambda: value.to("meta"),
-            lambda: torch.quantize_per_tensor(value, 0.1, 0, torch.qint8),
+            lambda: torch.quantize_per_tensor(value.float(), 0.1, 0, torch.qint8),
             lambda: value.expand(1, *value.shape),
             lambda: value[:0],
             lambda: value * float("nan"),
