@@ -27,3 +27,9 @@ def hash_output(path: Path) -> str:
         hashes = pool.map(hash_file, files.values())
     entries = [{"md5": md5, "relpath": relative} for relative, md5 in zip(files, hashes, strict=True)]
     return hashlib.md5(json.dumps(entries, sort_keys=True).encode()).hexdigest() + ".dir"
+
+
+def size_output(path: Path) -> int:
+    """Bytes of a file, or of all files below a folder."""
+    files = [path] if path.is_file() else folder_files(path).values()
+    return sum(file.stat().st_size for file in files)
