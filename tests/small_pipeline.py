@@ -9,7 +9,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from recap.hashes import hash_output
+from recap.hashes import hash_output, size_output
 
 PIPELINE = """\
 stages:
@@ -142,9 +142,10 @@ def lock_again(root: Path, runtime: dict[str, Any] | None = None) -> None:
     """
     content = read_lock_file(root)
     for entry in content["stages"].values():
-        for output in entry["outs"]:
-            if (root / output["path"]).exists():
-                output["md5"] = hash_output(root / output["path"])
+        for file in [*entry["outs"], *entry.get("deps", [])]:
+            if (root / file["path"]).exists():
+                file["md5"] = hash_output(root / file["path"])
+                file["size"] = size_output(root / file["path"])
         params = entry.get("params", {}).get("params.yaml", {})
         if runtime is not None and "runtime" in params:
             params["runtime"] = runtime

@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -233,3 +234,35 @@ def test_a_rerun_needs_git(finished_run: Path) -> None:
     with pytest.raises(InputError, match="not a git repository") as caught:
         list(rerun(finished_run, environment()))
     assert "\n" not in str(caught.value)
+
+
+def test_no_damaged_lock_is_content(finished_run: Path, declared: None) -> None:
+    """Lines deleted, doubled, cut and flipped: refused, or found, or the outputs are bound as before."""
+    whole = (finished_run / "dvc.lock").read_text()
+    content = read_lock_file(finished_run)
+    lines = whole.splitlines(keepends=True)
+    draw = random.Random(0)
+    damaged = ["".join(lines[:place]) for place in range(len(lines))]
+    for place, line in enumerate(lines):
+        before, after = "".join(lines[:place]), "".join(lines[place + 1 :])
+        damaged += [before + after, before + line + line + after, before + line[2:] + after]
+        for _ in range(4):
+            column = draw.randrange(len(line))
+            damaged.append(
+                before + line[:column] + draw.choice("0a:-{[\"'\n #z") + line[column + 1 :] + after
+            )
+    passed = []
+    for text in draw.sample(damaged, 150):
+        (finished_run / "dvc.lock").write_text(text)
+        try:
+            if set(verdicts(verify(finished_run)).values()) == {"identical"}:
+                passed.append(text)
+        except InputError as error:
+            assert "\n" not in str(error)  # noqa: PT017
+    for text in passed:
+        (finished_run / "dvc.lock").write_text(text)
+        outputs = [
+            [[(file["path"], file["md5"]) for file in entry["outs"]] for entry in own["stages"].values()]
+            for own in (content, read_lock_file(finished_run))
+        ]
+        assert outputs[0] == outputs[1]

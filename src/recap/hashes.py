@@ -46,3 +46,9 @@ def hash_list(hashes: Mapping[str, str]) -> str:
 def _list(hashes: Mapping[str, str]) -> bytes:
     entries = [{"md5": md5, "relpath": relative} for relative, md5 in sorted(hashes.items())]
     return json.dumps(entries, sort_keys=True).encode()
+
+
+def size_output(path: Path) -> int:
+    """Bytes of a file, or of all files below a folder."""
+    files = [path] if path.is_file() else folder_files(path).values()
+    return sum(file.stat().st_size for file in files)

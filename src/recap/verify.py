@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from recap.errors import InputError
-from recap.hashes import hash_output
+from recap.hashes import hash_output, size_output
 from recap.proof.contents import difference_from
 from recap.proof.git import ask_git
 from recap.proof.lock import Lock, LockedOutput, read_lock
@@ -55,10 +55,12 @@ def verify(root: Path) -> Iterator[Finding]:
         md5 = hash_output(path) if path.exists() else None
         if md5 is None:
             yield Finding(output, "missing", None)
-        elif md5 == output.md5:
-            yield Finding(output, "identical", md5)
-        else:
+        elif md5 != output.md5:
             yield Finding(output, "different", md5, difference_from(root, output, path))
+        elif output.size is not None and output.size != (size := size_output(path)):
+            yield Finding(output, "different", md5, f"dvc.lock says {output.size} bytes, there are {size}")
+        else:
+            yield Finding(output, "identical", md5)
 
 
 def rerun(root: Path, environment: Mapping[str, str]) -> Iterator[Finding]:

@@ -80,7 +80,10 @@ def test_a_stage_that_dvc_yaml_no_longer_has_is_not_looked_at(finished_run: Path
         (lambda entry: entry["outs"].pop(0), "nothing of data/raw"),
         (lambda entry: entry["outs"].append(3), "without a path"),
         (lambda entry: entry["outs"].append({"md5": MD5}), "without a path"),
-        (lambda entry: entry["outs"].append({"path": "x", "md5": MD5}), "x in the stage fetch, twice or not"),
+        (
+            lambda entry: entry["outs"].append({"path": "x", "md5": MD5}),
+            "x in the stage fetch, which dvc.yaml does not declare",
+        ),
         (lambda entry: entry["outs"].append(dict(entry["outs"][0])), "data/raw in the stage fetch, twice"),
         (lambda entry: entry["outs"][0].pop("md5"), "no MD5 of data/raw"),
         (lambda entry: entry["outs"][0].update(path=7), "without a path"),

@@ -14,15 +14,19 @@ from recap.proof.promise import is_exact
 MD5 = re.compile(r"[0-9a-f]{32}(\.dir)?")
 PARAMS = "params.yaml"
 RUNTIME = ("arithmetic", "threads", "device")
+STAGE_KEYS = frozenset({"cmd", "deps", "params", "outs"})
+FILE_KEYS = frozenset({"path", "hash", "md5", "size", "nfiles", "isexec"})
+SCHEMA = "2.0"
 
 
 @dataclass(frozen=True)
 class LockedOutput:
-    """An output as dvc.lock records it."""
+    """An output as dvc.lock records it; ``size`` in bytes, where it is told."""
 
     stage: str
     path: str
     md5: str
+    size: int | None = None
 
 
 @dataclass(frozen=True)
@@ -63,13 +67,24 @@ def read_lock(root: Path) -> Lock:
     if absent:
         raise _refuse(path, f"nothing of the stages {', '.join(absent)}, which dvc.yaml declares")
     outputs: list[LockedOutput] = []
+    inputs: list[LockedOutput] = []
     runtimes: dict[str, dict[str, Any]] = {}
     for stage, entry in stages.items():
         if stage in declared:
             if not isinstance(entry, dict):
                 raise _refuse(path, f"no mapping as the entry of the stage {stage}")
             outputs += _outputs(path, stage, entry.get("outs"), declared[stage])
+            inputs += _files(path, stage, "deps", entry.get("deps"))
+            _check_keys(path, stage, entry, STAGE_KEYS)
+            if not isinstance(entry.get("cmd"), str | list):
+                raise _refuse(path, f"no command of the stage {stage}")
             runtimes[stage] = _runtime(path, stage, entry.get("params"))
+    made = {output.path: output for output in outputs}
+    for own in inputs:
+        if own.path in made and (own.md5, own.size) != (made[own.path].md5, made[own.path].size):
+            raise _refuse(
+                path, f"{own.path} as the stage {own.stage} did not get it from the one that makes it"
+            )
     return Lock(outputs, runtimes)
 
 
@@ -86,6 +101,8 @@ def _read_stages(path: Path) -> dict[str, Any]:
     stages = content.get("stages") if isinstance(content, dict) else None
     if not isinstance(stages, dict) or not all(isinstance(name, str) for name in stages):
         raise InputError(f"{path}: expected a dvc.lock, received no mapping of stages")
+    if content.get("schema") != SCHEMA or len(content) != 2:
+        raise _refuse(path, f"other keys than the stages and the schema {SCHEMA}")
     if not text.endswith(b"\n"):
         raise _refuse(path, "one whose last line is cut short")
     return stages
@@ -95,23 +112,43 @@ def _outputs(path: Path, stage: str, entries: Any, declared: Sequence[str]) -> l
     """The outputs of a stage's entry, which must be those that dvc.yaml declares."""
     if entries is None and declared:
         raise _refuse(path, f"no outs of the stage {stage}")
-    if not isinstance(entries, list | None):
-        raise _refuse(path, f"no list as the outs of the stage {stage}")
-    outputs = []
-    for entry in entries or []:
-        values = entry if isinstance(entry, dict) else {}
-        output, md5 = values.get("path"), values.get("md5")
-        if not isinstance(output, str):
-            raise _refuse(path, f"an output without a path in the stage {stage}")
-        if not (isinstance(md5, str) and MD5.fullmatch(md5)):
-            raise _refuse(path, f"no MD5 of {output} in the stage {stage}")
-        outputs.append(LockedOutput(stage, output, md5))
+    outputs = _files(path, stage, "outs", entries)
     found = [output.path for output in outputs]
     if absent := [name for name in declared if name not in found]:
         raise _refuse(path, f"nothing of {', '.join(absent)}, which the stage {stage} of dvc.yaml declares")
-    if odd := [name for name in found if name not in declared or found.count(name) > 1]:
-        raise _refuse(path, f"{odd[0]} in the stage {stage}, twice or not declared by dvc.yaml")
+    if odd := [name for name in found if name not in declared]:
+        raise _refuse(path, f"{odd[0]} in the stage {stage}, which dvc.yaml does not declare")
     return outputs
+
+
+def _files(path: Path, stage: str, kind: str, entries: Any) -> list[LockedOutput]:
+    """The files of a stage's entry, its `deps` or `outs`, each as DVC writes one and no path twice."""
+    if not isinstance(entries, list | None):
+        raise _refuse(path, f"no list as the {kind} of the stage {stage}")
+    files = []
+    for entry in entries or []:
+        values = entry if isinstance(entry, dict) else {}
+        name, md5, size = values.get("path"), values.get("md5"), values.get("size")
+        if not isinstance(name, str):
+            raise _refuse(path, f"one of the {kind} without a path in the stage {stage}")
+        if not (isinstance(md5, str) and MD5.fullmatch(md5)):
+            raise _refuse(path, f"no MD5 of {name} in the stage {stage}")
+        _check_keys(path, stage, entry, FILE_KEYS)
+        numbers = [values[key] for key in ("size", "nfiles") if key in values]
+        if values.get("hash", "md5") != "md5" or not all(type(n) is int and n >= 0 for n in numbers):
+            raise _refuse(path, f"another kind of size or hash of {name} in the stage {stage}")
+        if "nfiles" in values and not md5.endswith(".dir"):
+            raise _refuse(path, f"a number of files of {name}, which is one, in the stage {stage}")
+        files.append(LockedOutput(stage, name, md5, size))
+    names = [own.path for own in files]
+    if doubled := [name for name in names if names.count(name) > 1]:
+        raise _refuse(path, f"{doubled[0]} in the stage {stage}, twice among its {kind}")
+    return files
+
+
+def _check_keys(path: Path, stage: str, entry: dict[Any, Any], known: frozenset[str]) -> None:
+    if odd := [key for key in entry if key not in known]:
+        raise _refuse(path, f"the key {str(odd[0])[:60]!r} in the stage {stage}")
 
 
 def _runtime(path: Path, stage: str, params: Any) -> dict[str, Any]:
@@ -121,7 +158,7 @@ def _runtime(path: Path, stage: str, params: Any) -> dict[str, Any]:
     """
     files = {} if params is None else params
     values = files.get(PARAMS, {}) if isinstance(files, dict) else None
-    if not isinstance(values, Mapping):
+    if not isinstance(values, Mapping) or not all(isinstance(own, Mapping) for own in files.values()):
         raise _refuse(path, f"no mapping as the params of the stage {stage}")
     found = {key: values[f"runtime.{key}"] for key in RUNTIME if f"runtime.{key}" in values}
     if "runtime" in values:
