@@ -18,7 +18,7 @@ HOSTILE = {
     "OMP_DYNAMIC": "true",
     "OMP_NUM_THREADS": "1",
     "OMP_WAIT_POLICY": "active",
-    "GOMP_SPINCOUNT": "1000",
+    "GOMP_SPINCOUNT": "30000000",
     "KMP_AFFINITY": "disabled",
     "MKL_NUM_THREADS": "1",
     "MKL_CBWR": "AVX512",

@@ -28,6 +28,9 @@ How a thread waits changes no bit, and OMP_WAIT_POLICY=passive keeps processes o
 
 ALWAYS = {
     "OPENBLAS_NUM_THREADS": "1",  # where no code says how many: cores differ between machines
+    # how long a thread waits in a loop before it sleeps; libgomp's 300,000 rounds keep a second process that
+    # computes on the same cores from its work, and how a thread waits changes no bit
+    "GOMP_SPINCOUNT": "1000",
 }
 PORTABLE = ALWAYS | {
     "ATEN_CPU_CAPABILITY": "avx2",
