@@ -19,6 +19,13 @@ def test_what_cannot_be_printed_is_escaped(message: str, shown: str) -> None:
     assert str(InputError(message)) == shown
 
 
+def test_a_message_keeps_its_ends() -> None:
+    line = str(InputError(f"a.zip: {'x' * 100_000}: expected a member, received none"))
+    assert len(line) < 2100
+    assert line.startswith("a.zip: xxx")
+    assert line.endswith("xxx: expected a member, received none")
+
+
 def test_mistakes_that_were_found_together_have_a_line_each() -> None:
     assert str(InputError("first", "sec\nond")) == "first\nsec\\nond"
 

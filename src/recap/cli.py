@@ -1,6 +1,7 @@
 """The command line: `recap COMMAND`; bad input ends in one line a mistake and exit code 2."""
 
 import argparse
+import io
 import os
 import signal
 import sys
@@ -41,6 +42,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         part.commands.add_commands(commands)
 
     options = parser.parse_args(arguments)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # names of files may be no text
     try:
         code = int(options.run(options) or 0)
         sys.stdout.flush()

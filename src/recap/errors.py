@@ -2,6 +2,8 @@
 
 import errno
 
+LONGEST = 2000  # letters of a message, which may repeat a name as long as a file
+
 
 class InputError(Exception):
     """What a user gave cannot be used.
@@ -19,6 +21,8 @@ class InputError(Exception):
 
 
 def _printable(text: str) -> str:
+    if len(text) > LONGEST:
+        text = f"{text[: LONGEST // 2]}...{text[-LONGEST // 2 :]}"
     return "".join(
         character if character.isprintable() else character.encode("unicode_escape").decode()
         for character in text

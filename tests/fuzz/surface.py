@@ -55,13 +55,12 @@ def run_command(arguments: Sequence[str], codes: Sequence[int] = (0, 1)) -> int:
     """
     from recap.cli import main
 
-    output, errors = io.StringIO(), io.StringIO()
+    output, errors = io.TextIOWrapper(io.BytesIO(), "utf-8"), io.StringIO()
     with contextlib.redirect_stdout(output), contextlib.redirect_stderr(errors):
         try:
             code: Any = main(arguments)
         except SystemExit as error:  # argparse
             code = error.code or 0
-    output.getvalue().encode()  # what is printed can be
     if code == 2:
         check_message(errors.getvalue())
         raise InputError(errors.getvalue())

@@ -150,9 +150,8 @@ class Arguments:
         return json.dumps(arguments).encode()
 
     def run(self, content: bytes) -> bool:
-        arguments = [
-            argument.replace("\0", "") for argument in json.loads(content)
-        ]  # no command line has NUL
+        # no command line has NUL, or halves of letters that are no bytes
+        arguments = [text.replace("\0", "").replace("\ud83d", "") for text in json.loads(content)]
         before = {path: path.stat().st_size for path in Path("models").rglob("*")}
         try:
             code = run_command(arguments, codes=(0, 1))
