@@ -49,7 +49,6 @@ class Dropout(nn.Module):
         return f"share={self.share}"
 
 
-@torch.compiler.disable
 def _kept(x: Tensor, share: float) -> Tensor:
     """uint8 of the shape of ``x``: 0 where an entry is dropped, else 1."""
     generator = np.random.SFC64(int(torch.empty((), dtype=torch.int64).random_()))
