@@ -8,10 +8,10 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.decoders import from_reference
 from torch import Tensor, nn
 
 from recap.data.vocabulary import NULL
-from recap.decoders import from_reference
 from recap.decoders.build import NAMES, build_decoder, load_decoder, save_decoder
 from recap.decoders.decoder import Decoder
 from recap.decoders.dropout import Dropout
