@@ -21,6 +21,10 @@ from pathlib import Path
 
 import numpy as np
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from tests.synthetic_coco import write_synthetic_coco
+
 THREADS = 2
 COMPONENTS = 512
 BATCH = 128
@@ -89,8 +93,6 @@ def _measure(step: str, folder: Path, server: str, scale: float) -> None:
 
 
 def _generate(folder: Path, server: str, scale: float) -> tuple[int, str]:
-    from recap.data.synthetic_coco import write_synthetic_coco
-
     paths = write_synthetic_coco(folder / "served", scale, seed=0)
     return sum(path.stat().st_size for path in paths), "two archives"
 

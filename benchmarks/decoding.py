@@ -25,7 +25,6 @@ from torch import Tensor
 
 from recap.data.batches import CaptionedFeatures
 from recap.data.vocabulary import END, START
-from recap.decoders import from_reference
 from recap.decoders.build import NAMES, build_decoder
 from recap.decoders.decoder import Decoder
 from recap.generation.beam import beam
@@ -39,6 +38,10 @@ from recap.runtime_config import RuntimeConfig
 from recap.training.loop import Recipe, Task, fit
 from recap.training.optimizer import make_optimizer
 from recap.training.state import TrainingState
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from tests.decoders import from_reference
 
 THREADS = 2
 ARCHIVE = Path(__file__).resolve().parents[2] / "shared" / "real" / "coco_captioning_mini.zip"

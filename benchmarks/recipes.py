@@ -111,7 +111,6 @@ TRAINING: dict[str, Changes] = {
     "constant rate": {"train": {"schedule": "constant"}},
     "label smoothing 0.1": {"train": {"label_smoothing": 0.1}},
     "average 0.998": {"train": {"average_decay": 0.998}},
-    "scheduled sampling 0.25": {"train": {"scheduled_sampling": 0.25}},
     "bfloat16": {"train": {"precision": "bfloat16"}},
 }
 SHORT_SEARCHES = ("greedy", "beam")
@@ -129,7 +128,6 @@ OPTIONS: dict[str, dict[str, Changes]] = {
         "PCA 512, not whitened": {"reduce": {"components": 512, "whiten": False}},
         "concepts 64": {"reduce": {"concepts": 64}},
         **TRAINING,
-        "tied": {"train": {"lstm": {"tied": True, "wordvec_dim": 512}}},
         "self-critical": {"train": {"self_critical": SELF_CRITICAL}},
         "chosen": CHOSEN,
         "chosen, self-critical": {
@@ -142,7 +140,6 @@ OPTIONS: dict[str, dict[str, Changes]] = {
         "whitened": {"reduce": {"whiten": True}},
         "concepts 64": {"reduce": {"concepts": 64}},
         **TRAINING,
-        "tied": {"train": {"lstm": {"tied": True, "wordvec_dim": 256}}},
         "self-critical": {"train": {"self_critical": SELF_CRITICAL | {"epochs": 1}}},
     },
 }
@@ -405,7 +402,8 @@ def table(rows: list[dict[str, Any]]) -> str:
         columns += ["validation_words", "kept_epoch", "seconds"]
         lines += ["", f"**{data}**", "", f"| recipe | seeds | {' | '.join(columns).replace('_', ' ')} |"]
         lines.append("|---" * (len(columns) + 2) + "|")
-        for name in recipes:
+        measured = [row["recipe"] for row in rows if row["data"] == data]
+        for name in dict.fromkeys([*recipes, *measured]):  # some were removed since they were measured
             own = [row for row in rows if row["data"] == data and row["recipe"] == name]
             if own:
                 cells = [

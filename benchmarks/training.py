@@ -11,7 +11,7 @@ on a GPU, `of float32` and the one of `--precision`. `--profile` says where the 
 checkpoint a minute costs after ten epochs of COCO.
 
 Usage: python benchmarks/training.py [--decoders lstm ...] [--batches 100 ...] [--order random] [--rounds 5]
-       [--precision bfloat16 | tf32] [--compile] [--dropout 0.3] [--profile] [--threads 1 --clock cpu]
+       [--precision bfloat16 | tf32] [--dropout 0.3] [--profile] [--threads 1 --clock cpu]
        [--device cuda]
 
 Shapes: D feature, W word vector, H hidden, V vocabulary.
@@ -79,7 +79,6 @@ def main() -> None:
     parser.add_argument("--batches", nargs="+", type=int, default=BATCH_SIZES)
     parser.add_argument("--order", choices=("buckets", "random"), default="buckets")
     parser.add_argument("--precision", choices=("float32", "tf32", "bfloat16"), default="float32")
-    parser.add_argument("--compile", action="store_true")
     parser.add_argument("--dropout", type=float, default=0.0, help="of our recurrent decoders")
     parser.add_argument("--threads", type=int, default=THREADS)
     parser.add_argument("--clock", choices=("wall", "cpu"), default="wall", help="cpu: for one thread")
@@ -264,8 +263,6 @@ def fast(
     one = CaptionedFeatures(data.captions[:1], data.image_rows[:1], data.features)
     recipe = Recipe(batch_size, 1, 1e-3, warmup_steps=0, gradient_clip=1.0, patience=1, seed=0)
     recipe = replace(recipe, precision=options.precision)
-    if options.compile:
-        decoder.hidden = torch.compile(decoder.hidden, dynamic=True)  # type: ignore[method-assign]
 
     def epoch() -> None:
         with contextlib.redirect_stderr(io.StringIO()):

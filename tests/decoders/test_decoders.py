@@ -1,7 +1,6 @@
 """The fast decoders: the course's numbers, a step as the whole sequence, padding that counts nothing."""
 
 import hashlib
-import shutil
 from typing import Any
 
 import numpy as np
@@ -9,10 +8,10 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.decoders import from_reference
 from torch import Tensor, nn
 
 from recap.data.vocabulary import NULL
-from recap.decoders import from_reference
 from recap.decoders.build import NAMES, build_decoder, load_decoder, save_decoder
 from recap.decoders.decoder import Decoder
 from recap.decoders.dropout import Dropout
@@ -292,27 +291,6 @@ def test_a_step_in_bfloat16_is_near_that_in_float32(name: str) -> None:
         steps.append(torch.cat([loss.detach().reshape(1).float(), *gradients]))
     assert not torch.equal(*steps)
     assert torch.linalg.vector_norm(steps[1] - steps[0]) < 0.05 * torch.linalg.vector_norm(steps[0])
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(shutil.which("c++") is None, reason="torch.compile needs a C++ compiler")
-@pytest.mark.filterwarnings("ignore")  # the compiler's own
-@pytest.mark.parametrize("name", NAMES)
-def test_a_compiled_decoder_is_the_decoder(name: str) -> None:
-    decoder = build(name, memory_tokens=1) if name == "transformer" else build(name)
-    decoder = decoder.float()
-    features, captions = draw_features(4).float(), draw_captions([5, 6, 6, 3], 6)
-    results = []
-    for compiled in (False, True):
-        if compiled:
-            decoder.hidden = torch.compile(decoder.hidden, dynamic=True)  # type: ignore[method-assign]
-        decoder.zero_grad()
-        loss = decoder.loss(features, captions, smoothing=0.1)
-        loss.backward()
-        gradients = [value.grad.flatten() for value in decoder.parameters() if value.grad is not None]
-        results.append(torch.cat([loss.detach().reshape(1), *gradients]))
-    torch.testing.assert_close(*results, rtol=0, atol=1e-5)
-    assert results[0].abs().max() > 0.1
 
 
 @pytest.mark.parametrize("heads", [1, 3])

@@ -8,10 +8,10 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.decoders import from_reference
 from torch import Tensor
 
 from recap.data.vocabulary import END, NULL, SPECIAL_WORDS, START
-from recap.decoders import from_reference
 from recap.decoders.decoder import Decoder
 from recap.generation.caption import Constraints
 from recap.generation.greedy import greedy

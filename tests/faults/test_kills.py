@@ -18,11 +18,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from tests.synthetic_coco import write_synthetic_coco
 
 from recap.artifacts import write_png
 from recap.data.features import write_features
 from recap.data.raw import Source, write_captions, write_source
-from recap.data.synthetic_coco import write_synthetic_coco
 from recap.vision.backbones import build_backbone, save_backbone
 
 KILLS = 50

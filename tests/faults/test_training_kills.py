@@ -92,7 +92,7 @@ def test_repro_goes_on_by_itself(
 ) -> None:
     group = {"batch_size": 4, "warmup_steps": 5, "patience": 100, "decoders": ["rnn"]}
     group["rnn"] = {  # type: ignore[assignment]
-        "wordvec_dim": 16, "hidden_dim": 24, "dropout": 0.2, "tied": False, "learning_rate": 0.01,
+        "wordvec_dim": 16, "hidden_dim": 24, "dropout": 0.2, "learning_rate": 0.01,
         "epochs": 12,
     }  # fmt: skip
     results = []

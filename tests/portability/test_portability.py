@@ -15,10 +15,9 @@ MORE_SETTINGS = {
     "train": {
         "keep": "last",
         "average_decay": 0.9,
-        "scheduled_sampling": 0.5,
         "self_critical": {"epochs": 1, "images": 4},
-        "rnn": {"wordvec_dim": 64, "hidden_dim": 64, "tied": True},
-        "transformer": {"tied": True, "memory_tokens": 1},
+        "rnn": {"wordvec_dim": 64, "hidden_dim": 64},
+        "transformer": {"memory_tokens": 1},
     },
     "evaluate": {
         "decoding": {"search": "consensus", "candidates": 3, "voters": 3, "neighbours": 3, "temperature": 0.9}

@@ -22,16 +22,12 @@ SELF_CRITICAL = {"epochs": 2, "learning_rate": 0.001, "images": 16, "samples": 3
 OPTIONS: dict[str, dict[str, Any]] = {
     "smoothing": {"label_smoothing": 0.1},
     "average": {"average_decay": 0.9},
-    "sampling": {"scheduled_sampling": 0.5},
-    "tied": {"lstm": {"tied": True, "hidden_dim": 16}},
     "last": {"keep": "last"},
     "self-critical": {"self_critical": SELF_CRITICAL},
     "all": {
         "label_smoothing": 0.1,
         "average_decay": 0.9,
-        "scheduled_sampling": 0.5,
         "keep": "last",
-        "lstm": {"tied": True, "hidden_dim": 16},
         "self_critical": SELF_CRITICAL,
     },
 }

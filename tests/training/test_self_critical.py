@@ -19,6 +19,7 @@ from recap.training.optimizer import make_optimizer
 from recap.training.self_critical import (
     RewardedImages,
     SelfCriticalRecipe,
+    draw_words,
     leave_one_out,
     refine,
     sample_captions,
@@ -56,6 +57,13 @@ def test_a_baseline_is_the_mean_of_the_others() -> None:
     rewards = np.array([1.0, 2.0, 6.0, 0.0, 0.0, 3.0])
     expected = [1 - 4, 2 - 3.5, 6 - 1.5, -1.5, -1.5, 3.0]
     assert leave_one_out(rewards, 3).tolist() == expected
+
+
+def test_draws_follow_the_softmax() -> None:
+    scores = torch.tensor([0.0, 1.0, 2.0, -1.0])
+    drawn = draw_words(scores.expand(40_000, 4), torch.Generator().manual_seed(5))
+    frequencies = torch.bincount(drawn, minlength=4) / 40_000
+    torch.testing.assert_close(frequencies, scores.softmax(0), rtol=0, atol=0.01)
 
 
 def test_samples_are_captions_drawn_from_the_decoder() -> None:

@@ -1,4 +1,4 @@
-"""The commands `recap data ...`: files from elsewhere, a stand-in for COCO, and a look into the data."""
+"""The commands `recap data ...`: files from elsewhere, and a look into the data."""
 
 import argparse
 from pathlib import Path
@@ -11,9 +11,7 @@ WIDEST_BAR = 40
 
 def add_commands(subparsers: Any) -> None:
     """Add `data` with its commands to the command line; each sets ``run``, a function of the options."""
-    data = subparsers.add_parser(
-        "data", help="files from elsewhere, a stand-in for COCO, a look into the data"
-    )
+    data = subparsers.add_parser("data", help="files from elsewhere, a look into the data")
     commands = data.add_subparsers(metavar="COMMAND", required=True)
 
     download = commands.add_parser("download", help="fetch a file, verify it and keep it")
@@ -30,16 +28,6 @@ def add_commands(subparsers: Any) -> None:
     pin.add_argument("url")
     pin.add_argument("--offline", action="store_true", help="pin the copy that is there")
     pin.set_defaults(run=_pin)
-
-    synthetic = commands.add_parser(
-        "synth-coco", help="make archives with the official shapes, content invented"
-    )
-    synthetic.add_argument("folder", type=Path)
-    synthetic.add_argument(
-        "--scale", type=float, default=1.0, help="share of the official images and captions"
-    )
-    synthetic.add_argument("--seed", type=int, default=231)
-    synthetic.set_defaults(run=_synthetic)
 
     describe = commands.add_parser("describe", help="sizes, lengths, words, duplicates, overlaps, samples")
     describe.add_argument("--samples", type=int, default=3, metavar="N", help="images of each split")
@@ -75,16 +63,6 @@ def _pin(options: argparse.Namespace) -> None:
     pin(REGISTRY, remote, download(remote, DOWNLOADS, options.offline))
     remote = find_remote(remote.url, REGISTRY)
     print(f"{REGISTRY}: {remote.url}: {remote.size} bytes, SHA-256 {remote.sha256}")
-
-
-def _synthetic(options: argparse.Namespace) -> None:
-    from recap.data.synthetic_coco import write_synthetic_coco
-    from recap.errors import InputError
-
-    if not 0 < options.scale <= 1:
-        raise InputError(f"--scale: expected a number above 0 and up to 1, received {options.scale}")
-    for path in write_synthetic_coco(options.folder, options.scale, options.seed):
-        print(f"{path}: {path.stat().st_size:,} bytes")
 
 
 def _describe(options: argparse.Namespace) -> None:

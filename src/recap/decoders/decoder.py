@@ -10,8 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from recap.data.vocabulary import NULL
-from recap.decoders.linear import Linear, linear
-from recap.errors import InputError
+from recap.decoders.linear import Linear
 
 State = tuple[Tensor, ...]
 """What a decoder remembers of the words so far; the first axis of every tensor is the batch."""
@@ -22,39 +21,12 @@ def real_targets(captions: Tensor) -> Tensor:
     return (captions[:, 1:].flatten() != NULL).nonzero().squeeze(1)
 
 
-class TiedScores(nn.Module):
-    """The word layer whose weights are the word vectors (Press and Wolf 2017): scores = E h + b."""
-
-    def __init__(self, words: nn.Embedding) -> None:
-        super().__init__()
-        self._words = (words,)  # no module of this one, so that the weights count, and are saved, once
-        self.out_features = words.num_embeddings
-        self.bias = nn.Parameter(torch.zeros(words.num_embeddings))
-
-    def forward(self, hidden: Tensor) -> Tensor:
-        """Hidden states (..., H) to scores (..., V)."""
-        return linear(hidden, self._words[0].weight, self.bias)
-
-
 class Decoder(nn.Module, ABC):
     """Scores the next word of a caption, given the image's feature and the words so far."""
 
     def __init__(self, hidden_dim: int, vocabulary_size: int) -> None:
         super().__init__()
-        self.scores: Linear | TiedScores = Linear(hidden_dim, vocabulary_size)
-
-    def tie(self, words: nn.Embedding, hidden_dim: int) -> None:
-        """Make word vectors the weights of the word layer.
-
-        Raises:
-            InputError: they are not as wide as the hidden state.
-        """
-        if words.embedding_dim != hidden_dim:
-            raise InputError(
-                f"decoder: expected word vectors as wide as the hidden state, {hidden_dim}, to tie them, "
-                f"received {words.embedding_dim}"
-            )
-        self.scores = TiedScores(words)
+        self.scores = Linear(hidden_dim, vocabulary_size)
 
     @abstractmethod
     def hidden(self, features: Tensor, captions: Tensor) -> Tensor:
@@ -87,7 +59,6 @@ class Decoder(nn.Module, ABC):
         captions: Tensor,
         *,
         smoothing: float = 0.0,
-        read: Tensor | None = None,
         weights: Tensor | None = None,
         real: Tensor | None = None,
     ) -> Tensor:
@@ -99,12 +70,11 @@ class Decoder(nn.Module, ABC):
             features: (N, D).
             captions: (N, L) int64; the words but the last are read, the words but the first are targets.
             smoothing: share of each target that all V words have in equal parts (Szegedy et al. 2016).
-            read: (N, T) int64, T = L - 1, the words to read in place of those.
             weights: (N,) factors of the captions' cross-entropies; the divisor stays the number of targets.
             real: (M,) int64, what ``real_targets`` says of the captions; looked up when absent, which makes
                 the CPU wait for a GPU.
         """
-        hidden = self.hidden(features, captions[:, :-1] if read is None else read)  # (N, T, H)
+        hidden = self.hidden(features, captions[:, :-1])  # (N, T, H), T = L - 1
         count, steps = hidden.shape[:2]
         by_time = hidden.stride(0) < hidden.stride(1)  # a recurrence's: in its own order nothing is copied
 
@@ -138,8 +108,6 @@ class Decoder(nn.Module, ABC):
                 nn.init.normal_(module.weight, std=module.embedding_dim**-0.5, generator=generator)
             elif isinstance(module, nn.LayerNorm):
                 module.reset_parameters()
-            elif isinstance(module, TiedScores):
-                nn.init.zeros_(module.bias)
             elif isinstance(module, nn.RNNBase):
                 _initialise_recurrence(module, generator)
 

@@ -45,11 +45,7 @@ class Dropout(nn.Module):
     def _scale(self) -> float:
         return 1 / (1 - self.share)
 
-    def extra_repr(self) -> str:
-        return f"share={self.share}"
 
-
-@torch.compiler.disable
 def _kept(x: Tensor, share: float) -> Tensor:
     """uint8 of the shape of ``x``: 0 where an entry is dropped, else 1."""
     generator = np.random.SFC64(int(torch.empty((), dtype=torch.int64).random_()))

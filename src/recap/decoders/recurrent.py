@@ -28,7 +28,6 @@ class RecurrentDecoder(Decoder):
         wordvec_dim: W.
         hidden_dim: H.
         dropout: share dropped from features, word vectors, and hidden states before the scores.
-        tied: whether word vectors are the weights of the scores too; then W is H.
     """
 
     def __init__(
@@ -39,13 +38,10 @@ class RecurrentDecoder(Decoder):
         wordvec_dim: int,
         hidden_dim: int,
         dropout: float,
-        tied: bool = False,
     ) -> None:
         super().__init__(hidden_dim, vocabulary_size)
         self.projection = Linear(feature_dim, hidden_dim)
         self.words = nn.Embedding(vocabulary_size, wordvec_dim)
-        if tied:
-            self.tie(self.words, hidden_dim)
         self.recurrence = (nn.RNN if cell == "rnn" else nn.LSTM)(wordvec_dim, hidden_dim)
         self.dropout = Dropout(dropout)
 

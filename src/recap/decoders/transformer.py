@@ -19,7 +19,6 @@ from recap.errors import InputError
 LONGEST = 1024  # words of a caption
 
 
-@torch.compiler.disable  # a compiler would trace it anew and leave the cache out
 @lru_cache(maxsize=8)
 def sinusoidal_positions(width: int, dtype: torch.dtype, device: torch.device) -> Tensor:
     """Position encodings (LONGEST, W) (Vaswani et al. 2017, section 3.5).
@@ -139,7 +138,6 @@ class TransformerDecoder(Decoder):
         feedforward_dim: width inside a layer's feed-forward part.
         memory_tokens: K.
         dropout: share dropped from features, attention weights, embedded words and each part's output.
-        tied: whether word vectors are the weights of the scores too.
     """
 
     def __init__(
@@ -152,14 +150,11 @@ class TransformerDecoder(Decoder):
         feedforward_dim: int,
         memory_tokens: int,
         dropout: float,
-        tied: bool = False,
     ) -> None:
         super().__init__(wordvec_dim, vocabulary_size)
         self.memory_tokens = memory_tokens
         self.projection = Linear(feature_dim, memory_tokens * wordvec_dim)
         self.words = nn.Embedding(vocabulary_size, wordvec_dim)
-        if tied:
-            self.tie(self.words, wordvec_dim)
         self.layers = nn.ModuleList(
             Layer(wordvec_dim, heads, feedforward_dim, dropout) for _ in range(layers)
         )

@@ -229,11 +229,3 @@ class CaptioningSolverTransformer(_Solver):
         from recap.reference.torch_layers import temporal_softmax_loss
 
         return temporal_softmax_loss(x, y, mask) / x.shape[1]
-
-
-def seed_everything(seed: int) -> None:
-    """Seed the global generators that the reference draws from: NumPy's and torch's."""
-    import torch
-
-    np.random.seed(seed)  # noqa: NPY002, the generator that notebooks seed
-    torch.manual_seed(seed)

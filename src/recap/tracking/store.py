@@ -166,10 +166,6 @@ class Store:
         if inputs:
             self.client.log_inputs(run, inputs)
 
-    def log_files(self, run: str, folder: Path) -> None:
-        """Log everything in a folder as artifacts."""
-        self.client.log_artifacts(run, str(folder))
-
 
 def _create_schema(uri: str) -> None:
     """Make a new SQLite store beside its place: migrations that are cut short cannot be taken up again."""

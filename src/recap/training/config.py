@@ -19,17 +19,8 @@ class RecurrentConfig:
     wordvec_dim: Size
     hidden_dim: Size
     dropout: Probability
-    tied: bool
     learning_rate: Annotated[float, Gt(0), Le(1)]
     epochs: Count
-
-    @field_validator("tied")
-    @classmethod
-    def _tied_share_the_width(cls, tied: bool, info: ValidationInfo) -> bool:
-        widths = info.data.get("wordvec_dim"), info.data.get("hidden_dim")
-        if tied and None not in widths and widths[0] != widths[1]:
-            raise ValueError(f"false, as wordvec_dim, {widths[0]}, is not hidden_dim, {widths[1]}")
-        return tied
 
 
 @dataclass(config=STRICT, frozen=True)
@@ -42,7 +33,6 @@ class TransformerConfig:
     feedforward_dim: Size
     memory_tokens: Annotated[int, Ge(1), Le(4096)]
     dropout: Probability
-    tied: bool
     learning_rate: Annotated[float, Gt(0), Le(1)]
     epochs: Count
 
@@ -79,10 +69,8 @@ class TrainConfig:
     keep: Literal["best", "last"]
     label_smoothing: Probability
     average_decay: Probability
-    scheduled_sampling: Annotated[float, Ge(0), Le(1)]
     seed: Seed
     precision: Literal["float32", "tf32", "bfloat16"]
-    compile: bool
     self_critical: SelfCriticalConfig
     rnn: RecurrentConfig
     lstm: RecurrentConfig

@@ -19,7 +19,6 @@ from recap.errors import InputError
 from recap.progress import track
 from recap.training.averaging import averaged, update_average
 from recap.training.optimizer import learning_rate_at
-from recap.training.scheduled_sampling import words_to_read
 from recap.training.seeds import derive_seed, seed_generator
 from recap.training.state import TrainingState
 
@@ -45,7 +44,6 @@ class Recipe:
     seed: int
     label_smoothing: float = 0.0
     average_decay: float = 0.0
-    scheduled_sampling: float = 0.0
     keep: str = "best"
     schedule: str = "cosine"
     precision: str = "float32"
@@ -172,7 +170,7 @@ def _train_epoch(
         step = len(state.steps) + len(waiting)
         total = len(batches) * recipe.epochs
         rate = learning_rate_at(step, recipe.learning_rate, recipe.warmup_steps, total, recipe.schedule)
-        loss, norm = _train_step(task, state, batch, step, rate, recipe.scheduled_sampling * step / total)
+        loss, norm = _train_step(task, state, batch, step, rate)
         waiting.append([step + 1, epoch, loss, rate, norm, int((lengths[batch] - 1).sum())])
         if len(waiting) == STEPS_A_READING or interrupted():
             _read(task, state, waiting, report)
@@ -181,7 +179,7 @@ def _train_epoch(
 
 
 def _train_step(
-    task: Task, state: TrainingState, batch: NDArray[np.int64], step: int, rate: float, own_words: float
+    task: Task, state: TrainingState, batch: NDArray[np.int64], step: int, rate: float
 ) -> tuple[Tensor, Tensor]:
     """One update of the weights; returns the loss and the gradient's norm, on the device."""
     recipe, worker, weight = task.recipe, task.worker, next(state.decoder.parameters())
@@ -193,18 +191,11 @@ def _train_step(
         features, captions = task.training.batch(mine)
         real = _move(real_targets(captions), torch.int64, weight)
         features, captions = _move(features, weight.dtype, weight), _move(captions, captions.dtype, weight)
-        read = None
-        if own_words:
-            generator = torch.Generator(weight.device)
-            generator.manual_seed(derive_seed(recipe.seed, f"scheduled sampling{suffix}", step))
-            read = words_to_read(state.decoder, features, captions, own_words, generator)
         # dropout alone draws from it
         seed_generator(weight.device, derive_seed(recipe.seed, f"dropout{suffix}", step))
         half = recipe.precision == "bfloat16"
         with torch.autocast(weight.device.type, torch.bfloat16, enabled=half):
-            loss = state.decoder.loss(
-                features, captions, smoothing=recipe.label_smoothing, read=read, real=real
-            )
+            loss = state.decoder.loss(features, captions, smoothing=recipe.label_smoothing, real=real)
         if worker.ranks > 1:
             loss = loss * (task.training.words(mine) / task.training.words(batch))
         loss.backward()

@@ -24,7 +24,6 @@ from recap.progress import track
 from recap.training.averaging import update_average
 from recap.training.loop import add_up
 from recap.training.optimizer import learning_rate_at
-from recap.training.scheduled_sampling import draw_words
 from recap.training.seeds import derive_seed, seed_generator
 from recap.training.state import TrainingState
 
@@ -183,6 +182,12 @@ def leave_one_out(rewards: NDArray[np.float64], samples: int) -> NDArray[np.floa
     grouped = rewards.reshape(-1, samples)  # (N, K)
     others = (grouped.sum(axis=1, keepdims=True) - grouped) / (samples - 1)
     return (grouped - others).reshape(-1)
+
+
+def draw_words(scores: Tensor, generator: torch.Generator) -> Tensor:
+    """Draw from softmax(scores), (..., V) to (...) int64: the largest of scores with Gumbel noise."""
+    uniform = torch.rand(scores.shape, generator=generator, device=scores.device, dtype=scores.dtype)
+    return (scores - (-uniform.log()).log()).argmax(-1)
 
 
 @torch.no_grad()

@@ -81,8 +81,6 @@ def train(
     }
     generator = torch.Generator().manual_seed(derive_seed(config.seed, "initialisation"))
     decoder = build_decoder(model, generator).to(device)
-    if config.compile:
-        decoder.hidden = torch.compile(decoder.hidden, dynamic=True)  # type: ignore[method-assign]
     torch.backends.cuda.matmul.allow_tf32 = config.precision == "tf32"
     state = TrainingState(decoder, make_optimizer(decoder, config.weight_decay))
     task = Task(name, splits["train"], splits["val"], recipe, worker)
@@ -93,7 +91,7 @@ def train(
         average_decay=recipe.average_decay,
         seed=recipe.seed,
     )
-    machine = [str(device), torch.get_num_threads(), worker.ranks, config.compile]
+    machine = [str(device), torch.get_num_threads(), worker.ranks]
     settings_that_matter = [asdict(recipe), asdict(self_critical), model, config.weight_decay, *machine]
     inputs = [captions_directory / "captions.h5", *(features_directory / f"{split}.h5" for split in splits)]
     if self_critical.epochs:

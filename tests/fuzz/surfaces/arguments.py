@@ -32,7 +32,6 @@ COMMANDS: dict[str, list[str]] = {
     "data download": ["VALUE", "--offline"],
     "data add": ["VALUE", "VALUE"],
     "data pin": ["VALUE", "--offline"],
-    "data synth-coco --scale=0.0001": ["VALUE", "--scale=-VALUE", "--seed=VALUE"],
     "data describe": ["--samples=VALUE", "--seed=VALUE"],
     "see predict": ["VALUE", "--top=VALUE"],
     "see saliency": ["VALUE", "--head=VALUE", "--class=VALUE", "--output=VALUE"],
@@ -158,8 +157,7 @@ class Arguments:
         except InputError:
             self._check(before)
             raise
-        if arguments[:2] != ["data", "synth-coco"]:  # it may be told to write there
-            self._check(before)
+        self._check(before)
         return code == 0
 
     @staticmethod

@@ -3,10 +3,10 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import tests.synthetic_coco as module
+from tests.synthetic_coco import write_synthetic_coco
 
-import recap.data.synthetic_coco as module
 from recap.data.official import MEMBER_BYTES
-from recap.data.synthetic_coco import write_synthetic_coco
 
 
 def digest(path: Path) -> str:
