@@ -6,8 +6,9 @@ from pathlib import Path
 from recap.config import load_all
 from recap.data.images_on_demand import make_fetch
 from recap.reporting.inputs import Folders
-from recap.reporting.report import remove_leftovers, report
+from recap.reporting.report import report
 from recap.tracking.stage import execute, start
+from recap.training.leftovers import remove_leftovers
 
 FOLDERS = Folders(
     raw=Path("data/raw"),

@@ -8,6 +8,7 @@ from recap.runtime import configure
 from recap.runtime_config import RuntimeConfig
 from recap.tracking.stage import execute, start
 from recap.training.config import TrainConfig
+from recap.training.leftovers import remove_leftovers
 from recap.vision.visualize import visualize
 from recap.vision.visualize_config import VisualizeConfig
 
@@ -17,6 +18,8 @@ def main() -> None:
     config = load(Path("params.yaml"), VisualizeConfig)
     train = load(Path("params.yaml"), TrainConfig)
     with start("visualize", runtime, config) as run:
+        for name in remove_leftovers(Path("models"), Path("reports/decoders"), train.decoders):
+            print(f"removed what the decoder {name} left behind: train.decoders does not name it")
         device = configure(runtime)
         summary = visualize(
             Path("data"), Path("models"), Path("reports/vision"), train.decoders, config, device

@@ -206,6 +206,15 @@ def test_the_first_difference_stands_beside_a_verdict(finished_run: Path, other_
     assert finding.received == read_lock_file(other)["stages"]["train@lstm"]["outs"][0]["md5"]
 
 
+def test_outputs_of_a_decoder_that_is_no_longer_trained_are_not_missed(finished_run: Path) -> None:
+    params = finished_run / "params.yaml"
+    params.write_text(params.read_text().replace("[lstm, rnn]", "[lstm]"))
+    for folder in ("models/rnn", "reports/rnn"):
+        shutil.rmtree(finished_run / folder)
+    expected = [path for path in PATHS if "/rnn" not in path]
+    assert verdicts(verify(finished_run)) == dict.fromkeys(expected, "identical")
+
+
 @pytest.mark.slow
 def test_a_fresh_run_is_compared_output_by_output(finished_run: Path) -> None:
     assert verdicts(rerun(finished_run, environment())) == dict.fromkeys(PATHS, "identical")

@@ -360,3 +360,10 @@ def test_dropout_acts_in_training_only(name: str) -> None:
     assert not torch.equal(decoder(features, captions), decoder(features, captions))
     decoder.eval()
     assert torch.equal(decoder(features, captions), decoder(features, captions))
+
+
+def test_a_name_alone_makes_no_decoder(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("recap.decoders.build.NAMES", (*NAMES, "gru"))
+    sizes = {"feature_dim": 3, "vocabulary_size": 8, "wordvec_dim": 4, "hidden_dim": 4, "dropout": 0.0}
+    with pytest.raises(InputError, match="expected a cell of rnn, lstm, received 'gru'"):
+        build_decoder({"name": "gru", **sizes})

@@ -202,6 +202,22 @@ def test_an_edit_reruns_what_depends_on_it_and_nothing_else(checkout: Path) -> N
     assert stages_run(dvc(checkout, "repro")) == []
 
 
+def test_a_decoder_less_leaves_nothing_stale_and_nothing_missing(checkout: Path) -> None:
+    own = [checkout / "models" / "lstm-best" / "model.json", checkout / "reports" / "decoders" / "notes"]
+    shutil.copytree(checkout / "models" / "lstm", own[0].parent)
+    own[1].write_text("my notes")
+    params = (checkout / "params.yaml").read_text()
+    try:
+        change_params(checkout, {"train": {"decoders": ["lstm", "transformer"]}})
+        assert set(stages_run(dvc(checkout, "repro"))) == {"visualize", "report"}
+        assert stages_run(dvc(checkout, "repro")) == []
+        assert {finding.verdict for finding in verify(checkout)} == {"identical"}
+        assert not (checkout / "models" / "rnn").exists()
+        assert all(path.is_file() for path in own)
+    finally:
+        (checkout / "params.yaml").write_text(params)
+
+
 def test_a_mistake_in_params_ends_in_its_line_and_changes_nothing(checkout: Path) -> None:
     before = (checkout / "dvc.lock").read_bytes()
     params = (checkout / "params.yaml").read_text()

@@ -1,11 +1,11 @@
-"""The stage's work: files written, tables for `dvc plots`, leftovers removed."""
+"""The stage's work: files written, tables for `dvc plots`."""
 
 import csv
 from pathlib import Path
 
 from recap.reporting.config import ReportConfig
 from recap.reporting.inputs import Folders
-from recap.reporting.report import remove_leftovers, report
+from recap.reporting.report import report
 
 CONFIG = ReportConfig(gallery_images=3, extreme_images=1, seed=0)
 
@@ -32,17 +32,3 @@ def test_writes_the_page_and_the_tables(outputs, tmp_path: Path) -> None:
     assert {row["cider_d"] for row in scores} == {"1.25", "2.25"}
     assert scores[0]["perplexity"] == "2.5"
     assert all(cell for row in scores for cell in row.values())
-
-
-def test_leftovers_of_other_decoders_go_and_nothing_else(outputs) -> None:
-    folders: Folders = outputs()
-    (folders.models / "backbone" / "backbone.json").write_text("{}")
-    (folders.models / "transformer" / "model.json").unlink()
-    assert remove_leftovers(folders.models, folders.decoders, ["lstm"]) == ["rnn", "transformer"]
-    assert sorted(path.name for path in folders.models.iterdir()) == ["backbone", "lstm"]
-    assert [path.name for path in folders.decoders.iterdir()] == ["lstm"]
-    assert remove_leftovers(folders.models, folders.decoders, ["lstm"]) == []
-
-
-def test_no_leftovers_before_anything_was_made(tmp_path: Path) -> None:
-    assert remove_leftovers(tmp_path / "models", tmp_path / "reports", ["lstm"]) == []

@@ -120,6 +120,23 @@ def test_a_step_follows_the_gradient_of_the_rewarded_log_likelihoods(monkeypatch
     assert state.rewards[0][2] == pytest.approx(np.mean(rewards))
 
 
+def test_a_long_gradient_is_clipped_and_its_own_norm_recorded() -> None:
+    def moved(clip: float) -> tuple[float, float]:
+        decoder = build()
+        before = torch.nn.utils.parameters_to_vector(decoder.parameters()).detach().clone()
+        best = {name: value.clone() for name, value in decoder.state_dict().items()}
+        state = TrainingState(decoder, torch.optim.SGD(decoder.parameters(), lr=1.0), best=best)
+        refine("lstm", images(), replace(RECIPE, gradient_clip=clip), state, ignore, ignore)
+        after = torch.nn.utils.parameters_to_vector(decoder.parameters()).detach()
+        return (after - before).norm().item(), state.rewards[0][4]
+
+    free, norm = moved(1e9)
+    assert free == pytest.approx(RECIPE.learning_rate * norm, rel=1e-3)
+    clipped, recorded = moved(norm / 8)
+    assert clipped == pytest.approx(RECIPE.learning_rate * norm / 8, rel=1e-3)
+    assert recorded == pytest.approx(norm)
+
+
 def test_the_reward_rises_and_captions_end() -> None:
     state = fitted(build())
     recipe = SelfCriticalRecipe(

@@ -12,7 +12,10 @@ from recap.decoders.decoder import Decoder, State
 from recap.decoders.dropout import Dropout
 from recap.decoders.linear import Linear, linear, takes
 from recap.decoders.recurrence import recur, recur_gated
+from recap.errors import InputError
 from recap.portable_kernels import is_installed
+
+CELLS = {"rnn": nn.RNN, "lstm": nn.LSTM}
 
 
 class RecurrentDecoder(Decoder):
@@ -28,6 +31,9 @@ class RecurrentDecoder(Decoder):
         wordvec_dim: W.
         hidden_dim: H.
         dropout: share dropped from features, word vectors, and hidden states before the scores.
+
+    Raises:
+        InputError: the cell is neither.
     """
 
     def __init__(
@@ -39,10 +45,12 @@ class RecurrentDecoder(Decoder):
         hidden_dim: int,
         dropout: float,
     ) -> None:
+        if cell not in CELLS:
+            raise InputError(f"decoder: expected a cell of {', '.join(CELLS)}, received {cell!r}")
         super().__init__(hidden_dim, vocabulary_size)
         self.projection = Linear(feature_dim, hidden_dim)
         self.words = nn.Embedding(vocabulary_size, wordvec_dim)
-        self.recurrence = (nn.RNN if cell == "rnn" else nn.LSTM)(wordvec_dim, hidden_dim)
+        self.recurrence = CELLS[cell](wordvec_dim, hidden_dim)
         self.dropout = Dropout(dropout)
 
     def hidden(self, features: Tensor, captions: Tensor) -> Tensor:

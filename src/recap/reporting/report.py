@@ -1,6 +1,5 @@
 """The work of the stage `report`: the page and the tables behind `dvc plots`."""
 
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -38,26 +37,3 @@ def report(
     inputs = load_inputs(folders, decoders, params)
     write_text(page, render_page(inputs, config, fetch))
     write_plots(plots, inputs.decoders)
-
-
-def remove_leftovers(models: Path, reports: Path, decoders: Sequence[str]) -> list[str]:
-    """Remove what decoders that are no longer trained left behind.
-
-    Their folders belong to no stage any more, but would change the hash of the folders around them.
-
-    Args:
-        models: holds a folder a model; those with a model.json are decoders.
-        reports: holds a folder a decoder.
-        decoders: the ones to keep.
-
-    Returns:
-        The names of the decoders removed, sorted.
-    """
-    descriptions = models.glob("*/model.json")
-    present = {path.parent.name for path in descriptions} | {path.name for path in reports.glob("*/")}
-    leftovers = sorted(present - set(decoders))
-    for name in leftovers:
-        for folder in (models / name, reports / name):
-            if folder.is_dir():
-                shutil.rmtree(folder)
-    return leftovers

@@ -10,6 +10,7 @@ from recap.config import STRICT, Count, Seed
 
 Probability = Annotated[float, Ge(0), Lt(1)]
 Size = Annotated[int, Ge(1), Le(8192)]
+DecoderName = Literal["rnn", "lstm", "transformer"]
 
 
 @dataclass(config=STRICT, frozen=True)
@@ -59,7 +60,7 @@ class SelfCriticalConfig:
 class TrainConfig:
     """Group `train` of params.yaml."""
 
-    decoders: Annotated[tuple[Literal["rnn", "lstm", "transformer"], ...], Len(min_length=1)]
+    decoders: Annotated[tuple[DecoderName, ...], Len(min_length=1)]
     batch_size: Annotated[int, Ge(1), Le(65_536)]
     weight_decay: Annotated[float, Ge(0), Le(1000)]
     gradient_clip: Annotated[float, Gt(0), Le(1e9)]
