@@ -19,7 +19,13 @@ def main() -> None:
     with start("visualize", runtime, config) as run:
         device = configure(runtime)
         summary = visualize(
-            Path("data"), Path("models"), Path("reports/vision"), train.decoders, config, device
+            Path("data"),
+            Path("models"),
+            Path("reports/decoders"),
+            Path("reports/vision"),
+            train.decoders,
+            config,
+            device,
         )
         write_json(Path("reports/visualize/metrics.json"), summary)
         run.log_metrics(summary)
