@@ -22,7 +22,13 @@ def main() -> None:
             print(f"removed what the decoder {name} left behind: train.decoders does not name it")
         device = configure(runtime)
         summary = visualize(
-            Path("data"), Path("models"), Path("reports/vision"), train.decoders, config, device
+            Path("data"),
+            Path("models"),
+            Path("reports/decoders"),
+            Path("reports/vision"),
+            train.decoders,
+            config,
+            device,
         )
         write_json(Path("reports/visualize/metrics.json"), summary)
         run.log_metrics(summary)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from recap.captioner import load_model
 from recap.data.batches import CaptionedFeatures
 from recap.data.vocabulary import SPECIAL_WORDS, Vocabulary
 from recap.decoders.build import build_decoder, save_decoder
@@ -12,7 +13,6 @@ from recap.evaluation.decodings import (
     Validation,
     compare_decodings,
     format_markdown,
-    load_model,
 )
 from recap.evaluation.scores import score_captions
 from recap.generation.caption import usual_constraints

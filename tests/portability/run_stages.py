@@ -27,7 +27,6 @@ SMALLER: dict[str, dict[str, Any]] = {
     "recap.vision.attributions": {"INTEGRATION_STEPS": 3, "NOISE_SAMPLES": 2},
     "recap.vision.fooling_pictures": {"MAX_ITERATIONS": 4},
     "recap.vision.saliency_pictures": {"SHARES": (0.0, 1.0)},
-    "recap.vision.word_pictures": {"LONGEST": 4},
     "recap.reference.overfit": {"HIDDEN_DIM": 32, "WORDVEC_DIM": 16, "EPOCHS": 3, "RECURRENT_EPOCHS": 3},
 }
 """Constants that make networks narrow and loops short, so that an emulator gets through them."""

@@ -1,6 +1,7 @@
 """`recap see ...`: what it prints and writes, and one line for bad input."""
 
 import argparse
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from recap.vision.extraction import compute_features
 from recap.vision.familiarity import write_familiarity
 from recap.vision.small_vgg import SmallVgg
 
+ROOT = Path(__file__).resolve().parents[2]
 HEADS = {"colour": ("red", "blue"), "digit": ("7", "8", "9")}
 
 
@@ -46,6 +48,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     save_captions(Path("data/captions"), captions)
     pixels = np.random.default_rng(0).integers(0, 256, (80, 70, 3), dtype=np.uint8)
     Image.fromarray(pixels).save("a.png")
+    shutil.copy(ROOT / "params.yaml", tmp_path)
     return tmp_path
 
 
@@ -98,7 +101,7 @@ def test_pictures_are_written(capsys: pytest.CaptureFixture[str]) -> None:
             ["words", "a.png", "--output", "a.png/w.png"],
             "--output: expected .*: (Not a directory|File exists)",
         ),
-        (["words", "a.png", "--decoder", "gru"], "expected the description of a decoder"),
+        (["words", "a.png", "--decoder", "gru"], "models/gru: expected a trained decoder"),
     ],
 )
 def test_bad_input_is_one_line(arguments: list[str], message: str) -> None:

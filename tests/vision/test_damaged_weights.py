@@ -25,7 +25,7 @@ from recap.vision.backbone import Backbone
 from recap.vision.backbones import load_backbone, load_weights, save_backbone
 from recap.vision.features_config import FeaturesConfig
 from recap.vision.fetched import prepare_fetched
-from recap.vision.word_saliency import load_projection
+from recap.vision.projection import load_projection
 
 NAME = "classifier.1.bias"
 

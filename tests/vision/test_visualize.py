@@ -11,14 +11,19 @@ import pytest
 import torch
 from PIL import Image
 
+from recap.artifacts import write_json
+from recap.captioner import Captioner
 from recap.data.captions import load_captions
 from recap.data.config import ScenesConfig
 from recap.data.raw import Source, load_raw, write_captions, write_source
 from recap.data.scenes import write_scenes
 from recap.data.tokenize import tokenize
 from recap.data.tokenize_config import TokenizeConfig
-from recap.decoders.build import build_decoder, save_decoder
+from recap.decoders.build import build_decoder, load_decoder, save_decoder
 from recap.errors import InputError
+from recap.evaluation.decodings import GREEDY
+from recap.evaluation.evaluate import is_true
+from recap.evaluation.truth import check_caption
 from recap.vision.backbone import Backbone
 from recap.vision.backbones import load_backbone, save_backbone
 from recap.vision.images import load_images
@@ -29,11 +34,12 @@ from recap.vision.visualize_config import VisualizeConfig
 
 CPU = torch.device("cpu")
 CONFIG = VisualizeConfig(1, ("class", "first_digit", "first_colour"), 2, 3, 6, 0)
+QUICK = VisualizeConfig(2, ("first_digit",), 1, 1, 2, 0)
 FEATURE_DIM = 16
 
 
 @pytest.fixture(scope="module")
-def scenes(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+def scenes(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Path]:
     """Six validation scenes, an untrained backbone, and decoders that know a caption of each by heart."""
     root = tmp_path_factory.mktemp("scenes")
     data, models = root / "data", root / "models"
@@ -50,7 +56,15 @@ def scenes(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     with torch.no_grad():
         features = backbone.features(x)
     learn_by_heart(features, data / "captions", models)
-    return data, models
+    images = load_raw(data / "raw").captions("val")["images"]
+    for name in ("lstm", "transformer"):
+        decoder, vocabulary = load_decoder(models / name), load_captions(data / "captions").vocabulary
+        captioner = Captioner(decoder, vocabulary, replace(GREEDY, search="beam"))
+        texts = [caption.text for caption in captioner.caption_reduced(features.numpy())]
+        texts[0] = texts[1]  # which no decoder would say of the first image
+        rows = [{"image_id": image["id"], "caption": text} for image, text in zip(images, texts, strict=True)]
+        write_json(root / "reports" / name / "captions.json", rows)
+    return data, models, root / "reports"
 
 
 def learn_by_heart(features: torch.Tensor, captions_directory: Path, models: Path) -> None:
@@ -82,11 +96,10 @@ def learn_by_heart(features: torch.Tensor, captions_directory: Path, models: Pat
 
 @pytest.mark.slow
 def test_scenes_give_every_kind_of_picture_and_the_same_bytes_twice(
-    scenes: tuple[Path, Path], tmp_path: Path
+    scenes: tuple[Path, Path, Path], tmp_path: Path
 ) -> None:
-    data, models = scenes
     for name in ("a", "b"):
-        numbers = visualize(data, models, tmp_path / name, ("lstm", "transformer"), CONFIG, CPU)
+        numbers = visualize(*scenes, tmp_path / name, ("lstm", "transformer"), CONFIG, CPU)
     entries = json.loads((tmp_path / "a" / "index.json").read_bytes())
     files = {path.name for path in (tmp_path / "a").iterdir()}
     assert files == {entry["file"] for entry in entries} | {"index.json"}
@@ -116,7 +129,30 @@ def test_scenes_give_every_kind_of_picture_and_the_same_bytes_twice(
     assert set(numbers["fooling"]) == set(numbers["class_visualization"]) == {"first_digit", "first_colour"}
 
 
-def test_heads_that_the_backbone_has_not_are_refused(scenes: tuple[Path, Path], tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_what_is_explained_is_what_was_scored(scenes: tuple[Path, Path, Path], tmp_path: Path) -> None:
+    data, models, reports = scenes
+    numbers = visualize(*scenes, tmp_path / "out", ("lstm", "transformer"), QUICK, CPU)
+    entries = json.loads((tmp_path / "out" / "index.json").read_bytes())
+    explained = [entry for entry in entries if entry["kind"] in ("word_saliency", "attention")]
+    assert [entry["decoder"] for entry in explained] == ["lstm"] * 2 + ["transformer"] * 4
+    names = [image["file_name"] for image in load_raw(data / "raw").captions("val")["images"]]
+    for entry in explained:
+        rows = json.loads((reports / entry["decoder"] / "captions.json").read_bytes())
+        assert entry["caption"] == rows[names.index(entry["image"])]["caption"]
+        assert entry["caption"] in entry["label"]
+    graphs = load_raw(data / "raw").scenes("val")
+    for decoder, scores in numbers["words"].items():
+        rows = json.loads((reports / decoder / "captions.json").read_bytes())
+        claims = [check_caption(rows[row]["caption"], graphs[row]) for row in (0, 5)]
+        assert scores["true_captions"] == sum(map(is_true, claims)) < 2
+    short = tmp_path / "reports" / "lstm" / "captions.json"
+    write_json(short, rows[:2])
+    with pytest.raises(InputError, match="expected captions of the 6 validation images in their order"):
+        visualize(data, models, tmp_path / "reports", tmp_path / "again", ("lstm",), QUICK, CPU)
+
+
+def test_heads_that_the_backbone_has_not_are_refused(scenes: tuple[Path, Path, Path], tmp_path: Path) -> None:
     config = VisualizeConfig(2, ("wings",), 2, 3, 6, 0)
     with pytest.raises(
         InputError, match=r"visualize\.heads: expected some of .*background.*, received wings"
@@ -152,7 +188,11 @@ def test_photographs_are_looked_into(
         "wordvec_dim": 8,
     }
     save_decoder(models / "lstm", build_decoder(model, torch.Generator().manual_seed(1)), model)
-    numbers = visualize(data, models, tmp_path / "out", ("lstm",), replace(CONFIG, images=2), CPU)
+    rows = [{"image_id": i, "caption": "a thing in a picture"} for i in range(3)]
+    write_json(tmp_path / "reports" / "lstm" / "captions.json", rows)
+    numbers = visualize(
+        data, models, tmp_path / "reports", tmp_path / "out", ("lstm",), replace(CONFIG, images=2), CPU
+    )
     assert "words" not in numbers
     entries = json.loads((tmp_path / "out" / "index.json").read_bytes())
     saliency = [entry for entry in entries if entry["kind"] == "saliency"]
@@ -163,7 +203,8 @@ def test_photographs_are_looked_into(
 
 def test_a_source_without_images_says_so(tmp_path: Path) -> None:
     write_source(tmp_path / "raw", Source("coco", False, True, True, False, "decoded"))
-    numbers = visualize(tmp_path, tmp_path / "absent", tmp_path / "out", ("lstm",), CONFIG, CPU)
+    absent = tmp_path / "absent"
+    numbers = visualize(tmp_path, absent, absent, tmp_path / "out", ("lstm",), CONFIG, CPU)
     assert numbers == {"pictures": 0}
     (entry,) = json.loads((tmp_path / "out" / "index.json").read_bytes())
     assert entry["kind"] == "none"

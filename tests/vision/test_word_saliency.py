@@ -7,17 +7,13 @@ import torch
 from torch import Tensor
 
 from recap.artifacts import write_safetensors
-from recap.data.vocabulary import START
+from recap.captioner import Captioner
+from recap.data.vocabulary import SPECIAL_WORDS, START, Vocabulary
 from recap.decoders.build import build_decoder
 from recap.errors import InputError
 from recap.vision.backbone import Backbone
-from recap.vision.word_saliency import (
-    Captioner,
-    Projection,
-    load_projection,
-    word_gradients,
-    word_integrated_gradients,
-)
+from recap.vision.projection import Projection, load_projection
+from recap.vision.word_saliency import word_gradients, word_integrated_gradients
 
 TOKENS = torch.tensor([4, 7, 5, 2])
 RECURRENT = {"feature_dim": 4, "vocabulary_size": 9, "wordvec_dim": 6, "hidden_dim": 8, "dropout": 0.5}
@@ -41,17 +37,19 @@ def noise(*shape: int) -> Tensor:
 @pytest.fixture(params=MODELS, ids=lambda model: str(model["name"]))
 def captioner(request: pytest.FixtureRequest, tiny_backbone: Backbone) -> Captioner:
     decoder = build_decoder(request.param, torch.Generator().manual_seed(3)).eval()
-    return Captioner(tiny_backbone, Projection(noise(4, 6), noise(6)), decoder)
+    vocabulary = Vocabulary((*SPECIAL_WORDS, *"abcde"))
+    return Captioner(
+        decoder, vocabulary, backbone=tiny_backbone, projection=Projection(noise(4, 6), noise(6))
+    )
 
 
 def test_it_is_what_the_decoder_says_of_reduced_features(captioner: Captioner) -> None:
     x = noise(2, 3, 12, 12)
-    projection = captioner.projection
-    reduced = (captioner.backbone.features(x) - projection.mean) @ projection.components.T
+    reduced = (captioner.backbone.features(x) - noise(6)) @ noise(4, 6).T
     inputs = torch.tensor([[START, 4, 7, 5]] * 2)
     scores = captioner.decoder(reduced, inputs).log_softmax(dim=2)
     expected = torch.stack([scores[:, step, token] for step, token in enumerate(TOKENS)], dim=1)
-    assert torch.allclose(captioner(x, TOKENS), expected, atol=1e-6)
+    assert torch.allclose(captioner.log_probabilities(x, TOKENS), expected, atol=1e-6)
 
 
 def test_word_gradients_equal_finite_differences(captioner: Captioner) -> None:
@@ -65,8 +63,8 @@ def test_word_gradients_equal_finite_differences(captioner: Captioner) -> None:
             there, back = x.clone(), x.clone()
             there[channel, row, column] += step
             back[channel, row, column] -= step
-            change = captioner(there[None], TOKENS) - captioner(back[None], TOKENS)
-            slopes.append(change[0, [0, 2]].abs() / (2 * step))
+            change = captioner.log_probabilities(torch.stack([there, back]), TOKENS)
+            slopes.append((change[0] - change[1])[[0, 2]].abs() / (2 * step))
         expected = torch.stack(slopes).amax(dim=0)
         assert torch.allclose(maps[:, row, column], expected, atol=2e-4, rtol=2e-2)
 
@@ -76,8 +74,8 @@ def test_integrated_gradients_add_up_to_the_change_of_log_probability(captioner:
     words = [range(place, place + 1) for place in range(4)]
     maps = word_integrated_gradients(captioner, x, TOKENS, words, points=64)
     flat = x.mean(dim=(1, 2), keepdim=True).expand_as(x)
-    change = captioner(x[None], TOKENS) - captioner(flat[None], TOKENS)
-    assert torch.allclose(maps.sum(dim=(1, 2)), change[0], atol=1e-3)
+    found = captioner.log_probabilities(torch.stack([x, flat]), TOKENS)
+    assert torch.allclose(maps.sum(dim=(1, 2)), found[0] - found[1], atol=1e-3)
     spelt = word_integrated_gradients(captioner, x, TOKENS, [range(1, 3)], points=64)
     assert torch.allclose(spelt[0], maps[1] + maps[2], atol=1e-6)  # a word of two characters
 

@@ -129,6 +129,11 @@ class Vocabulary:
                 words.append(self.idx_to_word[number])
         return self.separator.join(words)
 
+    def read(self, text: str) -> tuple[tuple[str, ...], tuple[int, ...]]:
+        """The tokens of a text that was made of them, and their numbers."""
+        pieces = text.split() if self.tokens == "word" else _character().findall(text)
+        return tuple(pieces), tuple(self.word_to_idx.get(piece, UNK) for piece in pieces)
+
     def to_json(self) -> dict[str, Any]:
         """The content of vocabulary.json: the course's, and ``tokens`` when they are not words."""
         content = {"idx_to_word": list(self.idx_to_word), "word_to_idx": self.word_to_idx}

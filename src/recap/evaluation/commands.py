@@ -97,9 +97,10 @@ def _decodings(options: argparse.Namespace) -> None:
     from recap.arithmetic import steer
 
     steer(os.environ, portable=True)
+    from recap.captioner import load_model
     from recap.config import load
     from recap.evaluation.config import EvaluateConfig
-    from recap.evaluation.decodings import compare_decodings, format_markdown, load_model, load_validation
+    from recap.evaluation.decodings import compare_decodings, format_markdown, load_validation
     from recap.runtime import configure
     from recap.runtime_config import RuntimeConfig
 

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from recap.data.batches import CaptionedFeatures
@@ -18,7 +17,6 @@ from recap.data.captions import load_captions
 from recap.data.features import open_features
 from recap.data.raw import load_raw
 from recap.data.vocabulary import Vocabulary
-from recap.decoders.build import load_decoder
 from recap.decoders.decoder import Decoder, State
 from recap.evaluation.coco import read_references
 from recap.evaluation.diversity import diversity
@@ -133,16 +131,6 @@ def load_validation(raw: Path, captions: Path, reduced: Path, rows: slice) -> Va
         encoded.vocabulary,
         CaptionedFeatures(*encoded.of("train"), open_features(reduced / "train.h5")),
     )
-
-
-def load_model(folders: Sequence[Path], device: torch.device) -> Decoder | Ensemble:
-    """The decoder of a folder, or the ensemble of several.
-
-    Raises:
-        InputError: a folder holds no decoder, or their vocabularies differ in size.
-    """
-    members = [load_decoder(folder, device) for folder in folders]
-    return members[0] if len(members) == 1 else Ensemble(members)
 
 
 def compare_decodings(

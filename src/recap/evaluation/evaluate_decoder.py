@@ -5,6 +5,7 @@ from pathlib import Path
 
 import torch
 
+from recap.captioner import Captioner
 from recap.data.batches import CaptionedFeatures
 from recap.data.captions import load_captions, load_references
 from recap.data.features import open_features
@@ -14,8 +15,6 @@ from recap.evaluation.coco import read_references
 from recap.evaluation.config import EvaluateConfig
 from recap.evaluation.evaluate import Evaluation, evaluate
 from recap.evaluation.perplexity import perplexity
-from recap.generation.decoding import make_constraints, make_search
-from recap.generation.generate import generate
 
 
 def evaluate_decoder(
@@ -46,15 +45,10 @@ def evaluate_decoder(
     training = None
     if config.decoding.search == "consensus":
         training = CaptionedFeatures(*data.of("train"), open_features(reduced / "train.h5"))
-    generated = generate(
-        decoder,
-        features,
-        data.vocabulary,
-        make_constraints(config.decoding, data.vocabulary),
-        config.batch_size,
-        make_search(config.decoding, training),
-        references.image_ids,
+    captioner = Captioner(
+        decoder, data.vocabulary, config.decoding, training=training, batch_size=config.batch_size
     )
+    generated = captioner.caption_reduced(features, references.image_ids)
     evaluation = evaluate(
         [caption.text for caption in generated],
         references,

@@ -40,6 +40,11 @@ class Caption:
         return [span for span in spans if span]
 
     @property
+    def word_log_probabilities(self) -> tuple[float, ...]:
+        """Of each of the words, in nats: the sum over its tokens."""
+        return tuple(sum(self.log_probabilities[span.start : span.stop]) for span in self.spans)
+
+    @property
     def log_probability(self) -> float:
         """Of the whole caption, in nats."""
         return sum(self.log_probabilities)

@@ -1,6 +1,6 @@
 """Several decoders that speak as one.
 
-Shapes: N batch, D feature, V vocabulary, E members, C columns of a member's own features.
+Shapes: N batch, T time, D feature, V vocabulary, E members, C columns of a member's own features.
 """
 
 import math
@@ -38,13 +38,23 @@ class Ensemble(nn.Module):
         self._columns = None if columns is None else list(columns)
         self._widths: list[int] = []
 
+    @property
+    def decoders(self) -> list[Decoder]:
+        """The members."""
+        return [member for member in self.members if isinstance(member, Decoder)]
+
+    def forward(self, features: Tensor, captions: Tensor) -> Tensor:
+        """Log of the mean probability (N, T, V) after each word of captions (N, T), for features (N, D)."""
+        logs = [member(own, captions).log_softmax(2) for member, own in self.apart(features)]
+        return torch.stack(logs).logsumexp(0) - math.log(len(logs))
+
     def apart(self, features: Tensor) -> list[tuple[Decoder, Tensor]]:
         """The members, each with its features (N, C), from features (N, D).
 
         Raises:
             InputError: the members' columns are not those of the features.
         """
-        members = self._decoders()
+        members = self.decoders
         if self._columns is None:
             return [(member, features) for member in members]
         if sum(self._columns) != features.shape[1]:
@@ -65,13 +75,10 @@ class Ensemble(nn.Module):
         logs: list[Tensor] = []
         after: list[Tensor] = []
         first = 0
-        for member, width in zip(self._decoders(), self._widths, strict=True):
+        for member, width in zip(self.decoders, self._widths, strict=True):
             scores, own = member.step(tokens, state[first : first + width])
             logs.append(scores.log_softmax(1))
             after += own
             first += width
         mean = torch.stack(logs).logsumexp(0) - math.log(len(logs))  # (E, N, V) -> (N, V)
         return mean, tuple(after)
-
-    def _decoders(self) -> list[Decoder]:
-        return [member for member in self.members if isinstance(member, Decoder)]

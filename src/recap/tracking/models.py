@@ -21,6 +21,7 @@ REFERENCES_TAG = "recap.captions"
 RUN_TAG = "recap.run"
 MODEL_ERROR_TAG = "recap.model_error"
 REQUIREMENTS = (
+    "h5py",
     "mlflow",
     "numpy",
     "pandas",

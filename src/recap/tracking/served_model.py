@@ -1,7 +1,7 @@
 """The model that MLflow serves: features or images in, captions with log-probabilities out.
 
 MLflow keeps this file beside the weights and runs it to load the model, so nothing is unpickled.
-Shapes: N rows, D feature, K reduced feature, S side of the backbone's input in pixels.
+Shapes: N rows, D feature, K reduced feature.
 """
 
 import base64
@@ -9,33 +9,22 @@ import binascii
 import contextlib
 import json
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import mlflow
 import numpy as np
 import pandas as pd
-import torch
 from mlflow.exceptions import MlflowException
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from pydantic import TypeAdapter, ValidationError
 
-from recap.data.vocabulary import parse_vocabulary
-from recap.decoders.build import load_decoder
+from recap.captioner import assemble
 from recap.errors import InputError
 from recap.generation.config import DecodingConfig
-from recap.generation.decoding import make_constraints, make_search
-from recap.generation.generate import generate
-from recap.runtime import check_product
-from recap.vision.backbone import Backbone
-from recap.vision.backbones import load_backbone
-from recap.vision.familiarity import FILE, load_familiarity
-from recap.vision.images import load_images
-from recap.vision.word_saliency import Projection, load_projection
-
-LARGEST_BATCH = 256
 
 
 class CaptionModel(PythonModel):
@@ -49,23 +38,12 @@ class CaptionModel(PythonModel):
         Raises:
             InputError: the products of this process come out wrong.
         """
-        check_product()
         images = (context.model_config or {}).get("images")
         self.images = Path(images).resolve() if images else None
         folder = Path(context.artifacts["pipeline"])
-        self.decoder = load_decoder(folder / "decoder")
-        vocabulary = folder / "vocabulary.json"
-        self.vocabulary = parse_vocabulary(
-            json.loads(vocabulary.read_text(encoding="utf-8")), vocabulary.name
+        self.captioner = assemble(
+            [folder / "decoder"], folder / "vocabulary.json", folder, folder / "backbone"
         )
-        self.projection = load_projection(folder / "pca.safetensors")
-        model = json.loads((folder / "decoder" / "model.json").read_text(encoding="utf-8"))
-        self.familiarity = load_familiarity(folder / FILE)
-        self.width = int(model["feature_dim"])  # D
-        if isinstance(self.projection, Projection):
-            self.width = self.projection.mean.numel()
-        has_backbone = (folder / "backbone" / "weights.safetensors").is_file()
-        self.backbone = load_backbone(folder / "backbone") if has_backbone else None
 
     def predict(
         self, context: PythonModelContext, model_input: pd.DataFrame, params: Mapping[str, Any] | None = None
@@ -86,70 +64,43 @@ class CaptionModel(PythonModel):
             MlflowException: a row has neither or cannot be used, or an option is none; a server answers 400.
         """
         try:
-            check_product()  # an OpenMP may give fewer threads at any moment
-            decoding = _decoding(params or {})
-            constraints = make_constraints(decoding, self.vocabulary)
-            features = self._features(model_input)  # (N, D)
-            with torch.inference_mode():
-                reduced = self.projection(torch.from_numpy(features)).numpy()  # (N, K)
-            captions = generate(
-                self.decoder, reduced, self.vocabulary, constraints, LARGEST_BATCH, make_search(decoding)
-            )
+            captioner = replace(self.captioner, decoding=_decoding(params or {}))
+            with tempfile.TemporaryDirectory() as folder:
+                reduced = self._reduce(model_input, Path(folder))  # (N, K)
+            captions = captioner.caption_reduced(reduced)
         except (InputError, RuntimeError) as error:
             raise MlflowException.invalid_parameter_value(" ".join(str(error).split())) from None
         return pd.DataFrame(
             {
                 "caption": [caption.text for caption in captions],
                 "log_probability": [caption.log_probability for caption in captions],
-                "familiar": (
-                    self.familiarity.is_familiar(reduced).tolist()
-                    if self.familiarity
-                    else [None] * len(captions)
-                ),
+                "familiar": captioner.is_familiar(reduced),
             }
         )
 
-    def _features(self, rows: pd.DataFrame) -> NDArray[np.float32]:
-        """Features (N, D) of rows with either column."""
+    def _reduce(self, rows: pd.DataFrame, drafts: Path) -> NDArray[np.float32]:
+        """What the decoder reads (N, K) of rows with either column; a mistake names the row, not a file."""
         given = rows["features"].tolist() if "features" in rows else [None] * len(rows)
         images = rows["image"].tolist() if "image" in rows else [None] * len(rows)
         if not len(rows):
             raise InputError("expected rows with features or an image, received none")
-        found: list[Any] = [None] * len(rows)
-        with tempfile.TemporaryDirectory() as folder:
-            paths: dict[int, Path] = {}
-            for row, (values, image) in enumerate(zip(given, images, strict=True)):
-                if values is not None:
-                    found[row] = _numbers(values, f"row {row}")
-                elif isinstance(image, str):
-                    paths[row] = _image_path(image, self.images, Path(folder, str(row)), f"row {row}")
-                else:
-                    raise InputError(f"row {row}: expected features or an image, received neither")
-            if paths and self.backbone is None:
-                raise InputError(f"row {min(paths)}: expected features: this pipeline has no backbone")
-            for first in range(0, len(paths), LARGEST_BATCH):
-                batch = list(paths.items())[first : first + LARGEST_BATCH]
-                assert self.backbone is not None
-                with torch.inference_mode():
-                    pixels = self._load(batch, self.backbone)  # (N, S, S, 3)
-                    computed = self.backbone.features(self.backbone.preprocess(pixels)).numpy()  # (N, D)
-                for (row, _), values in zip(batch, computed, strict=True):
-                    found[row] = values
-        for row, values in enumerate(found):
-            if values.shape != (self.width,) or not np.isfinite(values).all():
-                received = f"{values.size} with {np.isfinite(values).sum()} finite"
-                raise InputError(f"row {row}: expected {self.width} finite features, received {received}")
-        return np.stack(found)
-
-    @staticmethod
-    def _load(batch: Sequence[tuple[int, Path]], backbone: Backbone) -> torch.Tensor:
-        """Images (N, S, S, 3) uint8; a mistake names the row, not the file that base64 was written to."""
+        found: list[Path | ArrayLike] = []
+        for row, (values, image) in enumerate(zip(given, images, strict=True)):
+            if isinstance(values, str):  # must not be taken for a path
+                raise InputError(f"row {row}: expected features as numbers, received text")
+            if values is not None:
+                found.append(values)
+            elif isinstance(image, str):
+                found.append(_image_path(image, self.images, drafts / str(row), f"row {row}"))
+            else:
+                raise InputError(f"row {row}: expected features or an image, received neither")
         try:
-            return load_images([path for _, path in batch], backbone)
+            return self.captioner.reduce(found)
         except InputError as error:
             text = str(error)
-            for row, path in batch:
-                text = text.replace(str(path), f"row {row}")
+            for row, source in enumerate(found):
+                if isinstance(source, Path):
+                    text = text.replace(str(source), f"row {row}")
             raise InputError(text) from None
 
 
@@ -162,14 +113,6 @@ def _decoding(options: Mapping[str, Any]) -> DecodingConfig:
         mistake = error.errors()[0]
         where = ".".join(str(key) for key in mistake["loc"])
         raise InputError(f"{where}: {mistake['msg']}, received {json.dumps(mistake['input'])}") from None
-
-
-def _numbers(values: Any, where: str) -> NDArray[np.float32]:
-    try:
-        with np.errstate(over="ignore"):  # what becomes infinite is refused as such
-            return np.asarray(values, dtype=np.float32)
-    except (TypeError, ValueError, OverflowError):
-        raise InputError(f"{where}: expected features as numbers, received others") from None
 
 
 def _image_path(image: str, folder: Path | None, draft: Path, where: str) -> Path:

@@ -7,15 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import Tensor
 
-    from recap.decoders.decoder import Decoder
     from recap.vision.backbone import Backbone
     from recap.vision.drawing import Pixels
 
 PARAMS = Path("params.yaml")
-MODELS, CAPTIONS, REDUCED = Path("models"), Path("data/captions"), Path("data/reduced")
-NEEDS = "run it where the pipeline has run: it reads models/ and, for words, data/captions and data/reduced"
+MODELS, REDUCED = Path("models"), Path("data/reduced")
+NEEDS = "run it where the pipeline has run: it reads models/, data/ and params.yaml"
 LARGEST_SEED = 2**63 - 1
 
 
@@ -120,13 +119,14 @@ def _image(backbone: "Backbone", path: Path) -> "Tensor":
     """An image as the backbone takes it: (1, S, S, 3) uint8; one unlike the training images is told."""
     import torch
 
-    from recap.vision.familiarity import FILE, WARNING, load_familiarity
+    from recap.vision.familiarity import FILE, load_familiarity
     from recap.vision.images import load_images
-    from recap.vision.word_saliency import Projection, load_projection
+    from recap.vision.projection import FILE as PROJECTION_FILE
+    from recap.vision.projection import Projection, load_projection
 
     images = load_images([path], backbone)
     known = load_familiarity(REDUCED / FILE)
-    projection = load_projection(REDUCED / "pca.safetensors")
+    projection = load_projection(REDUCED / PROJECTION_FILE)
     read = given = backbone.feature_dim
     if isinstance(projection, Projection):
         given, read = projection.components.shape  # (K, D)
@@ -134,9 +134,16 @@ def _image(backbone: "Backbone", path: Path) -> "Tensor":
         return images
     with torch.no_grad():
         reduced = projection(backbone.features(backbone.preprocess(images)))  # (1, K)
-    if not known.is_familiar(reduced.numpy()).all():
-        print(f"warning: {path}: {WARNING}", file=sys.stderr)
+    _warn(path, known.is_familiar(reduced.numpy()).tolist())
     return images
+
+
+def _warn(path: Path, is_familiar: list[bool] | None) -> None:
+    """Tell of an image that is unlike the training images; None where nobody knows."""
+    from recap.vision.familiarity import WARNING
+
+    if is_familiar == [False]:
+        print(f"warning: {path}: {WARNING}", file=sys.stderr)
 
 
 def _write(path: Path, pixels: "Pixels") -> None:
@@ -248,49 +255,17 @@ def _grow(options: argparse.Namespace) -> None:
 
 def _words(options: argparse.Namespace) -> None:
     _prepare()
-    from recap.data.captions import load_captions
-    from recap.decoders.build import load_decoder
+    from recap.captioner import load
     from recap.vision.backbones import load_backbone
-    from recap.vision.word_pictures import captions_of, word_panels
-    from recap.vision.word_saliency import Captioner, load_projection
+    from recap.vision.images import load_images
+    from recap.vision.word_pictures import word_panels
 
     backbone = load_backbone(MODELS / "backbone")
-    decoder = load_decoder(MODELS / options.decoder)
-    projection = load_projection(REDUCED / "pca.safetensors")
-    _check_widths(backbone.feature_dim, projection, decoder)
-    captioner = Captioner(backbone, projection, decoder).eval()
-    images = _image(backbone, options.image)
-    x = backbone.preprocess(images)
-    (caption,) = captions_of(captioner, x, load_captions(CAPTIONS).vocabulary)
-    _write(options.output, word_panels(captioner, x[0], images[0].numpy(), caption))
+    captioner = load(MODELS / options.decoder)
+    images = load_images([options.image], backbone)
+    reduced = captioner.reduce([options.image])  # (1, K)
+    _warn(options.image, captioner.is_familiar(reduced))
+    (caption,) = captioner.caption_reduced(reduced)
+    x = backbone.preprocess(images)[0]
+    _write(options.output, word_panels(captioner, x, images[0].numpy(), caption))
     print(f"{caption.text}: {options.output}")
-
-
-def _check_widths(features: int, projection: "nn.Module", decoder: "Decoder") -> None:
-    """Check that backbone, PCA and decoder are of one run: each takes what the one before gives.
-
-    Args:
-        features: the width of the backbone's features.
-        projection: what ``load_projection`` returns.
-        decoder: reads what the projection gives.
-
-    Raises:
-        InputError: a width differs.
-    """
-    from recap.errors import InputError
-    from recap.vision.word_saliency import Projection
-
-    given, where = features, "the backbone"
-    if isinstance(projection, Projection):
-        given, read = projection.components.shape  # (K, D)
-        where = "the PCA"
-        if read != features:
-            raise InputError(
-                f"{REDUCED / 'pca.safetensors'}: expected a PCA of the backbone's {features} features, "
-                f"received one of {read}"
-            )
-    read = decoder.get_parameter("projection.weight").shape[1]
-    if read != given:
-        raise InputError(
-            f"--decoder: expected one that reads the {given} features of {where}, received {read}"
-        )

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from recap.data.captions import load_captions
+from recap.captioner import Captioner
 from recap.data.directories import make_empty
-from recap.data.raw import RawData, load_raw
+from recap.data.raw import RawData, load_raw, read_json
+from recap.data.vocabulary import parse_vocabulary
 from recap.decoders.build import load_decoder
 from recap.errors import InputError
 from recap.vision.backbone import Backbone
@@ -21,10 +22,10 @@ from recap.vision.class_pictures import draw_classes
 from recap.vision.fooling_pictures import draw_fooling
 from recap.vision.gallery import Gallery
 from recap.vision.images import load_images
+from recap.vision.projection import load_projection
 from recap.vision.saliency_pictures import draw_methods, draw_randomization, draw_saliency, predict
 from recap.vision.visualize_config import VisualizeConfig
 from recap.vision.word_pictures import draw_words
-from recap.vision.word_saliency import Captioner, load_projection
 from recap.vision.word_scores import score_words
 
 CLASS_HEADS = 2
@@ -35,6 +36,7 @@ WORDED_DRAWN = 4
 def visualize(
     data: Path,
     models: Path,
+    reports: Path,
     directory: Path,
     decoders: Sequence[str],
     config: VisualizeConfig,
@@ -45,6 +47,7 @@ def visualize(
     Args:
         data: the folder with raw, captions and reduced.
         models: the folder with backbone and the decoders.
+        reports: the folder with captions.json of each decoder, which are what is explained.
         directory: receives PNG files and index.json; what was in it goes first.
         decoders: names of trained decoders.
         config: the group `visualize`.
@@ -55,7 +58,8 @@ def visualize(
         ``class_visualization``, ``randomization`` and, for scenes, ``words``.
 
     Raises:
-        InputError: an image does not decode, the backbone has none of ``config.heads``, or a model is absent.
+        InputError: an image does not decode, the backbone has none of ``config.heads``, or a model or
+            its captions are absent.
     """
     make_empty(directory)
     gallery = Gallery(directory)
@@ -65,7 +69,7 @@ def visualize(
         return {"pictures": gallery.finish()}
     backbone = load_backbone(models / "backbone").to(device)
     numbers = _draw_backbone(gallery, backbone, raw, config)
-    words = _draw_words(gallery, backbone, raw, data, models, decoders, config)
+    words = _draw_words(gallery, backbone, raw, data, models, reports, decoders, config)
     return {"pictures": gallery.finish(), **numbers, **words}
 
 
@@ -102,24 +106,38 @@ def _draw_words(
     raw: RawData,
     data: Path,
     models: Path,
+    reports: Path,
     decoders: Sequence[str],
     config: VisualizeConfig,
 ) -> dict[str, Any]:
-    vocabulary = load_captions(data / "captions").vocabulary
+    path = data / "captions" / "vocabulary.json"
+    vocabulary = parse_vocabulary(read_json(path), str(path))
     projection = load_projection(data / "reduced" / "pca.safetensors").to(backbone.mean.device)
-    drawn = _spread(raw, config.images)[:WORDED_DRAWN]
-    images = load_images(drawn, backbone)
+    paths = raw.image_paths("val")
+    drawn = _rows(len(paths), config.images)[:WORDED_DRAWN]
+    scored = _rows(len(paths), config.worded_images) if raw.source.scenes else []
+    names, images = [paths[row].name for row in drawn], load_images([paths[row] for row in drawn], backbone)
     scores = {}
     for name in decoders:
         decoder = load_decoder(models / name, backbone.mean.device)
-        captioner = Captioner(backbone, projection, decoder).eval()
-        draw_words(gallery, captioner, name, vocabulary, images, [path.name for path in drawn])
-        if raw.source.scenes:
-            rows = _rows(len(raw.image_paths("val")), config.worded_images)
-            x = backbone.preprocess(load_images(_spread(raw, config.worded_images), backbone))
+        captioner = Captioner(decoder, vocabulary, backbone=backbone, projection=projection)
+        texts = _captions(reports / name / "captions.json", raw)
+        draw_words(gallery, captioner, name, images, names, [texts[row] for row in drawn])
+        if scored:
+            x = backbone.preprocess(load_images([paths[row] for row in scored], backbone))
             graphs = raw.scenes("val")
-            scores[name] = score_words(captioner, vocabulary, x, [graphs[row] for row in rows], config.seed)
+            scores[name] = score_words(
+                captioner, x, [texts[row] for row in scored], [graphs[row] for row in scored], config.seed
+            )
     return {"words": scores} if scores else {}
+
+
+def _captions(path: Path, raw: RawData) -> list[str]:
+    """What the stage `evaluate` scored: a caption a validation image."""
+    rows, images = read_json(path), raw.captions("val")["images"]
+    if [row["image_id"] for row in rows] != [image["id"] for image in images]:
+        raise InputError(f"{path}: expected captions of the {len(images)} validation images in their order")
+    return [row["caption"] for row in rows]
 
 
 def _classes(backbone: Backbone, head: str, images: torch.Tensor) -> list[int]:

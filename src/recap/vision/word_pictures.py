@@ -1,6 +1,6 @@
-"""Pictures of words: for each word of a generated caption, the pixels that said it.
+"""Pictures of words: for each word of a caption, the pixels that said it.
 
-Shapes: N images, S side of the backbone's square input in pixels, T words of a caption.
+Shapes: N images, S side of the backbone's square input in pixels, T tokens of a caption.
 """
 
 from collections.abc import Sequence
@@ -10,31 +10,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from recap.data.vocabulary import Vocabulary
+from recap.captioner import Captioner
 from recap.decoders.transformer import TransformerDecoder
-from recap.generation.caption import Caption, usual_constraints
-from recap.generation.generate import generate
+from recap.generation.caption import Caption
 from recap.vision.attention_picture import draw_attention
 from recap.vision.drawing import Pixels, enlarge, heat_over, scale_heat, side_by_side, stack
 from recap.vision.gallery import Gallery
 from recap.vision.word_attention import attention_weights
-from recap.vision.word_saliency import Captioner, word_integrated_gradients
+from recap.vision.word_saliency import word_integrated_gradients
 
-LONGEST = 30
-LONGEST_IN_CHARACTERS = 150
-BATCH_SIZE = 64
 PANEL_SIDE = 128
 PANELS_A_ROW = 8
-
-
-def captions_of(captioner: Captioner, x: Tensor, vocabulary: Vocabulary) -> list[Caption]:
-    """Greedy captions of preprocessed images (N, 3, S, S); <UNK> is never chosen."""
-    longest = LONGEST if vocabulary.tokens == "word" else LONGEST_IN_CHARACTERS
-    with torch.no_grad():
-        reduced = torch.cat([captioner.reduced(part) for part in x.split(BATCH_SIZE)])
-    return generate(
-        captioner.decoder, reduced.cpu().numpy(), vocabulary, usual_constraints(longest), BATCH_SIZE
-    )
 
 
 def word_maps(captioner: Captioner, x: Tensor, caption: Caption) -> NDArray[np.float32]:
@@ -63,9 +49,9 @@ def draw_words(
     gallery: Gallery,
     captioner: Captioner,
     decoder_name: str,
-    vocabulary: Vocabulary,
     images: Tensor,
     names: Sequence[str],
+    texts: Sequence[str],
 ) -> None:
     """Add a picture an image: the image, then a map for each word of its caption.
 
@@ -73,14 +59,16 @@ def draw_words(
 
     Args:
         gallery: receives the pictures.
-        captioner: in evaluation mode.
+        captioner: with a backbone.
         decoder_name: named in the labels.
-        vocabulary: of the decoder.
         images: (N, S, S, 3) uint8.
         names: N file names.
+        texts: N captions that the decoder has written.
     """
+    assert captioner.backbone is not None
     x = captioner.backbone.preprocess(images)
-    for row, caption in enumerate(captions_of(captioner, x, vocabulary)):
+    for row, text in enumerate(texts):
+        caption = captioner.score(x[row : row + 1], text)
         if not caption.tokens:
             continue
         details = {"image": names[row], "decoder": decoder_name, "caption": caption.text}
@@ -94,7 +82,7 @@ def draw_words(
         if isinstance(captioner.decoder, TransformerDecoder):
             tokens = torch.tensor(caption.tokens, device=x.device)
             with torch.no_grad():
-                weights = attention_weights(captioner.decoder, captioner.reduced(x[row : row + 1]), tokens)
+                weights = attention_weights(captioner.decoder, captioner.see(x[row : row + 1]), tokens)
             gallery.add(
                 "attention",
                 f"attention_{decoder_name}_{row:02d}",

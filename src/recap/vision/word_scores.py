@@ -13,26 +13,25 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from recap.captioner import Captioner
 from recap.data.scene_graphs import from_json
-from recap.data.vocabulary import Vocabulary
 from recap.evaluation.truth import check_caption
 from recap.progress import track
 from recap.vision.pointing import area_of, mass_in, named_objects, points_at
-from recap.vision.word_pictures import captions_of
-from recap.vision.word_saliency import Captioner, word_gradients, word_integrated_gradients
+from recap.vision.word_saliency import word_gradients, word_integrated_gradients
 
 METHODS = ("integrated gradients", "gradient", "contrast", "random map")
 
 
 def score_words(
-    captioner: Captioner, vocabulary: Vocabulary, x: Tensor, scenes: Sequence[dict[str, Any]], seed: int
+    captioner: Captioner, x: Tensor, texts: Sequence[str], scenes: Sequence[dict[str, Any]], seed: int
 ) -> dict[str, Any]:
-    """Score the maps of digit words in those generated captions of scenes that are true.
+    """Score the maps of digit words in those captions of scenes that are true.
 
     Args:
-        captioner: in evaluation mode.
-        vocabulary: of the decoder.
+        captioner: with a backbone.
         x: (N, 3, S, S) float32, preprocessed images.
+        texts: N captions that the decoder has written.
         scenes: their N scene graphs.
         seed: of the random maps.
 
@@ -48,12 +47,12 @@ def score_words(
     areas: list[float] = []
     of_two: list[bool] = []
     true_captions = 0
-    captions = captions_of(captioner, x, vocabulary)
-    for row, caption in enumerate(track(captions, "maps of digit words")):
-        claims = check_caption(caption.text, scenes[row])
+    for row, text in enumerate(track(texts, "maps of digit words")):
+        claims = check_caption(text, scenes[row])
         if not claims or not all(claim.holds for claim in claims):
             continue
         true_captions += 1
+        caption = captioner.score(x[row : row + 1], text)
         named = named_objects(caption.words, from_json(scenes[row]))
         if not named:
             continue

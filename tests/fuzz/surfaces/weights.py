@@ -21,7 +21,7 @@ from recap.vision import fetched
 from recap.vision.backbone import Backbone
 from recap.vision.features_config import FeaturesConfig
 from recap.vision.fetched import prepare_fetched
-from recap.vision.word_saliency import load_projection
+from recap.vision.projection import load_projection
 
 MODEL = {
     "name": "lstm",

@@ -1,0 +1,303 @@
+"""From images to captions: the backbone, the PCA and a decoder, with the options of decoding.
+
+Everything that captions images, or asks why a caption was written, goes through ``Captioner``.
+Shapes: N images, S side of the backbone's square input in pixels, D feature, K reduced feature, T tokens of a
+caption.
+"""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor, nn
+
+from recap.config import load_all
+from recap.data.batches import CaptionedFeatures
+from recap.data.captions import load_captions
+from recap.data.features import open_features
+from recap.data.raw import read_json
+from recap.data.vocabulary import END, START, Vocabulary, parse_vocabulary
+from recap.decoders.build import load_decoder
+from recap.decoders.decoder import Decoder
+from recap.errors import InputError
+from recap.generation.caption import Caption
+from recap.generation.config import DecodingConfig
+from recap.generation.decoding import make_constraints, make_search
+from recap.generation.ensemble import Ensemble
+from recap.generation.generate import generate
+from recap.generation.search import Search
+from recap.runtime import check_product
+from recap.vision.backbone import Backbone
+from recap.vision.backbones import WEIGHTS_FILE, load_backbone
+from recap.vision.familiarity import FILE as FAMILIARITY_FILE
+from recap.vision.familiarity import Familiarity, load_familiarity
+from recap.vision.images import load_images
+from recap.vision.projection import FILE as PROJECTION_FILE
+from recap.vision.projection import Projection, load_projection
+
+BATCH_SIZE = 256
+
+
+@dataclass(frozen=True)
+class Captioner:
+    """A decoder with all that stands before it and the options of its search.
+
+    Its networks are in evaluation mode, on one device; their weights ask for no gradients afterwards.
+
+    Attributes:
+        decoder: one decoder, or an ensemble of several.
+        vocabulary: of the decoder.
+        decoding: how captions are searched for; None for a captioner that writes none.
+        backbone: sees images; None where features are all that is given.
+        projection: from features to what the decoder reads, as ``load_projection`` returns it.
+        familiarity: knows the images that the decoder was trained on; None where nothing does.
+        training: captions and features of the training images, which a consensus may ask.
+        batch_size: images at once.
+
+    Raises:
+        InputError: the parts are of different runs.
+    """
+
+    decoder: Decoder | Ensemble
+    vocabulary: Vocabulary
+    decoding: DecodingConfig | None = None
+    backbone: Backbone | None = None
+    projection: nn.Module = field(default_factory=nn.Identity)
+    familiarity: Familiarity | None = None
+    training: CaptionedFeatures | None = None
+    batch_size: int = BATCH_SIZE
+
+    def __post_init__(self) -> None:
+        for part in (self.decoder, self.projection, self.backbone):
+            if part is not None:
+                part.requires_grad_(False)
+        words, received = self._members[0].scores.out_features, len(self.vocabulary)
+        if words != received:
+            raise InputError(f"vocabulary: expected the decoder's {words} words, received {received}")
+        given, giver = self.feature_dim, "the backbone"
+        if isinstance(self.projection, Projection):
+            if self.backbone and given != self.backbone.feature_dim:
+                raise InputError(
+                    f"{PROJECTION_FILE}: expected a PCA of the backbone's "
+                    f"{self.backbone.feature_dim} features, received one of {given}"
+                )
+            given, giver = len(self.projection.components), "the PCA"
+        for member in self._members:
+            if (read := _width(member)) != given:
+                raise InputError(
+                    f"decoder: expected one that reads the {given} features of {giver}, received {read}"
+                )
+        if self.familiarity and len(self.familiarity.mean) != given:
+            known = len(self.familiarity.mean)
+            raise InputError(f"{FAMILIARITY_FILE}: expected one of {given} features, received one of {known}")
+
+    @property
+    def feature_dim(self) -> int:
+        """D, the width of an image's features before the PCA."""
+        if isinstance(self.projection, Projection):
+            return self.projection.mean.numel()
+        return self.backbone.feature_dim if self.backbone else _width(self._members[0])
+
+    @property
+    def device(self) -> torch.device:
+        """Where the networks are."""
+        return next(self.decoder.parameters()).device
+
+    def caption(
+        self, images: Sequence[Path | str | ArrayLike], image_ids: Sequence[int] | None = None
+    ) -> list[Caption]:
+        """Caption images.
+
+        Args:
+            images: N, each the path of an image or its features (D,).
+            image_ids: N numbers, by which sampling draws; None for 0 to N - 1.
+
+        Returns:
+            Their captions, with the log-probabilities of each and of its words.
+
+        Raises:
+            InputError: an image does not decode, features are not D finite numbers, or the products of this
+            process come out wrong.
+        """
+        return self.caption_reduced(self.reduce(images), image_ids)
+
+    def reduce(self, images: Sequence[Path | str | ArrayLike]) -> NDArray[np.float32]:
+        """What the decoder reads of images, (N, K); arguments as of ``caption``."""
+        width = self.feature_dim
+        features = np.empty((len(images), width), np.float32)
+        files: dict[int, Path] = {}
+        for row, image in enumerate(images):
+            if isinstance(image, Path | str):
+                files[row] = Path(image)
+                continue
+            try:
+                with np.errstate(over="ignore"):  # what becomes infinite is refused as such
+                    values = np.asarray(image, np.float32)
+            except (TypeError, ValueError, OverflowError):
+                raise InputError(f"row {row}: expected features as numbers, received others") from None
+            if values.shape != (width,) or not np.isfinite(values).all():
+                received = f"{values.size} with {np.isfinite(values).sum()} finite"
+                raise InputError(f"row {row}: expected {width} finite features, received {received}")
+            features[row] = values
+        if files and self.backbone is None:
+            raise InputError(f"row {min(files)}: expected features: this pipeline has no backbone")
+        rows = list(files)
+        with torch.inference_mode():
+            for first in range(0, len(rows), self.batch_size):
+                batch = rows[first : first + self.batch_size]
+                assert self.backbone is not None
+                pixels = load_images([files[row] for row in batch], self.backbone)  # (N, S, S, 3)
+                x = self.backbone.preprocess(pixels.to(self.device))
+                features[batch] = self.backbone.features(x).cpu().numpy()
+            reduced: Tensor = self.projection(torch.from_numpy(features).to(self.device))
+        return reduced.cpu().numpy()
+
+    def caption_reduced(
+        self, reduced: NDArray[np.float32], image_ids: Sequence[int] | None = None
+    ) -> list[Caption]:
+        """Caption images of which the decoder reads (N, K); the rest as ``caption``."""
+        check_product()  # an OpenMP may give fewer threads at any moment
+        assert self.decoding is not None
+        constraints = make_constraints(self.decoding, self.vocabulary)
+        return generate(
+            self.decoder, reduced, self.vocabulary, constraints, self.batch_size, self._search, image_ids
+        )
+
+    def is_familiar(self, reduced: NDArray[np.float32]) -> list[bool] | None:
+        """Whether images, of which the decoder reads (N, K), are like the training images; None: unknown."""
+        return self.familiarity.is_familiar(reduced).tolist() if self.familiarity else None
+
+    def see(self, x: Tensor) -> Tensor:
+        """What the decoder reads of preprocessed images: (N, 3, S, S) float32 -> (N, K), differentiable."""
+        assert self.backbone is not None
+        reduced: Tensor = self.projection(self.backbone.features(x))
+        return reduced
+
+    def score(self, x: Tensor, text: str) -> Caption:
+        """How likely a given caption is of a preprocessed image, (1, 3, S, S) float32."""
+        pieces, tokens = self.vocabulary.read(text)
+        with torch.inference_mode():
+            found = self.log_probabilities(x, torch.tensor([*tokens, END], device=x.device))[0].tolist()
+        return Caption(tokens, tuple(found), pieces, self.vocabulary.separator)
+
+    def log_probabilities(self, x: Tensor, tokens: Tensor) -> Tensor:
+        """The log-probability of each token of a given caption, given the image and the tokens before.
+
+        Args:
+            x: (N, 3, S, S) float32, preprocessed images.
+            tokens: (T,) int64, of one caption, without <START>.
+
+        Returns:
+            (N, T), in nats, differentiable.
+        """
+        inputs = torch.cat([tokens.new_tensor([START]), tokens[:-1]])  # (T,)
+        scores = self.decoder(self.see(x), inputs.expand(len(x), -1))  # (N, T, V)
+        chosen = tokens.view(1, -1, 1).expand(len(x), -1, 1)  # (T,) -> (N, T, 1)
+        found: Tensor = scores.log_softmax(dim=2).gather(2, chosen).squeeze(2)
+        return found
+
+    @cached_property
+    def _search(self) -> Search:
+        assert self.decoding is not None
+        return make_search(self.decoding, self.training)
+
+    @property
+    def _members(self) -> list[Decoder]:
+        return self.decoder.decoders if isinstance(self.decoder, Ensemble) else [self.decoder]
+
+
+def load(
+    models: Path | str = "models", decoding: DecodingConfig | None = None, device: torch.device | str = "cpu"
+) -> Captioner:
+    """Load what a run of the pipeline has left: one of its decoders, or all as an ensemble.
+
+    Args:
+        models: "models", for all decoders that `train.decoders` names; or the folder of one, "models/lstm".
+        decoding: the options of the search; None for `evaluate.decoding` of params.yaml.
+        device: where to compute.
+
+    Raises:
+        InputError: as ``assemble``.
+    """
+    folder = Path(models)
+    is_one = (folder / "model.json").is_file()
+    if not is_one and not any(folder.glob("*/model.json")):
+        raise InputError(f"{folder}: expected a trained decoder or the folder of several, received neither")
+    around = Path(os.path.normpath(folder / "..")) if is_one else folder
+    root = Path(os.path.normpath(around / ".."))
+    groups = load_all(root / "params.yaml")
+    decoding = decoding or groups["evaluate"].decoding
+    captions, reduced = root / "data" / "captions", root / "data" / "reduced"
+    training = None
+    if decoding.search == "consensus":
+        features = open_features(reduced / "train.h5")
+        training = CaptionedFeatures(*load_captions(captions).of("train"), features)
+    return assemble(
+        [folder] if is_one else [folder / name for name in groups["train"].decoders],
+        captions / "vocabulary.json",
+        reduced,
+        around / "backbone",
+        decoding=decoding,
+        training=training,
+        batch_size=groups["evaluate"].batch_size,
+        device=device,
+    )
+
+
+def assemble(
+    decoders: Sequence[Path],
+    vocabulary: Path,
+    reduced: Path,
+    backbone: Path,
+    *,
+    decoding: DecodingConfig | None = None,
+    training: CaptionedFeatures | None = None,
+    batch_size: int = BATCH_SIZE,
+    device: torch.device | str = "cpu",
+) -> Captioner:
+    """Load a captioner from its files.
+
+    Args:
+        decoders: folders of decoders; several are an ensemble.
+        vocabulary: vocabulary.json.
+        reduced: the folder with the PCA and with what training images are like, where there are these.
+        backbone: its folder; without weights there is no backbone.
+        decoding, training, batch_size: as of ``Captioner``.
+        device: where to compute.
+
+    Raises:
+        InputError: a file is absent or holds something else, the parts are of different runs, or the products
+            of this process come out wrong.
+    """
+    check_product()
+    has_backbone = (backbone / WEIGHTS_FILE).is_file()
+    return Captioner(
+        load_model(decoders, device),
+        parse_vocabulary(read_json(vocabulary), str(vocabulary)),
+        decoding,
+        load_backbone(backbone).to(device) if has_backbone else None,
+        load_projection(reduced / PROJECTION_FILE).to(device),
+        load_familiarity(reduced / FAMILIARITY_FILE),
+        training,
+        batch_size,
+    )
+
+
+def load_model(folders: Sequence[Path], device: torch.device | str) -> Decoder | Ensemble:
+    """Load the decoder of a folder, or the ensemble of several.
+
+    Raises:
+        InputError: a folder holds no decoder, or their vocabularies differ in size.
+    """
+    members = [load_decoder(folder, device) for folder in folders]
+    return members[0] if len(members) == 1 else Ensemble(members)
+
+
+def _width(decoder: Decoder) -> int:
+    """How many features of an image a decoder reads."""
+    return decoder.get_parameter("projection.weight").shape[1]
