@@ -282,7 +282,7 @@ def main() -> None:
     parser.add_argument("--groups", nargs="+", choices=GROUPS, default=list(GROUPS))
     parser.add_argument("--each", type=int, default=2, help="mutants of a module")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--minutes", type=float, default=60, help="begin no mutant after that long")
+    parser.add_argument("--minutes", type=float, default=10, help="begin no mutant after that long")
     parser.add_argument("--list", action="store_true", help="print the mutants and try none")
     options = parser.parse_args()
     chosen = {name: choose(GROUPS[name], options.each, options.seed) for name in options.groups}
