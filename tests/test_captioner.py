@@ -183,13 +183,14 @@ def test_it_is_loaded_from_anywhere(project: Path, monkeypatch: pytest.MonkeyPat
         ([IMAGES[0], [1.0, 2.0]], "row 1: expected 8 finite features, received 2 with 2 finite"),
         ([[float("nan")] * FEATURES], "row 0: expected 8 finite features, received 8 with 0 finite"),
         ([[1e300] * FEATURES], "row 0: expected 8 finite features, received 8 with 0 finite"),
+        (IMAGES[0], f"images: expected a list of paths or features, received one path, {IMAGES[0]}"),
         ([None], "row 0: expected 8 finite features, received 1 with 0 finite"),
         ([{"a": 1}], "row 0: expected features as numbers, received others"),
         (["absent.png"], "absent.png: expected an image that decodes"),
     ],
 )
 @pytest.mark.usefixtures("project")
-def test_what_is_no_image_is_told_in_a_line(images: list[Any], message: str) -> None:
+def test_what_is_no_image_is_told_in_a_line(images: Any, message: str) -> None:
     with pytest.raises(InputError, match=message):
         recap.load("models/lstm").caption(images)
 

@@ -7,7 +7,7 @@ caption.
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -40,8 +40,6 @@ from recap.vision.images import load_images
 from recap.vision.projection import FILE as PROJECTION_FILE
 from recap.vision.projection import Projection, load_projection
 
-BATCH_SIZE = 256
-
 
 @dataclass(frozen=True)
 class Captioner:
@@ -70,7 +68,7 @@ class Captioner:
     projection: nn.Module = field(default_factory=nn.Identity)
     familiarity: Familiarity | None = None
     training: CaptionedFeatures | None = None
-    batch_size: int = BATCH_SIZE
+    batch_size: int = 256
 
     def __post_init__(self) -> None:
         for part in (self.decoder, self.projection, self.backbone):
@@ -103,11 +101,6 @@ class Captioner:
             return self.projection.mean.numel()
         return self.backbone.feature_dim if self.backbone else _width(self._members[0])
 
-    @property
-    def device(self) -> torch.device:
-        """Where the networks are."""
-        return next(self.decoder.parameters()).device
-
     def caption(
         self, images: Sequence[Path | str | ArrayLike], image_ids: Sequence[int] | None = None
     ) -> list[Caption]:
@@ -128,7 +121,9 @@ class Captioner:
 
     def reduce(self, images: Sequence[Path | str | ArrayLike]) -> NDArray[np.float32]:
         """What the decoder reads of images, (N, K); arguments as of ``caption``."""
-        width = self.feature_dim
+        if isinstance(images, str | Path):
+            raise InputError(f"images: expected a list of paths or features, received one path, {images}")
+        width, device = self.feature_dim, next(self.decoder.parameters()).device
         features = np.empty((len(images), width), np.float32)
         files: dict[int, Path] = {}
         for row, image in enumerate(images):
@@ -152,9 +147,9 @@ class Captioner:
                 batch = rows[first : first + self.batch_size]
                 assert self.backbone is not None
                 pixels = load_images([files[row] for row in batch], self.backbone)  # (N, S, S, 3)
-                x = self.backbone.preprocess(pixels.to(self.device))
+                x = self.backbone.preprocess(pixels.to(device))
                 features[batch] = self.backbone.features(x).cpu().numpy()
-            reduced: Tensor = self.projection(torch.from_numpy(features).to(self.device))
+            reduced: Tensor = self.projection(torch.from_numpy(features).to(device))
         return reduced.cpu().numpy()
 
     def caption_reduced(
@@ -237,15 +232,12 @@ def load(
     if decoding.search == "consensus":
         features = open_features(reduced / "train.h5")
         training = CaptionedFeatures(*load_captions(captions).of("train"), features)
-    return assemble(
-        [folder] if is_one else [folder / name for name in groups["train"].decoders],
-        captions / "vocabulary.json",
-        reduced,
-        around / "backbone",
+    folders = [folder] if is_one else [folder / name for name in groups["train"].decoders]
+    return replace(
+        assemble(folders, captions / "vocabulary.json", reduced, around / "backbone", device),
         decoding=decoding,
         training=training,
         batch_size=groups["evaluate"].batch_size,
-        device=device,
     )
 
 
@@ -254,20 +246,15 @@ def assemble(
     vocabulary: Path,
     reduced: Path,
     backbone: Path,
-    *,
-    decoding: DecodingConfig | None = None,
-    training: CaptionedFeatures | None = None,
-    batch_size: int = BATCH_SIZE,
     device: torch.device | str = "cpu",
 ) -> Captioner:
-    """Load a captioner from its files.
+    """Load a captioner from its files, without options of decoding.
 
     Args:
         decoders: folders of decoders; several are an ensemble.
         vocabulary: vocabulary.json.
         reduced: the folder with the PCA and with what training images are like, where there are these.
         backbone: its folder; without weights there is no backbone.
-        decoding, training, batch_size: as of ``Captioner``.
         device: where to compute.
 
     Raises:
@@ -279,12 +266,9 @@ def assemble(
     return Captioner(
         load_model(decoders, device),
         parse_vocabulary(read_json(vocabulary), str(vocabulary)),
-        decoding,
-        load_backbone(backbone).to(device) if has_backbone else None,
-        load_projection(reduced / PROJECTION_FILE).to(device),
-        load_familiarity(reduced / FAMILIARITY_FILE),
-        training,
-        batch_size,
+        backbone=load_backbone(backbone).to(device) if has_backbone else None,
+        projection=load_projection(reduced / PROJECTION_FILE).to(device),
+        familiarity=load_familiarity(reduced / FAMILIARITY_FILE),
     )
 
 

@@ -1,6 +1,7 @@
 """The real pipeline in small: every stage, run by DVC in a copy of the checkout, with MLflow beside it."""
 
 import dataclasses
+import json
 import os
 import re
 import shutil
@@ -13,10 +14,12 @@ import pytest
 import torch
 from ruamel.yaml import YAML
 
+import recap
 from recap.config import load
 from recap.data.batches import CaptionedFeatures
 from recap.data.captions import load_captions
 from recap.data.features import open_features
+from recap.data.raw import load_raw
 from recap.decoders.build import load_decoder
 from recap.evaluation.cider_d import InverseFrequency
 from recap.evaluation.config import EvaluateConfig
@@ -114,6 +117,30 @@ def test_no_output_names_the_place_or_the_machine(checkout: Path) -> None:
         for file in [path] if path.is_file() else sorted(path.rglob("*")):
             content = file.read_bytes() if file.is_file() else b""
             assert not any(secret in content for secret in secrets), file
+
+
+def test_every_picture_of_words_explains_a_caption_that_was_scored(checkout: Path) -> None:
+    images = load_raw(checkout / "data" / "raw").captions("val")["images"]
+    numbers = {image["file_name"]: image["id"] for image in images}
+    entries = json.loads((checkout / "reports" / "vision" / "index.json").read_bytes())
+    explained = [entry for entry in entries if entry["kind"] in ("word_saliency", "attention")]
+    assert {entry["decoder"] for entry in explained} == {"rnn", "lstm", "transformer"}
+    for entry in explained:
+        rows = json.loads(
+            (checkout / "reports" / "decoders" / entry["decoder"] / "captions.json").read_bytes()
+        )
+        scored = {row["image_id"]: row["caption"] for row in rows}
+        assert entry["caption"] == scored[numbers[entry["image"]]]
+
+
+def test_python_captions_as_the_pipeline_did(checkout: Path) -> None:
+    """But for rounding: the stages compute portably, and features in other batches."""
+    paths = load_raw(checkout / "data" / "raw").image_paths("val")
+    for name in ("rnn", "lstm", "transformer"):
+        rows = json.loads((checkout / "reports" / "decoders" / name / "captions.json").read_bytes())
+        captions = recap.load(checkout / "models" / name).caption(paths)
+        same = [caption.text == row["caption"] for caption, row in zip(captions, rows, strict=True)]
+        assert sum(same) >= 0.9 * len(same)
 
 
 def test_a_consensus_asks_what_the_training_images_were_called(checkout: Path) -> None:

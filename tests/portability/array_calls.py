@@ -130,6 +130,7 @@ SHOWN: dict[str, Callable[[], Any]] = {
     "numpy.bincount": lambda: np.bincount(np.arange(5000) % 7, _draw(5000, dtype=float)),
     "numpy.corrcoef": lambda: np.corrcoef(_draw(2, 4096, dtype=float)),
     "numpy.cumprod": lambda: np.cumprod(1 + _draw(50, dtype=float) / 8),
+    "numpy.diff": lambda: np.diff(_draw(5000, dtype=float)),
     "numpy.cumsum": lambda: np.cumsum(_draw(5000, dtype=float)),
     "numpy.divide": lambda: np.divide(_draw(5000), _positive(5000)),
     "numpy.exp": _of_both(lambda x: np.exp(x * 20)),
@@ -196,9 +197,9 @@ ROUNDS_NOTHING = set(
     """
     numpy.abs numpy.arange numpy.argmax numpy.argmin numpy.argsort numpy.array numpy.asarray
     numpy.ascontiguousarray numpy.clip numpy.column_stack numpy.concatenate numpy.count_nonzero
-    numpy.diag_indices numpy.dtype numpy.empty numpy.errstate numpy.finfo numpy.flatnonzero numpy.frombuffer
+    numpy.diag_indices numpy.dtype numpy.empty numpy.errstate numpy.eye numpy.finfo numpy.flatnonzero numpy.frombuffer
     numpy.fromfile numpy.fromiter numpy.full numpy.greater_equal numpy.isfinite numpy.isin numpy.max
-    numpy.maximum numpy.memmap numpy.minimum numpy.ndindex numpy.ones numpy.pad numpy.ptp
+    numpy.maximum numpy.memmap numpy.minimum numpy.ndindex numpy.nonzero numpy.ones numpy.pad numpy.ptp
     numpy.put_along_axis numpy.repeat numpy.searchsorted numpy.sort numpy.split numpy.stack
     numpy.take_along_axis numpy.unique numpy.unravel_index numpy.where numpy.zeros numpy.zeros_like
     """.split()  # noqa: SIM905

@@ -7,12 +7,15 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+
+from recap.evaluation.decodings import GREEDY
 
 pytestmark = [
     pytest.mark.slow,
@@ -21,10 +24,10 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::UserWarning", "ignore::DeprecationWarning", "ignore::FutureWarning"),
 ]
 FEATURES, REDUCED = 12, 5
-PARAMS = """\
+PARAMS = f"""\
 score: 0.5
 evaluate:
-  decoding: {search: greedy, max_length: 30, allow_unknown: false}
+  decoding: {json.dumps(asdict(GREEDY))}
 backbone: true
 """
 PIPELINE = """\

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +22,14 @@ from PIL import Image
 from recap.artifacts import write_json
 from recap.data.vocabulary import SPECIAL_WORDS, Vocabulary
 from recap.decoders.build import build_decoder, save_decoder
+from recap.evaluation.decodings import GREEDY
 from recap.vision.backbones import build_backbone, save_backbone
 
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.filterwarnings("ignore::UserWarning", "ignore::DeprecationWarning", "ignore::FutureWarning"),
 ]
-DECODING = {"search": "greedy", "beam_width": 3, "top_k": None, "banned_words": [], "max_length": 4}
+DECODING = asdict(replace(GREEDY, max_length=4))
 ROW = {"features": [0.5, -0.5, 0.25, 1.0, 0.0]}
 
 

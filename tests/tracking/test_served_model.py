@@ -1,8 +1,12 @@
 """The model that MLflow serves captions as the library does, by the options of the request."""
 
 import base64
+import re
 import shutil
+import subprocess
+import sys
 from dataclasses import asdict, replace
+from importlib.metadata import packages_distributions, requires
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +22,7 @@ from recap.decoders.build import build_decoder, load_decoder, save_decoder
 from recap.evaluation.decodings import GREEDY
 from recap.generation.decoding import make_constraints, make_search
 from recap.generation.generate import generate
+from recap.tracking.models import REQUIREMENTS
 from recap.vision.familiarity import FILE, write_familiarity
 
 pytestmark = [
@@ -110,3 +115,12 @@ def test_a_wrong_option_is_named(served: Any) -> None:
         model.predict(rows, params={"beam_width": 0})
     with pytest.raises(MlflowException, match=r"search.*received \"best\""):
         model.predict(rows, params={"search": "best"})
+
+
+def test_a_model_requires_what_its_code_imports() -> None:
+    program = "import sys, recap.captioner; print(*{name.partition('.')[0] for name in sys.modules})"
+    loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    owners = packages_distributions()
+    imported = {owner.lower() for name in loaded.stdout.split() for owner in owners.get(name, ())}
+    own = {re.split(r"[\[<>=]", line)[0].lower() for line in requires("recap") or ()}
+    assert {"torch", "h5py", "pydantic"} <= imported & own <= set(REQUIREMENTS)

@@ -27,20 +27,6 @@ def generate(
     search: Search = greedy,
     image_ids: Sequence[int] | None = None,
 ) -> list[Caption]:
-    """The best caption of each image; arguments as of ``generate_n_best``."""
-    found = generate_n_best(decoder, features, vocabulary, constraints, batch_size, search, image_ids)
-    return [captions[0] for captions in found]
-
-
-def generate_n_best(
-    decoder: Decoder | Ensemble,
-    features: NDArray[np.float32],
-    vocabulary: Vocabulary,
-    constraints: Constraints,
-    batch_size: int,
-    search: Search,
-    image_ids: Sequence[int] | None = None,
-) -> list[list[Caption]]:
     """Caption images.
 
     Args:
@@ -53,17 +39,18 @@ def generate_n_best(
         image_ids: I; sampling draws by them. None: the numbers of the rows.
 
     Returns:
-        The captions of each image that the search returns, best first; images in their order.
+        The best caption of each image, in their order.
     """
     device = next(decoder.parameters()).device
     ids = range(len(features)) if image_ids is None else image_ids
-    captions: list[list[Caption]] = []
+    captions: list[Caption] = []
     with torch.inference_mode():
         for first in track(range(0, len(features), batch_size), "captions"):
             rows = slice(first, first + batch_size)
             batch = torch.from_numpy(np.array(features[rows])).to(device)  # (N, D)
-            found = search(decoder, batch, constraints, ids[rows])
-            captions += [[_caption(words, vocabulary) for words in own] for own in found]
+            captions += [
+                _caption(best, vocabulary) for best, *_ in search(decoder, batch, constraints, ids[rows])
+            ]
     return captions
 
 

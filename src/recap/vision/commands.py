@@ -47,7 +47,9 @@ def add_commands(subparsers: Any) -> None:
     )
     grow.set_defaults(run=_grow)
 
-    words = commands.add_parser("words", help="caption an image and show the pixels that said each word")
+    words = commands.add_parser(
+        "words", help="caption an image, as evaluate.decoding says, and show the pixels that said each word"
+    )
     _add_image(words)
     words.add_argument("--decoder", default="lstm", help="rnn, lstm or transformer; default: lstm")
     _add_output(words)

@@ -10,11 +10,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from recap.captioner import Captioner
+from recap.captioner import assemble
 from recap.data.directories import make_empty
 from recap.data.raw import RawData, load_raw, read_json
-from recap.data.vocabulary import parse_vocabulary
-from recap.decoders.build import load_decoder
 from recap.errors import InputError
 from recap.vision.backbone import Backbone
 from recap.vision.backbones import load_backbone
@@ -22,7 +20,6 @@ from recap.vision.class_pictures import draw_classes
 from recap.vision.fooling_pictures import draw_fooling
 from recap.vision.gallery import Gallery
 from recap.vision.images import load_images
-from recap.vision.projection import load_projection
 from recap.vision.saliency_pictures import draw_methods, draw_randomization, draw_saliency, predict
 from recap.vision.visualize_config import VisualizeConfig
 from recap.vision.word_pictures import draw_words
@@ -110,17 +107,14 @@ def _draw_words(
     decoders: Sequence[str],
     config: VisualizeConfig,
 ) -> dict[str, Any]:
-    path = data / "captions" / "vocabulary.json"
-    vocabulary = parse_vocabulary(read_json(path), str(path))
-    projection = load_projection(data / "reduced" / "pca.safetensors").to(backbone.mean.device)
+    vocabulary, device = data / "captions" / "vocabulary.json", backbone.mean.device
     paths = raw.image_paths("val")
     drawn = _rows(len(paths), config.images)[:WORDED_DRAWN]
     scored = _rows(len(paths), config.worded_images) if raw.source.scenes else []
     names, images = [paths[row].name for row in drawn], load_images([paths[row] for row in drawn], backbone)
     scores = {}
     for name in decoders:
-        decoder = load_decoder(models / name, backbone.mean.device)
-        captioner = Captioner(decoder, vocabulary, backbone=backbone, projection=projection)
+        captioner = assemble([models / name], vocabulary, data / "reduced", models / "backbone", device)
         texts = _captions(reports / name / "captions.json", raw)
         draw_words(gallery, captioner, name, images, names, [texts[row] for row in drawn])
         if scored:

@@ -25,8 +25,9 @@ KINDS = {
     "class_visualization": ("Class visualization", "Images grown from noise until the backbone is sure."),
     "word_saliency": (
         "Which pixels said the word",
-        "What speaks for each word: integrated gradients of its log-probability, through decoder, PCA and "
-        "backbone back to the image, where they are positive; a pixel of the image’s mean colour has none.",
+        "What speaks for each word of the caption that is scored: integrated gradients of its "
+        "log-probability, through decoder, PCA and backbone back to the image, where they are positive; a "
+        "pixel of the image’s mean colour has none.",
     ),
     "attention": ("Attention", "What the Transformer looks back at while it writes."),
 }
