@@ -9,7 +9,7 @@ export DVC_NO_ANALYTICS := true
 export MLFLOW_DISABLE_TELEMETRY := true
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro test lint bench ui report verify portable clean
+.PHONY: help setup repro restore test fuzz lint bench ui report verify portable clean
 
 help: ## print the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r target text; do \
@@ -32,12 +32,20 @@ $(READY): requirements.lock pyproject.toml
 
 repro: $(READY) ## run the pipeline: data, features, decoders, captions, report
 	@$(BIN)/recap config --check
+	@$(BIN)/recap heal
 	$(BIN)/dvc repro
+	@$(BIN)/recap heal
 	@$(BIN)/recap sync --within 60 || true
 	@echo "report: reports/index.html   runs: make ui"
 
+restore: $(READY) ## go back to the committed settings and their outputs
+	@$(BIN)/recap restore
+
 test: $(READY) ## run the tests
 	OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -n 2 # two workers must not spin on each other's cores
+
+fuzz: $(READY) ## hostile input on every surface; ARGUMENTS="--seed 5 archives", or CASE=FILE to run one again
+	OMP_WAIT_POLICY=passive $(BIN)/python -m tests.fuzz $(ARGUMENTS) $(CASE)
 
 lint: $(READY) ## check style and types
 	$(BIN)/ruff check .

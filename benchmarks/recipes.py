@@ -20,7 +20,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,7 @@ from recap.decoders.build import load_decoder
 from recap.decoders.decoder import Decoder
 from recap.errors import InputError
 from recap.evaluation.coco import read_references
+from recap.evaluation.decodings import GREEDY
 from recap.evaluation.evaluate import is_true
 from recap.evaluation.scores import score_captions
 from recap.evaluation.tokenizer import tokenize
@@ -59,12 +60,13 @@ HELD_OUT = 200
 THREADS = 1
 
 DECODINGS = {
-    "greedy": DecodingConfig(search="greedy"),
-    "beam": DecodingConfig(search="beam", beam_width=3, length_normalisation=0.7),
-    "consensus": DecodingConfig(
-        search="consensus", candidates=60, temperature=0.5, voters=60, voter_temperature=1.0
+    "greedy": GREEDY,
+    "beam": replace(GREEDY, search="beam", beam_width=3, length_normalisation=0.7),
+    "consensus": replace(
+        GREEDY, search="consensus", candidates=60, temperature=0.5, voters=60, voter_temperature=1.0
     ),
-    "neighbours": DecodingConfig(
+    "neighbours": replace(
+        GREEDY,
         search="consensus",
         candidates=200,
         temperature=0.5,

@@ -153,7 +153,7 @@ def environment_of(side: str) -> dict[str, str]:
     """The variables of a side's process: for ours those of the stages, for the course's as they are."""
     if side == "course":
         return dict(os.environ)
-    return variables(side == "portable" and unsupported() is None, os.environ) | STAGE_ENVIRONMENT
+    return variables(side == "portable" and unsupported() is None, os.environ, "train") | STAGE_ENVIRONMENT
 
 
 def ask(process: "subprocess.Popen[str]", question: str = "round") -> Any:

@@ -44,8 +44,14 @@ def test_no_steering_variable_is_passed_on() -> None:
         "PYTHONPATH": "src",
         "CUDA_VISIBLE_DEVICES": "0",
     }
-    for portable, own in ((True, arithmetic.PORTABLE), (False, arithmetic.ALWAYS)):
-        assert arithmetic.variables(portable, kept | HOSTILE) == kept | own
+    narrow, wide = ({"ONEDNN_MAX_CPU_ISA": widest} for widest in ("AVX2", "AVX512_CORE"))
+    for portable, stage, own in (
+        (True, "train", arithmetic.PORTABLE | wide),
+        (True, "extract", arithmetic.PORTABLE | narrow),
+        (True, "", arithmetic.PORTABLE | narrow),
+        (False, "train", arithmetic.ALWAYS),
+    ):
+        assert arithmetic.variables(portable, kept | HOSTILE, stage) == kept | own
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,10 @@
 """params.yaml: every mistake at once, one line each; every key used, typed and commented."""
 
+import json
+import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,6 +14,7 @@ from ruamel.yaml import YAML
 
 from recap.config import GROUPS, load, load_all
 from recap.errors import InputError
+from recap.plain_yaml import read_yaml
 from recap.training.config import TrainConfig
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -54,9 +58,10 @@ def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("- a list\n", "expected groups of settings"),
-        ("runtime: [unclosed\n", "expected YAML"),
-        ("seed: 1\nseed: 2\n", "expected YAML"),
+        ("- a list\n", 'expected groups of settings, received ["a list"]'),
+        ("", "expected groups of settings, received null"),
+        ("runtime: [unclosed\n", "received no YAML in line 2"),
+        ("a: 1\nseed: 1\nseed: 2\n", 'received no YAML in line 3: found duplicate key "seed"'),
     ],
 )
 def test_a_file_that_is_no_params_file_is_told_in_one_line(tmp_path: Path, text: str, expected: str) -> None:
@@ -66,7 +71,7 @@ def test_a_file_that_is_no_params_file_is_told_in_one_line(tmp_path: Path, text:
 
 
 def test_an_absent_file_is_told_in_one_line(tmp_path: Path) -> None:
-    assert "expected a readable params file" in mistakes(tmp_path / "absent.yaml")[0]
+    assert "expected a params file, received: No such file" in mistakes(tmp_path / "absent.yaml")[0]
 
 
 def test_numbers_follow_yaml_1_2_as_dvc_reads_them(tmp_path: Path) -> None:
@@ -79,6 +84,47 @@ def test_what_is_no_finite_number_is_refused(tmp_path: Path, value: str) -> None
     lines = mistakes(write(tmp_path, PARAMS.replace("gradient_clip: 1.0", f"gradient_clip: {value}")))
     assert len(lines) == 1
     assert lines[0].startswith("params.yaml: train.gradient_clip: expected")
+
+
+def test_a_setting_that_is_not_said_is_a_mistake(tmp_path: Path) -> None:
+    settings = [(match[1], match[0]) for match in re.finditer(r"^ +(\w+): +[^ #\n].*\n", PARAMS, re.M)]
+    settings.remove(
+        ("processes", next(line for name, line in settings if name == "processes"))
+    )  # an only one
+    assert len(settings) > 80
+    for name, line in settings:
+        lines = mistakes(write(tmp_path, PARAMS.replace(line, "", 1)))
+        assert len(lines) == 1
+        assert lines[0].endswith(f".{name}: expected a value, received nothing")
+
+
+def number_settings(values: dict, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], float]]:
+    """Every setting that is a number."""
+    for key, value in values.items():
+        if isinstance(value, dict):
+            yield from number_settings(value, (*path, key))
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            yield (*path, key), value
+
+
+def test_no_setting_takes_any_number(tmp_path: Path) -> None:
+    settings = list(number_settings(read_yaml(ROOT / "params.yaml", "params")))
+    assert len(settings) > 60
+    for path, value in settings:
+        for extreme in (10**30, -1) if isinstance(value, int) else (1e300, -1e300):
+            values = read_yaml(ROOT / "params.yaml", "params")
+            group = values
+            for key in path[:-1]:
+                group = group[key]
+            group[path[-1]] = extreme
+            lines = mistakes(write(tmp_path, json.dumps(values)))
+            assert [line.partition(": expected")[0] for line in lines] == [f"params.yaml: {'.'.join(path)}"]
+
+
+def test_mistakes_without_end_are_counted(tmp_path: Path) -> None:
+    lines = mistakes(write(tmp_path, PARAMS + "".join(f"extra_{index}: 1\n" for index in range(1000))))
+    assert len(lines) == 51
+    assert lines[-1] == "params.yaml: and 950 mistakes more"
 
 
 @given(group=st.sampled_from(sorted(GROUPS)), value=st.sampled_from([None, 3, "text", [1, 2]]))

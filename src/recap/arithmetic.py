@@ -3,7 +3,9 @@
 Libraries choose code by the processor that they find, and other code adds in another order. The contract:
 
 * instruction set: AVX2 and FMA, as torch (ATEN_CPU_CAPABILITY), oneDNN (ONEDNN_MAX_CPU_ISA), NumPy
-  (NPY_ENABLE_CPU_FEATURES) and both OpenBLAS, NumPy's and SciPy's (OPENBLAS_CORETYPE), are told;
+  (NPY_ENABLE_CPU_FEATURES) and both OpenBLAS, NumPy's and SciPy's (OPENBLAS_CORETYPE), are told; stages
+  without convolutions let oneDNN use AVX-512, with which it multiplies matrices to the same bits, twice as
+  fast (``recap.decoders.linear`` keeps to the sizes for which this was shown);
 * libraries: MKL, which also asks for the processor's maker, computes nothing that reaches an output;
   ``recap.portable_kernels`` gives its work to oneDNN and NumPy;
 * threads: `runtime.threads` for torch, and for linear algebra where the code says so; elsewhere one.
@@ -29,11 +31,13 @@ ALWAYS = {
 }
 PORTABLE = ALWAYS | {
     "ATEN_CPU_CAPABILITY": "avx2",
-    "ONEDNN_MAX_CPU_ISA": "AVX2",
     "NPY_ENABLE_CPU_FEATURES": "X86_V3",
     "OPENBLAS_CORETYPE": "Haswell",
     "MKL_CBWR": "COMPATIBLE",  # a net below the others, for what settings of your own may call
 }
+
+WITHOUT_CONVOLUTIONS = ("train", "evaluate")
+"""Stages that oneDNN serves with products alone: its convolutions' sums depend on the instruction set."""
 
 
 def unsupported() -> str | None:
@@ -49,30 +53,35 @@ def unsupported() -> str | None:
     return f"a processor without {', '.join(absent)}" if absent else None
 
 
-def steer(environment: MutableMapping[str, str], *, portable: bool) -> str | None:
+def steer(environment: MutableMapping[str, str], *, portable: bool, stage: str = "") -> str | None:
     """Change a process's variables to those of the contract, before it loads a library that reads them.
 
     Args:
         environment: ``os.environ``.
         portable: whether the portable arithmetic is asked for.
+        stage: the stage that the process runs, if it does.
 
     Returns:
         Why it cannot be had on this machine, or None.
     """
     reason = unsupported() if portable else None
-    found = variables(portable and reason is None, environment)
+    found = variables(portable and reason is None, environment, stage)
     for name in environment.keys() - found.keys():
         del environment[name]
     environment.update(found)
     return reason
 
 
-def variables(portable: bool, environment: Mapping[str, str]) -> dict[str, str]:
+def variables(portable: bool, environment: Mapping[str, str], stage: str = "") -> dict[str, str]:
     """An environment whose steering variables are this file's and no others.
 
     Args:
         portable: whether to ask for the arithmetic of the contract, or for the processor's own.
         environment: a process's variables; they stay as they are.
+        stage: the stage that the process runs, if it does.
     """
     kept = {name: value for name, value in environment.items() if not STEERING.fullmatch(name)}
-    return kept | (PORTABLE if portable else ALWAYS)
+    if not portable:
+        return kept | ALWAYS
+    widest = "AVX512_CORE" if stage in WITHOUT_CONVOLUTIONS else "AVX2"
+    return kept | PORTABLE | {"ONEDNN_MAX_CPU_ISA": widest}

@@ -1,6 +1,7 @@
 """The only writers of outputs: atomic (temporary file, flush, rename) and the same bytes on every write."""
 
 import csv
+import hashlib
 import io
 import json
 import os
@@ -21,9 +22,13 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], None], *, durable: 
         path: the file to publish; its folder is made when absent.
         write: receives a file open for reading and writing.
         durable: False leaves the flush to the system, for many small files that are made again when lost.
+
+    Raises:
+        OSError: the disk or the folder refuses; ``path`` is as it was.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    name = hashlib.blake2b(os.fsencode(path.name), digest_size=8).hexdigest()  # the own may leave no room
+    temporary = path.with_name(f".{name}.{os.getpid()}.tmp")
     try:
         with open(temporary, "w+b") as file:
             write(file)
@@ -31,6 +36,10 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], None], *, durable: 
             if durable:
                 os.fsync(file.fileno())
         temporary.replace(path)
+    except OSError as error:
+        if error.filename is None:  # a write does not say where
+            error.filename = str(path)
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import recap.data.commands
 import recap.evaluation.commands
+import recap.guard.commands
 import recap.proof_commands
 import recap.tracking.commands
 import recap.vision.commands
-from recap.errors import InputError
+from recap.errors import InputError, disk_fault
 
 ROOT = Path()
 
@@ -36,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     page.set_defaults(run=_plots_page)
 
     recap.proof_commands.add_commands(commands)
-    for part in (recap.data, recap.vision, recap.evaluation, recap.tracking):
+    for part in (recap.data, recap.vision, recap.evaluation, recap.tracking, recap.guard):
         part.commands.add_commands(commands)
 
     options = parser.parse_args(arguments)
@@ -50,6 +51,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # `recap runs | head`: who reads has enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE
+    except OSError as error:
+        print(disk_fault(error), file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130

@@ -4,16 +4,21 @@ import importlib
 import json
 import re
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
+from annotated_types import Ge, Le
 from pydantic import ConfigDict, TypeAdapter, ValidationError
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 
 from recap.errors import InputError
+from recap.plain_yaml import parse_yaml, read_content, shorten
 
 STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 """How every group's dataclass is checked: no unknown key, no conversion between types, finite numbers."""
+
+Seed = Annotated[int, Ge(0), Le(2**63 - 1)]
+Count = Annotated[int, Ge(1), Le(2**31 - 1)]
+"""Of steps and the like; what a run can take is bounded by patience alone."""
+MOST_MISTAKES = 50  # told at once
 
 GROUPS = {
     "runtime": "recap.runtime_config:RuntimeConfig",
@@ -57,10 +62,10 @@ def load_all(path: Path) -> dict[str, Any]:
     Raises:
         InputError: as in ``load``.
     """
-    values = _read(path)
+    values = read_values(read_content(path, "a params file"), path)
     groups: dict[str, Any] = {}
     mistakes = [
-        f"{name}: expected one of the groups {', '.join(GROUPS)}; received an unknown key"
+        f"{shorten(name)}: expected one of the groups {', '.join(GROUPS)}; received an unknown key"
         for name in values
         if name not in GROUPS
     ]
@@ -75,20 +80,28 @@ def load_all(path: Path) -> dict[str, Any]:
         except ValidationError as error:
             mistakes += [_describe(name, dict(mistake)) for mistake in error.errors()]
     if mistakes:
-        raise InputError("\n".join(f"{path.name}: {mistake}" for mistake in mistakes))
+        more = len(mistakes) - MOST_MISTAKES
+        mistakes = mistakes[:MOST_MISTAKES] + ([f"and {more} mistakes more"] if more > 0 else [])
+        raise InputError(*(f"{path.name}: {mistake}" for mistake in mistakes))
     return groups
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read_values(content: bytes, path: Path) -> dict[str, Any]:
+    """The groups of a params file as they are written.
+
+    Args:
+        content: of the file.
+        path: its name, for messages.
+
+    Raises:
+        InputError: it is no plain YAML, or has no groups.
+    """
     try:
-        values = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: expected a readable params file, received: {error}") from None
-    except YAMLError as error:
-        reason = " ".join(str(error).split())
-        raise InputError(f"{path}: expected YAML, received: {reason}") from None
+        values = parse_yaml(content)
+    except ValueError as error:
+        raise InputError(f"{path}: expected plain YAML, received {error}") from None
     if not isinstance(values, dict):
-        raise InputError(f"{path}: expected groups of settings, received {values!r}")
+        raise InputError(f"{path}: expected groups of settings, received {_received(values)}")
     return values
 
 
@@ -106,11 +119,11 @@ _EXPECTED = {
 
 def _describe(group: str, mistake: dict[str, Any]) -> str:
     """One line: path, expected, received."""
-    keys = [str(key) for key in mistake["loc"] if not str(key).startswith("function-")]
+    keys = [shorten(str(key)) for key in mistake["loc"] if not str(key).startswith("function-")]
     path = ".".join([group, *keys])
     kind = mistake["type"]
     if kind in ("unexpected_keyword_argument", "extra_forbidden"):
-        return f"{path}: expected no such key, received {mistake['input']!r}"
+        return f"{path}: expected no such key, received {_received(mistake['input'])}"
     bounds = mistake.get("ctx", {})
     if kind in _EXPECTED:
         expected = _EXPECTED[kind]
@@ -123,5 +136,9 @@ def _describe(group: str, mistake: dict[str, Any]) -> str:
     else:
         expected = re.sub(r"^.*?should (be|have) ", "a value ", mistake["msg"])
         expected = expected.replace("a value '", "'")
-    received = "nothing" if kind == "missing" else json.dumps(mistake["input"], default=str)
+    received = "nothing" if kind == "missing" else _received(mistake["input"])
     return f"{path}: expected {expected}, received {received}"
+
+
+def _received(value: Any) -> str:
+    return shorten(json.dumps(value, ensure_ascii=False, default=str))

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -18,18 +19,35 @@ def folder_files(path: Path) -> dict[str, Path]:
     return dict(sorted((file.relative_to(path).as_posix(), file) for file in files))
 
 
+def output_files(path: Path) -> list[Path]:
+    """The file itself, or the files below a folder; none where there is neither."""
+    return [path] if path.is_file() else list(folder_files(path).values())
+
+
 def hash_output(path: Path) -> str:
     """MD5 of a file, or of a folder as DVC forms it: of the sorted list of its files' hashes."""
     if path.is_file():
         return hash_file(path)
+    return hashlib.md5(list_folder(path)).hexdigest() + ".dir"
+
+
+def list_folder(path: Path) -> bytes:
+    """The sorted list of the files below a folder and their hashes, as DVC writes it."""
     files = folder_files(path)
     with ThreadPoolExecutor() as pool:
-        hashes = pool.map(hash_file, files.values())
-    entries = [{"md5": md5, "relpath": relative} for relative, md5 in zip(files, hashes, strict=True)]
-    return hashlib.md5(json.dumps(entries, sort_keys=True).encode()).hexdigest() + ".dir"
+        return _list(dict(zip(files, pool.map(hash_file, files.values()), strict=True)))
+
+
+def hash_list(hashes: Mapping[str, str]) -> str:
+    """MD5 of a folder as DVC forms it, from its files' paths in it and their hashes."""
+    return hashlib.md5(_list(hashes)).hexdigest() + ".dir"
+
+
+def _list(hashes: Mapping[str, str]) -> bytes:
+    entries = [{"md5": md5, "relpath": relative} for relative, md5 in sorted(hashes.items())]
+    return json.dumps(entries, sort_keys=True).encode()
 
 
 def size_output(path: Path) -> int:
     """Bytes of a file, or of all files below a folder."""
-    files = [path] if path.is_file() else folder_files(path).values()
-    return sum(file.stat().st_size for file in files)
+    return sum(file.stat().st_size for file in output_files(path))

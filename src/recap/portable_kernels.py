@@ -17,6 +17,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from recap.decoders.linear import by_onednn
+
 BY_NUMPY = ("exp", "expm1", "log", "log1p", "log2", "log10", "sin", "cos", "tan", "tanh", "sqrt")
 
 _kernels: list[torch.library.Library] = []
@@ -105,16 +107,8 @@ def _by_numpy(function: Callable[..., Any]) -> Callable[[Tensor], Tensor]:
 def _mm(a: Tensor, b: Tensor) -> Tensor:
     """(M, K) @ (K, N)."""
     if a.dtype == torch.float32 and a.numel() and b.numel():
-        return _onednn(a, b, None)
+        return by_onednn(b.t())(a)
     return _numpy_product(a, b)
-
-
-def _onednn(a: Tensor, b: Tensor, bias: Tensor | None) -> Tensor:
-    weight = b.t()
-    if not (weight.is_contiguous() or b.is_contiguous()):
-        weight = weight.contiguous()  # other layouts take oneDNN a hundred times as long
-    result: Tensor = torch.ops.mkldnn._linear_pointwise(a, weight, bias, "none", [], "")
-    return result
 
 
 def _numpy_product(a: Tensor, b: Tensor) -> Tensor:
@@ -134,7 +128,7 @@ def _addmm(bias: Tensor, a: Tensor, b: Tensor, *, beta: float = 1, alpha: float 
     """beta bias + alpha (M, K) @ (K, N)."""
     whole = beta == 1 and alpha == 1 and a.dtype == torch.float32 and bias.dim() == 1
     if whole and a.numel() and b.numel() and len(bias) == b.shape[1]:
-        return _onednn(a, b, bias)
+        return by_onednn(b.t(), bias)(a)
     return _scaled_sum(bias, _mm(a, b), beta, alpha)
 
 

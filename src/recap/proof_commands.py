@@ -3,7 +3,7 @@
 import argparse
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,9 @@ def add_commands(subparsers: Any) -> None:
     form = verify.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="print one JSON object")
     form.add_argument("--markdown", action="store_true", help="print a report for a pull request")
+    verify.add_argument(
+        "--cache", action="store_true", help="hash the objects of DVC's cache too, and remove bad ones"
+    )
     verify.add_argument(
         "--base", metavar="REVISION", help="report the metrics that differ from those of a git revision"
     )
@@ -45,6 +48,7 @@ def _verify(options: argparse.Namespace) -> int:
     if options.base is not None and in_lines:
         raise InputError("--base: expected --markdown or --json beside it, received neither")
     changes = [] if options.base is None else metric_changes(ROOT, options.base)
+    bad = _check_cache() if options.cache else 0
     findings = []
     for finding in _findings(options):
         findings.append(finding)
@@ -58,7 +62,31 @@ def _verify(options: argparse.Namespace) -> int:
         runtime = read_lock(options.against or ROOT).runtime
         report = Report(findings, acceptable, runtime, options.base, changes)
         print(as_json(report) if options.json else as_markdown(report))
-    return 0 if acceptable else 1
+    if bad:
+        _fill_cache(findings)
+    return 0 if acceptable and not bad else 1
+
+
+def _check_cache() -> int:
+    """Remove the bad objects of DVC's cache, saying so; returns how many there were."""
+    from recap.proof.cache import remove_bad_objects
+
+    bad = 0
+    for path in remove_bad_objects(ROOT):
+        bad += 1
+        print(f"{path}: its content is not what its name says, removed", file=sys.stderr, flush=True)
+    return bad
+
+
+def _fill_cache(findings: "Sequence[Finding]") -> None:
+    """Bring outputs that are as they should be into the cache again."""
+    from recap.proof.cache import add, is_cached
+    from recap.tracking.trees import Cache
+
+    cache = Cache(ROOT)
+    for own in (finding.output for finding in findings if finding.verdict == "identical"):
+        if not is_cached(cache, own.path, own.md5):
+            add(cache, ROOT / own.path)
 
 
 def _findings(options: argparse.Namespace) -> "Iterator[Finding]":

@@ -4,8 +4,8 @@ import ast
 from pathlib import Path
 from typing import Any
 
-NO_DEPENDENCY = ("recap.tracking", "recap.progress", "recap.cli")
-"""What cannot change an output: logging, progress, the command line."""
+NO_DEPENDENCY = ("recap.tracking", "recap.progress", "recap.cli", "recap.guard")
+"""What cannot change an output: logging, progress, the command line, what stands around a stage."""
 TEMPLATES = (".jinja", ".css", ".js")
 """What modules read from their own folder."""
 

@@ -58,5 +58,5 @@ def test_absent_captions_are_one_line(tmp_path: Path) -> None:
         load_captions(tmp_path)
     save_captions(tmp_path, captions_with(GOOD))
     (tmp_path / "captions.h5").write_bytes(b"no HDF5")
-    with pytest.raises(InputError, match=r"captions\.h5: expected captions"):
+    with pytest.raises(InputError, match=r"captions\.h5: expected a whole HDF5 file"):
         load_captions(tmp_path)

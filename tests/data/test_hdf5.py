@@ -1,3 +1,4 @@
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,7 +18,18 @@ def read(path: Path) -> np.ndarray:
         return read_rows(data_sets["features"], 0, 100, "archive.zip: features.h5")
 
 
-@pytest.mark.parametrize("options", [{}, {"chunks": (2, 3)}, {"compression": "gzip"}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"chunks": (2, 3)},
+        {"compression": "gzip"},
+        {"compression": "gzip", "chunks": (3, 2)},
+        {"compression": "gzip", "shuffle": True, "fletcher32": True},
+        {"shuffle": True, "chunks": (3, 2)},
+        {"fletcher32": True, "maxshape": (None, 3)},
+    ],
+)
 def test_plain_data_sets_are_read(tmp_path: Path, options) -> None:
     with h5py.File(tmp_path / "a.h5", "w") as hdf5:
         hdf5.create_dataset("features", data=VALUES, **options)
@@ -80,9 +92,43 @@ def nothing(hdf5: h5py.File) -> None:
     hdf5["other"] = VALUES
 
 
+def unknown_filter(hdf5: h5py.File) -> None:
+    hdf5.create_dataset("features", data=VALUES, compression="lzf")
+
+
+def wide_chunks(hdf5: h5py.File) -> None:
+    data_set = hdf5.create_dataset(
+        "features", data=VALUES, chunks=(1 << 23, 3), maxshape=(None, 3), compression=9
+    )
+    assert data_set.id.get_storage_size() < 1 << 20
+
+
+def deflated(content: bytes, *, times: int) -> Callable[[h5py.File], None]:
+    """One chunk of 4 x 3 with any packed content, behind so many filters."""
+
+    def fill(hdf5: h5py.File) -> None:
+        properties = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+        properties.set_chunk((4, 3))
+        for _ in range(times):
+            properties.set_filter(h5py.h5z.FILTER_DEFLATE, 0, (9,))
+        space = h5py.h5s.create_simple((4, 3))
+        data_set = h5py.h5d.create(hdf5.id, b"features", h5py.h5t.IEEE_F32LE, space, properties)
+        packed = content
+        for _ in range(times):
+            packed = zlib.compress(packed, 9)
+        data_set.write_direct_chunk((0, 0), packed)
+
+    return fill
+
+
 @pytest.mark.parametrize(
     ("fill", "expected"),
     [
+        (unknown_filter, r"no filters of chunks but shuffle and one deflate, received \[32000\]"),
+        (deflated(bytes(1 << 26), times=2), r"one deflate, received \[1, 1\]"),
+        (deflated(bytes(1 << 17), times=1), "chunks of 48 bytes, received one of another size"),
+        (deflated(bytes(1 << 21), times=1), r"chunks of 48 bytes, received one packed to \d+"),
+        (deflated(bytes(47), times=1), "chunks of 48 bytes, received one of another size"),
         (external_link, "received a link to elsewhere"),
         (soft_link, "received a link to elsewhere"),
         (external_storage, "received external storage"),

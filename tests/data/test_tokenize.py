@@ -1,7 +1,7 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -101,6 +101,35 @@ def test_captions_without_any_word_are_refused(tmp_path: Path) -> None:
     write_raw(tmp_path / "raw", [(1, "A cat")], [(5, "?!")])
     with pytest.raises(InputError, match="expected val captions with words"):
         tokenize(tmp_path / "raw", tmp_path / "captions", CONFIG)
+
+
+@pytest.mark.parametrize(
+    ("tokens", "min_count", "captions"),
+    [
+        (
+            "word",
+            5,
+            [f"第{number}个男人骑自行车" for number in range(9)],
+        ),  # no spaces: each caption is a word
+        ("word", 5, ["A cat", "a cat", "The dog on it"]),
+        ("char", 5, ["ab cd", "ef gh", "ij kl", "mn op", "qr st"]),  # only the space is frequent
+    ],
+)
+def test_a_vocabulary_without_words_is_refused(
+    tmp_path: Path, tokens: Literal["word", "char"], min_count: int, captions: list[str]
+) -> None:
+    write_raw(tmp_path / "raw", list(enumerate(captions)), [(5, "A bird")])
+    config = TokenizeConfig(tokens, min_count, None, 17)
+    with pytest.raises(InputError, match=r"tokenize\.min_count: .* received 5: .* tokenize\.tokens: char"):
+        tokenize(tmp_path / "raw", tmp_path / "captions", config)
+
+
+def test_chinese_is_captioned_by_characters(tmp_path: Path) -> None:
+    captions = [f"第{number}个男人骑自行车" for number in range(9)]
+    write_raw(tmp_path / "raw", list(enumerate(captions)), [(5, "男人")])
+    summary = tokenize(tmp_path / "raw", tmp_path / "captions", TokenizeConfig("char", 5, None, 17))
+    assert summary["vocabulary"] == 4 + len("第个男人骑自行车")
+    assert summary["val"]["unknown_share"] == 0.0
 
 
 def test_an_encoded_source_keeps_its_encoding(

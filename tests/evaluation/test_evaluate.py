@@ -6,14 +6,12 @@ import pytest
 from recap.evaluation import evaluate as module
 from recap.evaluation.coco import References
 from recap.evaluation.config import EvaluateConfig
+from recap.evaluation.decodings import GREEDY
 from recap.evaluation.evaluate import claim_metrics, evaluate, invalid_words, is_true
 from recap.evaluation.scores import score_captions
 from recap.evaluation.truth import Claim
-from recap.generation.config import DecodingConfig
 
-CONFIG = EvaluateConfig(
-    batch_size=4, tokenizer="ptb", bootstrap_resamples=100, seed=1, decoding=DecodingConfig()
-)
+CONFIG = EvaluateConfig(batch_size=4, tokenizer="ptb", bootstrap_resamples=100, seed=1, decoding=GREEDY)
 REFERENCES = References(
     image_ids=(5, 2, 9, 4),
     captions=(

@@ -153,3 +153,59 @@ def test_the_original_tokenizer_is_a_choice(files, capsys):
     assert ours.pop("tokenizer") == "ptb"
     assert official == ours
     assert tokenize_with_stanford([]) == []
+
+
+def test_images_without_captions_are_left_out_and_counted(files, capsys):
+    paths = files(CAPTIONS | {9: "A man"}, REFERENCES | {8: [], 9: []})
+    summary = score_json(capsys, *paths, "--no-meteor")
+    assert (summary["images"], summary["images_without_captions"]) == (3, 2)
+    assert "left out, without captions: 2 images" in score(capsys, *paths, "--no-meteor")
+    whole = score_json(capsys, *files(CAPTIONS, REFERENCES), "--no-meteor")
+    assert {**summary, "images_without_captions": 0} == whole
+    with pytest.raises(InputError, match="received none for image 1"):
+        score(capsys, *files(CAPTIONS, {1: [], 2: [], 3: []}))
+
+
+def test_references_of_nothing_but_punctuation_are_refused(files, capsys):
+    with pytest.raises(InputError, match="references: expected captions with words"):
+        score(capsys, *files(CAPTIONS, {1: ["..."], 2: ["!"], 3: [""]}), "--no-meteor")
+    summary = score_json(capsys, *files(CAPTIONS, REFERENCES | {2: ["..."]}), "--no-meteor")
+    assert 0 < summary["cider_d"] < 10
+
+
+@pytest.mark.parametrize(
+    "java",
+    ["exit 1", "echo odd; exit 1", "while read line; do echo odd; done", "while read line; do echo; done"],
+)
+def test_a_java_that_does_not_work_costs_meteor_only(files, capsys, monkeypatch, tmp_path, java):
+    (tmp_path / "bin").mkdir()
+    program = tmp_path / "bin" / "java"
+    program.write_text(f"#!/bin/sh\necho 'Error: no memory' >&2\n{java}\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:/usr/bin:/bin")
+    paths = files(CAPTIONS, REFERENCES)
+    summary = score_json(capsys, *paths)
+    assert summary["meteor"] is None
+    assert summary["meteor_left_out"] == "METEOR's Java failed: Error: no memory"
+    assert summary["cider_d"] > 0
+    if "exit" in java:
+        with pytest.raises(InputError, match=r"expected Java to run for 'stanford', received: Error: no mem"):
+            score(capsys, *paths, "--tokenizer", "stanford")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not has_java(), reason="needs Java")
+@pytest.mark.parametrize("locale", ["C", "de_DE.UTF-8"])
+def test_meteor_is_the_same_in_every_locale(files, capsys, monkeypatch, locale):
+    paths = files({1: "un café noir", 2: "a dog"}, {1: ["un café chaud"], 2: ["a dog runs"]})
+    monkeypatch.setenv("LC_ALL", "C.UTF-8")
+    expected = score_json(capsys, *paths)["meteor"]
+    assert expected > 0
+    monkeypatch.setenv("LC_ALL", locale)
+    monkeypatch.setenv("JAVA_TOOL_OPTIONS", "-Duser.language=de -Duser.country=DE")
+    assert score_json(capsys, *paths)["meteor"] == expected
+
+
+def test_half_an_emoji_is_scored_as_another_character(files, capsys):
+    summary = score_json(capsys, *files({**CAPTIONS, 1: "a cat \ud83d"}, REFERENCES), "--no-meteor")
+    assert summary["images"] == 3

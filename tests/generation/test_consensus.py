@@ -17,9 +17,9 @@ from recap.decoders.build import build_decoder
 from recap.decoders.decoder import Decoder
 from recap.errors import InputError
 from recap.evaluation.cider_d import CiderD, InverseFrequency
+from recap.evaluation.decodings import GREEDY
 from recap.generation import consensus
 from recap.generation.caption import Constraints, usual_constraints
-from recap.generation.config import DecodingConfig
 from recap.generation.consensus import NEIGHBOURS_TO_VOTERS, Consensus
 from recap.generation.decoding import make_search
 from recap.generation.ensemble import Ensemble
@@ -148,8 +148,8 @@ def test_members_of_an_ensemble_draw_apart_and_vote_together(
 
 
 def test_the_settings_name_it_with_and_without_weights() -> None:
-    config = DecodingConfig(
-        search="consensus", candidates=7, temperature=0.5, voters=9, voter_temperature=0.8, seed=2
+    config = dataclasses.replace(
+        GREEDY, search="consensus", candidates=7, temperature=0.5, voters=9, voter_temperature=0.8, seed=2
     )
     weighted = make_search(config, TRAINING)
     assert isinstance(weighted, Consensus)
@@ -161,7 +161,7 @@ def test_the_settings_name_it_with_and_without_weights() -> None:
 
 
 def test_neighbours_need_training_images(decoder: Decoder) -> None:
-    config = DecodingConfig(search="consensus", neighbours=2)
+    config = dataclasses.replace(GREEDY, search="consensus", neighbours=2)
     asked = make_search(config, TRAINING)
     assert isinstance(asked, Consensus)
     assert asked.neighbours

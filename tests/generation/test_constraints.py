@@ -1,5 +1,6 @@
 """What the constraints forbid is not said by any search; what they allow is chosen as before."""
 
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -8,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recap.data.vocabulary import END, SPECIAL_WORDS, Vocabulary
+from recap.evaluation.decodings import GREEDY
 from recap.generation.beam import beam
 from recap.generation.caption import Constraints, usual_constraints
-from recap.generation.config import DecodingConfig
 from recap.generation.decoding import make_constraints, make_search
 from recap.generation.greedy import greedy
 from recap.generation.sampling import sample
@@ -96,7 +97,8 @@ def test_a_caption_ends_where_no_word_is_allowed():
 def test_settings_become_the_search_and_the_constraints(build, draw_features):
     vocabulary = Vocabulary((*SPECIAL_WORDS, *"abcde"))
     decoder, features = build("rnn"), draw_features(3)
-    config = DecodingConfig(
+    config = replace(
+        GREEDY,
         search="diverse_beam",
         beam_width=4,
         groups=2,
@@ -115,13 +117,13 @@ def test_settings_become_the_search_and_the_constraints(build, draw_features):
         found = make_search(config)(decoder, features, constraints, range(3))
         options = {"width": 4, "groups": 2, "diversity": 0.5, "length_normalisation": 0.7}
         assert found == beam(decoder, features, constraints, **options)
-        plain = make_search(DecodingConfig(search="beam", beam_width=4, groups=2, diversity=9.0))
+        plain = make_search(replace(GREEDY, search="beam", beam_width=4, groups=2, diversity=9.0))
         assert plain(decoder, features, constraints, range(3)) == beam(
             decoder, features, constraints, width=4
         )
-        drawn = make_search(DecodingConfig(search="sample", seed=5, top_k=3, top_p=0.7, temperature=2.0))
+        drawn = make_search(replace(GREEDY, search="sample", seed=5, top_k=3, top_p=0.7, temperature=2.0))
         expected = sample(
             decoder, features, constraints, range(3), seed=5, top_k=3, top_p=0.7, temperature=2.0
         )
         assert drawn(decoder, features, constraints, range(3)) == expected
-        assert make_search(DecodingConfig()) is greedy
+        assert make_search(GREEDY) is greedy

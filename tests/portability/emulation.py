@@ -2,10 +2,11 @@
 
 qemu 7.2 misreads vgatherdps with its indices in ymm4, and reads all of a masked load: code that meets either
 ends in a segmentation fault there, and on no processor. Known to: np.minimum of floats and a number, oneDNN's
-tanh.
+tanh, which is also wrong there after a product of one row and one term.
 """
 
 import hashlib
+import itertools
 import os
 import shutil
 import subprocess
@@ -17,7 +18,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from recap.arithmetic import variables
+from recap.arithmetic import WITHOUT_CONVOLUTIONS, variables
 
 ROOT = Path(__file__).resolve().parents[2]
 EMULATOR = "qemu-x86_64"
@@ -91,13 +92,15 @@ def _merge(values: Any, change: dict[str, Any]) -> None:
 
 
 def start(
-    folder: Path, script: str, *arguments: str, processor: str | None = None
+    folder: Path, script: str, *arguments: str, processor: str | None = None, stage: str = ""
 ) -> "subprocess.Popen[str]":
-    """Run a script of this folder's under the portable arithmetic, on an emulated processor if one is named.
+    """Run a script of this folder's under a stage's arithmetic, on an emulated processor if one is named.
 
     The emulator loads the interpreter itself, as a virtual environment's is a link.
     """
-    environment = variables(True, os.environ) | {"RECAP_TRACKING": "off", "PYTHONWARNINGS": "ignore"} | MEMORY
+    environment = (
+        variables(True, os.environ, stage) | {"RECAP_TRACKING": "off", "PYTHONWARNINGS": "ignore"} | MEMORY
+    )
     packages = sysconfig.get_paths()["purelib"]
     environment["PYTHONPATH"] = os.pathsep.join((str(folder / "src"), packages))
     command = [os.path.realpath(sys.executable), "-P", str(Path(__file__).with_name(script)), *arguments]
@@ -115,9 +118,28 @@ def finish(process: "subprocess.Popen[str]") -> str:
     return output
 
 
-def run(folder: Path, script: str, *arguments: str) -> str:
+def run(folder: Path, script: str, *arguments: str, stage: str = "") -> str:
     """Start a script, wait for it and return what it printed."""
-    return finish(start(folder, script, *arguments))
+    return finish(start(folder, script, *arguments, stage=stage))
+
+
+def run_stages(folder: Path, *arguments: str) -> None:
+    """Run stages on this processor, those that follow each other under the same variables in one process.
+
+    Args:
+        folder: that of ``make_folder``.
+        arguments: of run_stages.py; those that name a stage come last.
+    """
+    options = [argument for argument in arguments if argument not in STAGES]
+    stages = arguments[len(options) :]
+    for _, group in itertools.groupby(stages, key=convolves):
+        own = list(group)
+        run(folder, "run_stages.py", *options, *own, stage=own[0].split()[0])
+
+
+def convolves(stage: str) -> bool:
+    """Whether a stage's variables keep oneDNN to AVX2."""
+    return stage.split()[0] not in WITHOUT_CONVOLUTIONS
 
 
 def is_here() -> bool:

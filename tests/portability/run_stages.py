@@ -1,7 +1,8 @@
 """Runs stages one after the other in this process, so that an emulator loads the libraries once.
 
 run_stages.py [--narrow] [--operations FILE] [--calls FILE] STAGE...: a stage is a script's name and its
-arguments in one word, such as "train lstm". FILE receives, as JSON, the torch operations that were called.
+arguments in one word, such as "train lstm". FILE receives, as JSON, the torch operations that were called,
+beside those that it holds.
 """
 
 import argparse
@@ -53,10 +54,20 @@ def main() -> None:
             runpy.run_path(sys.argv[0], run_name="__main__")
         print(f"{stage}: {time.monotonic() - start:.0f} s", flush=True)
     if options.operations:
-        options.operations.write_text(json.dumps(sorted(recorder.calls)), encoding="utf-8")
+        write(options.operations, sorted({*read(options.operations, []), *recorder.calls}))
     if options.calls:
-        calls = {line: sorted(found.values()) for line, found in recorder.calls.items()}
-        options.calls.write_text(json.dumps(calls), encoding="utf-8")
+        calls = read(options.calls, {})
+        for line, found in recorder.calls.items():
+            calls[line] = sorted({*calls.get(line, []), *found.values()})
+        write(options.calls, calls)
+
+
+def read(path: Path, otherwise: Any) -> Any:
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else otherwise
+
+
+def write(path: Path, content: Any) -> None:
+    path.write_text(json.dumps(content), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -27,51 +27,66 @@ def main() -> None:
         sys.exit(f"make portable: expected {emulation.EMULATOR} (apt-get install qemu-user), found none")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        calls = record(folder)
-        wrong = compare_operations(folder, calls) + compare_arrays(folder) + compare_runs(folder)
+        record(folder)
+        wrong = compare_operations(folder) + compare_products(folder)
+        wrong += compare_arrays(folder) + compare_runs(folder)
     print("\n".join(wrong) or "everything is portable")
     sys.exit(1 if wrong else 0)
 
 
-def record(folder: Path) -> dict[str, list[str]]:
-    """The calls of the stages under the committed settings and under others."""
-    calls: dict[str, list[str]] = {}
+def record(folder: Path) -> None:
+    """Write the calls of the stages, under the committed settings and under others, by their arithmetic."""
     first = emulation.make_folder(folder / "here", emulation.FEW)
-    emulation.run(first, "run_stages.py", "--calls", "calls.json", *emulation.STAGES)
     other = emulation.make_folder(folder / "more settings", emulation.FEW, MORE_SETTINGS)
-    stages = [stage for stage in emulation.STAGES if stage not in ("sanity", "visualize", "report")]
-    emulation.run(other, "run_stages.py", "--calls", "calls.json", *stages)
-    for place in (first, other):
-        for line, texts in json.loads((place / "calls.json").read_text(encoding="utf-8")).items():
-            calls[line] = sorted({*calls.get(line, []), *texts})
-    (folder / "calls.json").write_text(json.dumps(calls), encoding="utf-8")
-    print(f"{len(calls)} operations, {sum(map(len, calls.values()))} calls", flush=True)
-    return calls
+    for place, without in ((first, ()), (other, ("sanity", "visualize", "report"))):
+        for stage in emulation.STAGES:
+            if stage not in without:
+                emulation.run_stages(place, "--calls", str(folder / file_of(stage)), stage)
 
 
-def everywhere(folder: Path, script: str, *arguments: str) -> dict[str, dict[str, object]]:
+def file_of(stage: str) -> str:
+    """The file of the calls that stages of the same arithmetic make."""
+    return "convolving.json" if emulation.convolves(stage) else "multiplying.json"
+
+
+def everywhere(folder: Path, script: str, *arguments: str, stage: str = "") -> dict[str, dict[str, object]]:
     """What a script prints as JSON here and on the emulated processors, which run side by side."""
     place = folder / "here"
-    found = {"here": json.loads(emulation.run(place, script, *arguments))}
+    found = {"here": json.loads(emulation.run(place, script, *arguments, stage=stage))}
     running = {
-        name: emulation.start(place, script, *arguments, processor=name) for name in emulation.PROCESSORS
+        name: emulation.start(place, script, *arguments, processor=name, stage=stage)
+        for name in emulation.PROCESSORS
     }
     return found | {name: json.loads(emulation.finish(process)) for name, process in running.items()}
 
 
-def compare_operations(folder: Path, calls: dict[str, list[str]]) -> list[str]:
+def compare_operations(folder: Path) -> list[str]:
     """Write the list of those that are the same everywhere; return the others."""
-    file = str(folder / "calls.json")
-    found = everywhere(folder, "recording.py", file, "2")
-    alone = json.loads(emulation.run(folder / "here", "recording.py", file, "1"))
-    lines, wrong = [], []
-    for line in sorted(calls):
-        if any(found[name][line] != found["here"][line] for name in emulation.PROCESSORS):
-            wrong.append(f"not portable: {line}")
-        else:
-            lines.append(line + (BY_THREADS if alone[line] != found["here"][line] else ""))
+    called, wrong, by_threads = set(), set(), set()
+    for stage in ("extract", "train"):
+        file = str(folder / file_of(stage))
+        found = everywhere(folder, "recording.py", file, "2", stage=stage)
+        alone = json.loads(emulation.run(folder / "here", "recording.py", file, "1", stage=stage))
+        called |= alone.keys()
+        for line, own in found["here"].items():
+            if any(found[name][line] != own for name in emulation.PROCESSORS):
+                wrong.add(line)
+            if alone[line] != own:
+                by_threads.add(line)
+    print(f"{len(called)} operations, {len(wrong)} not portable", flush=True)
+    lines = [line + (BY_THREADS if line in by_threads else "") for line in sorted(called - wrong)]
     SHOWN.write_text(HEAD + "\n".join(lines) + "\n", encoding="utf-8")
-    return wrong
+    return [f"not portable: {line}" for line in sorted(wrong)]
+
+
+def compare_products(folder: Path) -> list[str]:
+    """The sizes of products that differ."""
+    found = everywhere(folder, "products.py", stage="train")
+    return [
+        f"not portable: a product of {sizes}"
+        for sizes, own in found["here"].items()
+        if any(found[name][sizes] != own for name in emulation.PROCESSORS)
+    ]
 
 
 def compare_arrays(folder: Path) -> list[str]:
@@ -84,24 +99,21 @@ def compare_arrays(folder: Path) -> list[str]:
 
 def compare_runs(folder: Path) -> list[str]:
     """The outputs of narrow networks that differ."""
-    names = ("this processor", *emulation.PROCESSORS)
-    places = {name: emulation.make_folder(folder / name, emulation.FEW, emulation.NARROW) for name in names}
+    places = {
+        name: emulation.make_folder(folder / name, emulation.FEW, emulation.NARROW)
+        for name in ("this processor", *emulation.PROCESSORS)
+    }
     running = [
-        emulation.start(
-            place,
-            "run_stages.py",
-            "--narrow",
-            *emulation.STAGES,
-            processor=name if name != names[0] else None,
-        )
-        for name, place in places.items()
+        emulation.start(places[name], "run_stages.py", "--narrow", *emulation.STAGES, processor=name)
+        for name in emulation.PROCESSORS
     ]
+    emulation.run_stages(places["this processor"], "--narrow", *emulation.STAGES)
     for process in running:
         emulation.finish(process)
     return [
         f"not the same: {file} on {name}"
         for name in emulation.PROCESSORS
-        for file in emulation.different(places[names[0]], places[name])
+        for file in emulation.different(places["this processor"], places[name])
     ]
 
 

@@ -36,7 +36,7 @@ def small(folder: Path, *changes: dict[str, Any]) -> Path:
 def here(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in which the stages ran on this machine's processor."""
     folder = small(tmp_path_factory.mktemp("native") / "run")
-    emulation.run(folder, "run_stages.py", "--narrow", "--operations", "operations.json", *emulation.STAGES)
+    emulation.run_stages(folder, "--narrow", "--operations", "operations.json", *emulation.STAGES)
     return folder
 
 
@@ -60,7 +60,7 @@ def test_stages_call_what_was_shown_to_be_portable(here: Path) -> None:
 def test_other_settings_call_what_was_shown_to_be_portable(tmp_path: Path) -> None:
     folder = small(tmp_path / "run", MORE_SETTINGS)
     stages = [stage for stage in emulation.STAGES if stage not in ("sanity", "visualize", "report")]
-    emulation.run(folder, "run_stages.py", "--narrow", "--operations", "operations.json", *stages)
+    emulation.run_stages(folder, "--narrow", "--operations", "operations.json", *stages)
     assert not unknown_operations(folder)
 
 
@@ -72,6 +72,23 @@ def test_numpy_is_asked_for_nothing_that_was_not_shown() -> None:
     called = array_calls.calls_in(files)
     assert len(called) > 50
     assert called - array_calls.SHOWN.keys() - array_calls.ROUNDS_NOTHING == set(), "add to array_calls.py"
+
+
+@pytest.mark.parametrize("sizes", [(), ("--large",)])
+def test_products_are_the_same_with_and_without_avx512(sizes: tuple[str, ...], tmp_path: Path) -> None:
+    folder = emulation.make_folder(tmp_path / "run")
+    wide = emulation.run(folder, "products.py", *sizes, stage="train")
+    assert json.loads(wide) == json.loads(emulation.run(folder, "products.py", *sizes))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("processor", emulation.PROCESSORS)
+@pytest.mark.skipif(not emulation.is_here(), reason="needs qemu-x86_64 (apt-get install qemu-user)")
+def test_emulated_processors_multiply_to_the_same_bits(processor: str, tmp_path: Path) -> None:
+    folder = emulation.make_folder(tmp_path / "run")
+    emulated = emulation.finish(emulation.start(folder, "products.py", processor=processor))
+    assert json.loads(emulated) == json.loads(emulation.run(folder, "products.py", stage="train"))
 
 
 @pytest.mark.slow

@@ -155,6 +155,13 @@ def test_scores_stand_beside_what_they_were_computed_on(outputs) -> None:
     assert "the idf of CIDEr-D comes from the 40 references of these 20 images" in page.text
 
 
+def test_the_page_says_that_the_images_that_are_scored_chose_the_epoch(outputs) -> None:
+    assert (
+        "validation images that are scored also chose, by their loss, the epoch"
+        in Page(render(outputs())).text
+    )
+
+
 def test_differences_between_decoders_are_paired(outputs) -> None:
     folders = outputs()
     for index, name in enumerate(ALL):  # rnn and lstm alike, the third better on every image, if unevenly

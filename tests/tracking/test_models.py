@@ -53,6 +53,7 @@ from recap.data.vocabulary import build_vocabulary
 from recap.decoders.build import build_decoder, save_decoder
 from recap.tracking.stage import execute, start
 from recap.vision.backbones import build_backbone, save_backbone
+from recap.vision.familiarity import write_familiarity
 
 def main():
     with start("make"):
@@ -70,6 +71,10 @@ def main():
         matrix = torch.from_numpy(random.normal(size=({REDUCED}, {FEATURES})))
         pca = dict(components=matrix, mean=torch.zeros({FEATURES}, dtype=torch.float64))
         write_safetensors(Path("data/reduced/pca.safetensors"), pca)
+        reduced = random.normal(size=(4, {REDUCED})).astype(np.float32)
+        for name in ("train.h5", "val.h5"):
+            write_features(Path("data/reduced", name), reduced)
+        write_familiarity(Path("data/reduced"))
         write_features(Path("data/features/val.h5"), random.normal(size=(4, {FEATURES})).astype(np.float32))
 
 execute(main)
@@ -189,11 +194,12 @@ def test_a_model_says_what_it_takes_and_gives(checkout: Any) -> None:
     model = load(checkout)
     signature = model.metadata.signature
     assert signature.inputs.input_names() == ["features", "image"]
-    assert signature.outputs.input_names() == ["caption", "log_probability"]
+    assert signature.outputs.input_names() == ["caption", "log_probability", "familiar"]
     assert {"max_length", "allow_unknown"} <= {param.name for param in signature.params.params}
     answer = model.predict(model.input_example)
-    assert list(answer.columns) == ["caption", "log_probability"]
+    assert list(answer.columns) == ["caption", "log_probability", "familiar"]
     assert (answer["log_probability"] < 0).all()
+    assert answer["familiar"].isin([True, False]).all()
     client = checkout.runs().client
     run = client.get_model_version_by_alias("recap-lstm", "champion").run_id
     names = {path.name for path in Path(client.download_artifacts(run, "model")).rglob("*")}
@@ -230,7 +236,7 @@ def test_recap_serve_answers_curl(checkout: Any, free_port: Callable[[], int]) -
     with server(command, checkout, port) as address:
         status, answer = curl(address, {"dataframe_records": 2 * [{"features": features}]})
         assert status == 200
-        assert [set(row) for row in answer["predictions"]] == 2 * [{"caption", "log_probability"}]
+        assert [set(row) for row in answer["predictions"]] == 2 * [{"caption", "log_probability", "familiar"}]
         assert curl(address, {"dataframe_records": [{"image": image}]})[0] == 200
         body = {"dataframe_records": [{"features": features}], "params": {"max_length": 1}}
         status, answer = curl(address, body)

@@ -1,6 +1,8 @@
 """The model that MLflow serves captions as the library does, by the options of the request."""
 
 import base64
+import shutil
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +12,13 @@ import pytest
 import torch
 
 from recap.artifacts import write_json
+from recap.data.features import write_features
 from recap.data.vocabulary import SPECIAL_WORDS, Vocabulary
 from recap.decoders.build import build_decoder, load_decoder, save_decoder
-from recap.generation.config import DecodingConfig
+from recap.evaluation.decodings import GREEDY
 from recap.generation.decoding import make_constraints, make_search
 from recap.generation.generate import generate
+from recap.vision.familiarity import FILE, write_familiarity
 
 pytestmark = [
     pytest.mark.slow,
@@ -23,7 +27,7 @@ pytestmark = [
 ]
 
 VOCABULARY = Vocabulary((*SPECIAL_WORDS, *"abcdefg"))
-DECODING = {"search": "beam", "beam_width": 3, "length_normalisation": 0.5, "top_k": None, "banned_words": []}
+DECODING = asdict(replace(GREEDY, search="beam", beam_width=3, length_normalisation=0.5))
 FEATURES = np.random.default_rng(0).normal(size=(4, 5)).astype(np.float32)
 
 
@@ -40,6 +44,10 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Any:
     decoder = build_decoder(model, torch.Generator().manual_seed(0))
     decoder.scores.weight.data *= 3
     save_decoder(folder / "pipeline" / "decoder", decoder, model)
+    for split in ("train", "val"):
+        write_features(folder / "reduced" / f"{split}.h5", FEATURES)
+    write_familiarity(folder / "reduced")
+    shutil.copy(folder / "reduced" / FILE, folder / "pipeline")
     write_json(folder / "pipeline" / "vocabulary.json", VOCABULARY.to_json())
     mlflow.pyfunc.save_model(
         folder / "model",
@@ -64,12 +72,18 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Any:
 def test_options_of_a_request_replace_those_of_the_pipeline(served: Any, options: dict[str, Any]) -> None:
     model, decoder = served
     answer = model.predict(pandas.DataFrame({"features": FEATURES.astype(float).tolist()}), params=options)
-    merged = {**DECODING, **options}
-    config = DecodingConfig(**{**merged, "banned_words": tuple(merged["banned_words"])})
+    changes = {name: tuple(value) if isinstance(value, list) else value for name, value in options.items()}
+    config = replace(GREEDY, **DECODING | changes)
     constraints = make_constraints(config, VOCABULARY)
     expected = generate(decoder, FEATURES, VOCABULARY, constraints, 4, make_search(config))
     assert answer["caption"].tolist() == [caption.text for caption in expected]
     assert answer["log_probability"].tolist() == [caption.log_probability for caption in expected]
+
+
+def test_rows_unlike_the_training_images_are_told(served: Any) -> None:
+    rows = np.concatenate([FEATURES, FEATURES + 50]).astype(float).tolist()
+    answer = served[0].predict(pandas.DataFrame({"features": rows}))
+    assert answer["familiar"].tolist() == 4 * [True] + 4 * [False]
 
 
 def test_no_rows_are_told(served: Any) -> None:

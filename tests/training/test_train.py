@@ -333,3 +333,10 @@ def test_a_fingerprint_tells_settings_data_and_code_apart(
     assert len({first, second, fingerprint({"seed": 1}, [data])}) == 3
     data.write_bytes(b"two")
     assert fingerprint({"seed": 1}, [data]) not in (first, second)
+
+
+def test_a_strange_file_beside_the_checkpoints_costs_no_training(tmp_path: Path) -> None:
+    with Checkpoints(tmp_path / "key") as kept:
+        (tmp_path / "key" / "notes.txt").write_text("mine")
+        kept.clear()
+    assert (tmp_path / "key" / "notes.txt").read_text() == "mine"

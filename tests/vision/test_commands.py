@@ -8,13 +8,16 @@ import pytest
 import torch
 from PIL import Image
 
-from recap.artifacts import write_json, write_safetensors
+from recap.artifacts import write_json, write_png, write_safetensors
 from recap.data.captions import Captions, save_captions
+from recap.data.features import write_features
 from recap.data.vocabulary import SPECIAL_WORDS, Vocabulary
 from recap.decoders.build import build_decoder, save_decoder
 from recap.errors import InputError
-from recap.vision.backbones import save_backbone
+from recap.vision.backbones import load_backbone, save_backbone
 from recap.vision.commands import add_commands
+from recap.vision.extraction import compute_features
+from recap.vision.familiarity import write_familiarity
 from recap.vision.small_vgg import SmallVgg
 
 HEADS = {"colour": ("red", "blue"), "digit": ("7", "8", "9")}
@@ -112,6 +115,36 @@ def test_parts_of_different_runs_are_refused() -> None:
     write_safetensors(pca, {"components": torch.ones(3, 8), "mean": torch.ones(8)})
     with pytest.raises(InputError, match="one that reads the 3 features of the PCA, received 8"):
         see("words", "a.png")
+
+
+@pytest.mark.parametrize("with_pca", [False, True])
+def test_an_image_unlike_the_training_images_is_warned_of(
+    capsys: pytest.CaptureFixture[str], with_pca: bool
+) -> None:
+    """Trained on grey images; a.png has all colours."""
+    generator = np.random.default_rng(1)
+    paths = [Path(f"images/{number}.png") for number in range(60)]
+    for path in paths:
+        write_png(path, generator.integers(100, 110, (70, 70, 3), dtype=np.uint8))
+    features = compute_features(paths, load_backbone(Path("models/backbone")))
+    if with_pca:
+        components, mean = torch.eye(8)[[2, 1, 0, 3, 4, 5, 6, 7]], torch.from_numpy(features.mean(axis=0))
+        write_safetensors(Path("data/reduced/pca.safetensors"), {"components": components, "mean": mean})
+        features = (features - mean.numpy()) @ components.numpy().T
+    write_features(Path("data/reduced/train.h5"), features[:30])
+    write_features(Path("data/reduced/val.h5"), features[30:])
+    write_familiarity(Path("data/reduced"))
+    assert see("words", str(paths[40])) == 0
+    assert capsys.readouterr().err == ""
+    for command in ("words", "predict", "saliency"):
+        assert see(command, "a.png") == 0
+        assert capsys.readouterr().err.startswith("warning: a.png: unlike the images that the model was")
+    (Path("data/reduced") / "pca.safetensors").unlink(missing_ok=True)
+    write_features(Path("data/reduced/train.h5"), features[:30, :5])
+    write_features(Path("data/reduced/val.h5"), features[30:, :5])
+    write_familiarity(Path("data/reduced"))  # of another run
+    assert see("predict", "a.png") == 0
+    assert capsys.readouterr().err == ""
 
 
 def test_help_says_where_to_run_and_what_is_the_default(capsys: pytest.CaptureFixture[str]) -> None:

@@ -133,3 +133,19 @@ def test_more_concepts_than_there_can_be(tmp_path: Path, features: Path, images:
         InputError, match=rf"reduce.concepts: expected at most {most}, as some.h5 has {images}"
     ):
         fit_concepts(path, mean_of(features), shares_of(features)[:images], 6, PENALTY)
+
+
+def test_words_that_always_go_together_make_one_concept(features: Path) -> None:
+    shares = shares_of(features)
+    shares[:, 5:] = shares[:, 4:5] * [1, 2, 3, 0.5]
+    concepts = fit_concepts(features / "train.h5", mean_of(features), shares, 4, PENALTY)
+    values = (np.asarray(open_features(features / "val.h5")) - mean_of(features)) @ concepts.directions.T
+    assert np.abs(values[:, 0]).max() < 10
+    assert (values[:, 1:] == 0).all()
+
+
+def test_features_too_large_for_float32_are_refused(features: Path, tmp_path: Path) -> None:
+    path = tmp_path / "large.h5"
+    write_features(path, np.asarray(open_features(features / "train.h5")) * np.float32(1e25))
+    with pytest.raises(InputError, match=r"large\.h5: expected finite features of moderate size"):
+        fit_concepts(path, mean_of(features), shares_of(features), 2, PENALTY)

@@ -8,9 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from recap.data.image_files import read_image
 from recap.errors import InputError
 from recap.vision.backbone import Backbone
-from recap.vision.images import fit, load_images, read_image
+from recap.vision.images import fit, load_images
 
 
 @given(st.integers(1, 90), st.integers(1, 90))

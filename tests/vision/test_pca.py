@@ -11,7 +11,7 @@ from sklearn.decomposition import PCA
 import recap.vision.pca as module
 from recap.data.features import write_features
 from recap.errors import InputError
-from recap.vision.pca import fit_pca, project
+from recap.vision.pca import fit_pca, project, whiten
 
 
 def low_rank(rows: int, width: int, seed: int = 0, offset: float = 0.7) -> NDArray[np.float32]:
@@ -76,11 +76,37 @@ def test_components_are_orthonormal_for_any_shape(tmp_path_factory, rows, width,
     assert pca.explained_variance_ratio_.sum() <= 1 + 1e-6
 
 
-@pytest.mark.usefixtures("streamed")
-def test_constant_features_have_no_variance(tmp_path: Path) -> None:
-    write_features(tmp_path / "train.h5", np.full((300, 4), 2.5, np.float32))
-    pca = fit_pca(tmp_path / "train.h5", 2)
-    assert pca.explained_variance_ratio_.tolist() == [0.0, 0.0]
+@pytest.mark.parametrize("memory", [0, 1 << 30])
+@pytest.mark.parametrize("shape", [(300, 4), (5, 40)])
+def test_features_that_are_all_equal_are_refused(
+    tmp_path: Path, memory: int, shape: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "IN_MEMORY_BYTES", memory)
+    write_features(tmp_path / "train.h5", np.full(shape, 0.1, np.float32))
+    with pytest.raises(InputError, match=rf"train\.h5: expected features that differ .* {shape[0]} equal"):
+        fit_pca(tmp_path / "train.h5", 2)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(2, 12), st.integers(1, 12), st.integers(1, 4), st.sampled_from([0, 1 << 30]), st.data())
+def test_whitening_leaves_directions_without_variance_at_zero(
+    tmp_path_factory, distinct: int, width: int, copies: int, memory: int, data
+) -> None:
+    """Duplicated images, dead columns, columns that repeat others, as many components as there can be."""
+    generator = np.random.default_rng(data.draw(st.integers(0, 99)))
+    features = np.repeat(generator.normal(size=(distinct, width)), copies, axis=0)
+    features = np.concatenate([features, 2 * features, np.full_like(features, 7.3)], axis=1)
+    path = tmp_path_factory.mktemp("pca") / "train.h5"
+    write_features(path, features.astype(np.float32))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "IN_MEMORY_BYTES", memory)
+        pca = fit_pca(path, min(features.shape))
+        whiten(pca)
+        deviation = np.concatenate(list(project(path, pca))).std(axis=0, ddof=1)
+    rank = min(distinct - 1, width)
+    np.testing.assert_allclose(deviation[:rank], 1.0, rtol=0.01)
+    assert (deviation[rank:] == 0).all()
+    assert (pca.components_[rank:] == 0).all()
 
 
 @pytest.mark.parametrize(("rows", "width", "components"), [(10, 4, 5), (3, 8, 4), (1, 4, 1)])
@@ -94,7 +120,11 @@ def test_too_many_components(tmp_path: Path, rows: int, width: int, components: 
 def test_features_that_are_not_finite(tmp_path: Path, memory: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "IN_MEMORY_BYTES", memory)
     features = low_rank(50, 4)
-    features[7, 1] = np.inf
-    write_features(tmp_path / "train.h5", features)
-    with pytest.raises(InputError, match=r"train\.h5: expected finite features"):
-        fit_pca(tmp_path / "train.h5", 2)
+    for value in (np.inf, np.nan, 3e38):
+        features[7, 1] = value
+        write_features(tmp_path / "train.h5", features)
+        if value == 3e38 and memory:  # float64 holds its square
+            fit_pca(tmp_path / "train.h5", 2)
+            continue
+        with pytest.raises(InputError, match=r"train\.h5: expected finite features"):
+            fit_pca(tmp_path / "train.h5", 2)

@@ -41,7 +41,7 @@ def test_only_training_features_shape_the_space(tmp_path: Path, features: Path) 
         threads=1,
     )
     assert summary == again
-    for name in ("train.h5", "pca.safetensors", "spectrum.csv"):
+    for name in ("train.h5", "pca.safetensors", "spectrum.csv"):  # familiarity looks at validation images
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
     pca = load_file(tmp_path / "a" / "pca.safetensors")
     assert pca["components"].shape == (4, 12)
@@ -82,6 +82,22 @@ def test_whitened_training_features_have_variance_1(tmp_path: Path, features: Pa
     np.testing.assert_allclose(open_features(tmp_path / "True" / "val.h5"), expected, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("enabled", [False, True])
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_features_that_are_not_finite_are_refused(
+    tmp_path: Path, features: Path, split: str, enabled: bool, value: float
+) -> None:
+    values = np.array(open_features(features / f"{split}.h5"))
+    values[17, 3] = value
+    write_features(features / f"{split}.h5", values)
+    with pytest.raises(InputError, match=rf"{split}\.h5: expected finite features"):
+        reduce(
+            features, tmp_path / "captions", tmp_path / "reduced", replace(PLAIN, enabled=enabled), threads=1
+        )
+    assert not (tmp_path / "reduced" / f"{split}.h5").exists()
+
+
 def test_features_pass_through(tmp_path: Path, features: Path) -> None:
     (tmp_path / "reduced").mkdir()
     (tmp_path / "reduced" / "pca.safetensors").write_bytes(b"of an earlier run")
@@ -93,7 +109,8 @@ def test_features_pass_through(tmp_path: Path, features: Path) -> None:
         threads=1,
     )
     assert summary == {"components": 12}
-    assert sorted(path.name for path in (tmp_path / "reduced").iterdir()) == ["train.h5", "val.h5"]
+    names = sorted(path.name for path in (tmp_path / "reduced").iterdir())
+    assert names == ["familiarity.safetensors", "train.h5", "val.h5"]
     for split in ("train", "val"):
         original = (features / f"{split}.h5").read_bytes()
         assert (tmp_path / "reduced" / f"{split}.h5").read_bytes() == original

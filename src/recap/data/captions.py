@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 
 from recap.artifacts import write_hdf5, write_json
+from recap.data.hdf5 import Expected, open_checked, read_rows
 from recap.data.raw import SPLITS, read_json
 from recap.data.vocabulary import END, NULL, START, Vocabulary, parse_vocabulary
 from recap.errors import InputError
@@ -55,11 +55,12 @@ def load_captions(directory: Path) -> Captions:
     path = directory / "vocabulary.json"
     vocabulary = parse_vocabulary(read_json(path), str(path))
     path = directory / "captions.h5"
-    try:
-        with h5py.File(path, "r") as hdf5:
-            arrays = {name: hdf5[name][()] for split in SPLITS for name in _names(split)}
-    except (OSError, KeyError) as error:
-        raise InputError(f"{path}: expected captions (HDF5), received: {error}") from None
+    expected: dict[str, Expected] = {}
+    for split in SPLITS:
+        name, rows_name = _names(split)
+        expected |= {name: Expected((None, None), "<i4"), rows_name: Expected((None,), "<i4")}
+    with open_checked(path, expected, str(path)) as data_sets:
+        arrays = {name: read_rows(data, 0, len(data), str(path)) for name, data in data_sets.items()}
     return Captions(vocabulary, **arrays)
 
 

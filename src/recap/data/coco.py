@@ -17,7 +17,7 @@ from recap.data.archives import extract_member, find_member, open_archive
 from recap.data.captions import Captions, check_captions, save_captions
 from recap.data.coco_format import check_coco_captions
 from recap.data.config import CocoConfig
-from recap.data.features import write_feature_blocks
+from recap.data.features import finite, write_feature_blocks
 from recap.data.hdf5 import Expected, open_checked, read_rows
 from recap.data.official import CAPTION_ROWS, IMAGE_ROWS, MEMBER_BYTES, PCA_WIDTH, STEPS, VGG_WIDTH, WORDS
 from recap.data.raw import SPLITS, Source, encoded_directory, read_json, write_captions
@@ -122,7 +122,7 @@ def _read_images(directory: Path, split: str, official: bool, archive_path: Path
     seen = set()
     for name, url in zip(names, urls, strict=True):
         file_name = PurePosixPath(name).name
-        number = re.search(r"(\d+)\.\w+$", file_name)
+        number = re.search(r"(?<!\d)(\d{1,18})\.\w+$", file_name)
         if number is None or int(number[1]) in seen:
             raise InputError(
                 f"{where}: expected names that end in an image id of their own, received {name!r}"
@@ -134,9 +134,10 @@ def _read_images(directory: Path, split: str, official: bool, archive_path: Path
 
 def _read_lines(path: Path, archive_path: Path) -> list[str]:
     try:
-        return path.read_text(encoding="utf-8").split()
+        lines = path.read_text(encoding="utf-8").split("\n")
     except UnicodeDecodeError as error:
         raise InputError(f"{archive_path}: {path.name}: expected UTF-8 text, received: {error}") from None
+    return [line.strip() for line in lines if line.strip()]
 
 
 def _read_captions(
@@ -162,13 +163,8 @@ def _read_captions(
 
 def _finite_blocks(features: h5py.Dataset, where: str) -> Iterator[NDArray[np.float32]]:
     """Blocks of rows (rows, D) float32, none of them NaN or infinite."""
-    for start in track(range(0, len(features), BLOCK_ROWS), "checking features"):
-        block = read_rows(features, start, start + BLOCK_ROWS, where)
-        is_finite = np.isfinite(block).all(axis=1)
-        if not is_finite.all():
-            row = start + int(np.argmin(is_finite))
-            raise InputError(f"{where}: expected finite features, received NaN or infinity in row {row}")
-        yield block
+    starts = track(range(0, len(features), BLOCK_ROWS), "checking features")
+    return finite((read_rows(features, start, start + BLOCK_ROWS, where) for start in starts), where)
 
 
 def _check_pca(path: Path, rows: int, archive_path: Path) -> None:

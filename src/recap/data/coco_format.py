@@ -1,6 +1,7 @@
 """Caption files in COCO format, checked before anything is used from them."""
 
-from pathlib import Path
+import unicodedata
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from recap.data.raw import read_json
@@ -32,9 +33,10 @@ def check_coco_captions(content: Any, where: str) -> tuple[list[dict[str, Any]],
     for key in ("id", "file_name"):
         seen: set[Any] = set()
         for image in images:
-            if image[key] in seen:
+            value = image[key] if key == "id" else same_name(image[key])
+            if value in seen:
                 raise InputError(f"{where}: expected every image {key} once, received {image[key]!r} again")
-            seen.add(image[key])
+            seen.add(value)
     known = {image["id"] for image in images}
     for annotation in annotations:
         if annotation["image_id"] not in known:
@@ -43,6 +45,11 @@ def check_coco_captions(content: Any, where: str) -> tuple[list[dict[str, Any]],
                 f"received image_id {annotation['image_id']}"
             )
     return images, annotations
+
+
+def same_name(name: str) -> str:
+    """What the spellings of a file's name have in common: ./a.png and a.png, composed accents or not."""
+    return unicodedata.normalize("NFC", str(PurePosixPath(name)))
 
 
 def _entries(content: dict[str, Any], name: str, kinds: dict[str, type], where: str) -> list[dict[str, Any]]:

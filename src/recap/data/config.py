@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from annotated_types import Ge, Gt, Le
 from pydantic.dataclasses import dataclass
 
-from recap.config import STRICT
+from recap.config import STRICT, Seed
 
 
 @dataclass(config=STRICT, frozen=True)
@@ -14,7 +14,7 @@ class ScenesConfig:
 
     train_images: Annotated[int, Ge(10), Le(1_000_000)]
     validation_images: Annotated[int, Ge(3), Le(100_000)]
-    seed: Annotated[int, Ge(0)]
+    seed: Seed
 
 
 @dataclass(config=STRICT, frozen=True)

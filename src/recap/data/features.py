@@ -90,9 +90,18 @@ def open_features(path: Path) -> NDArray[np.float32]:
             properties = data_set.id.get_create_plist()
             is_plain = properties.get_layout() == h5py.h5d.CONTIGUOUS and not properties.get_external_count()
             offset = data_set.id.get_offset()
-    except OSError as error:
-        raise InputError(f"{path}: expected a feature file (HDF5), received: {error}") from None
-    if len(shape) != 2 or kind != np.dtype("<f4") or not is_plain or (offset is None and 0 not in shape):
+    except InputError:
+        raise
+    except Exception as error:  # a broken file makes h5py raise almost anything
+        reason = " ".join(str(error).split())
+        raise InputError(f"{path}: expected a feature file (HDF5), received: {reason}") from None
+    if (
+        shape is None
+        or len(shape) != 2
+        or kind != np.dtype("<f4")
+        or not is_plain
+        or (offset is None and 0 not in shape)
+    ):
         raise InputError(
             f"{path}: expected contiguous (N, D) float32 in {DATASET!r}, received {shape} {kind}"
             + ("" if is_plain else ", not contiguous")
@@ -124,3 +133,25 @@ def read_blocks(path: Path, rows: int) -> Iterator[NDArray[np.float32]]:
             if block.size != wanted * width:
                 raise InputError(f"{path}: expected {count} rows of {width} float32, received fewer")
             yield block.reshape(wanted, width)  # (rows, D)
+
+
+def finite(blocks: Iterable[NDArray[np.float32]], where: object) -> Iterator[NDArray[np.float32]]:
+    """The blocks (rows, D) as they are.
+
+    Args:
+        blocks: features, or what was computed from them.
+        where: named in the error.
+
+    Raises:
+        InputError: NaN or infinity in a row.
+    """
+    start = 0
+    for block in blocks:
+        is_finite = np.isfinite(block).all(axis=1)
+        if not is_finite.all():
+            row = start + int(np.argmin(is_finite))
+            raise InputError(
+                f"{where}: expected finite features of moderate size, received NaN or infinity in row {row}"
+            )
+        start += len(block)
+        yield block

@@ -2,12 +2,14 @@
 
 An HDF5 file can point at other files (external and soft links, external storage, virtual data sets) and
 can declare terabytes in a kilobyte. So a data set is opened only behind a hard link at the root, and read
-only when its storage, shape and dtype are the expected ones.
+only when its storage, shape and dtype are the expected ones. Packed chunks are unpacked here first, up to the
+size that they declare: HDF5 itself unpacks whatever comes, and again when a filter is listed twice.
 """
 
 import math
+import zlib
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,15 @@ from numpy.typing import NDArray
 from recap.errors import InputError
 
 RATIO_LIMIT = 200  # declared bytes to stored bytes, for packed data sets
+LARGEST_CHUNK = 64 << 20  # bytes, unpacked
+CHECKSUM_BYTES = 4
+FILTERS = (
+    (),
+    (h5py.h5z.FILTER_DEFLATE,),
+    (h5py.h5z.FILTER_SHUFFLE,),
+    (h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_DEFLATE),
+)
+"""The ways to pack a chunk that are known to be bounded; a checksum may follow each."""
 
 
 @dataclass(frozen=True)
@@ -43,17 +54,13 @@ def open_checked(
     Raises:
         InputError: the file is not HDF5, or a data set is absent or not as expected.
     """
-    try:
-        hdf5 = h5py.File(path, "r")
-    except OSError as error:
-        raise _broken(where, error) from None
-    with hdf5:
-        try:
+    with ExitStack() as stack:
+        with _telling(where):
+            hdf5 = stack.enter_context(h5py.File(path, "r"))
             data_sets = {name: _data_set(hdf5, name, want, where) for name, want in expected.items()}
             for data_set in data_sets.values():
                 _check_storage(data_set, path.stat().st_size, where)
-        except (OSError, RuntimeError) as error:
-            raise _broken(where, error) from None
+                _check_chunks(data_set, where)
         yield data_sets
 
 
@@ -63,15 +70,21 @@ def read_rows(data_set: h5py.Dataset, start: int, stop: int, where: str) -> NDAr
     Raises:
         InputError: they cannot be read.
     """
-    try:
+    with _telling(where):
         rows: NDArray[Any] = data_set[start:stop]
-    except (OSError, RuntimeError) as error:
-        raise _broken(where, error) from None
     return rows
 
 
-def _broken(where: str, error: Exception) -> InputError:
-    return InputError(f"{where}: expected a whole HDF5 file, received: {' '.join(str(error).split())}")
+@contextmanager
+def _telling(where: str) -> Iterator[None]:
+    """Tell in one line what HDF5 finds in a file; a broken one makes h5py raise almost anything."""
+    try:
+        yield
+    except InputError:
+        raise
+    except Exception as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise InputError(f"{where}: expected a whole HDF5 file, received: {reason}") from None
 
 
 def _data_set(hdf5: h5py.File, name: str, expected: Expected, where: str) -> h5py.Dataset:
@@ -120,3 +133,32 @@ def _check_storage(data_set: h5py.Dataset, file_bytes: int, where: str) -> None:
             f"{where}: {data_set.name[1:]}: expected the values of {data_set.shape} in the file, "
             f"received {file_bytes} bytes"
         )
+
+
+def _check_chunks(data_set: h5py.Dataset, where: str) -> None:
+    """Refuse chunks that unpack to another size than they declare, before HDF5 unpacks them."""
+    if not data_set.chunks:
+        return
+    place = f"{where}: {data_set.name[1:]}"
+    properties = data_set.id.get_create_plist()
+    codes = [properties.get_filter(number)[0] for number in range(properties.get_nfilters())]
+    has_checksum = codes[-1:] == [h5py.h5z.FILTER_FLETCHER32]
+    packing = tuple(codes[:-1] if has_checksum else codes)
+    if packing not in FILTERS:
+        raise InputError(
+            f"{place}: expected no filters of chunks but shuffle and one deflate, received {codes}"
+        )
+    size = math.prod(data_set.chunks) * data_set.dtype.itemsize
+    if size > LARGEST_CHUNK:
+        raise InputError(f"{place}: expected chunks of at most {LARGEST_CHUNK} bytes, received {size}")
+    for number in range(data_set.id.get_num_chunks()):
+        chunk = data_set.id.get_chunk_info(number)
+        if chunk.size > 2 * size + 1024:  # deflate adds a thousandth at most
+            raise InputError(f"{place}: expected chunks of {size} bytes, received one packed to {chunk.size}")
+        skipped, packed = data_set.id.read_direct_chunk(chunk.chunk_offset)
+        if has_checksum and not skipped >> len(packing) & 1:
+            packed = packed[:-CHECKSUM_BYTES]
+        is_deflated = packing[-1:] == (h5py.h5z.FILTER_DEFLATE,) and not skipped >> len(packing) - 1 & 1
+        unpacked = len(zlib.decompressobj().decompress(packed, size + 1)) if is_deflated else len(packed)
+        if unpacked != size:
+            raise InputError(f"{place}: expected chunks of {size} bytes, received one of another size")

@@ -18,7 +18,7 @@ from pathlib import Path
 import httpx
 
 from recap.data.config import DataConfig
-from recap.data.image_files import decoding_problem
+from recap.data.image_files import read_image
 from recap.data.registry import check_url
 from recap.errors import InputError
 from recap.progress import track
@@ -49,7 +49,7 @@ def fetch_images(
         offline: True takes what ``directory`` has and asks nobody.
 
     Returns:
-        For each URL a JPEG or PNG file that decodes, or a few words on why there is none.
+        For each URL an image file that decodes, or a few words on why there is none.
     """
     directory.mkdir(parents=True, exist_ok=True)
     different = list(dict.fromkeys(urls))
@@ -77,7 +77,9 @@ def _fetch(url: str, path: Path, timeout: float) -> Path | str:
         problem = asyncio.run(asyncio.wait_for(_get(url, part, timeout), LONGEST_SECONDS))
         if problem:
             return problem
-        if decoding_problem(part):
+        try:
+            read_image(part)
+        except InputError:
             return "not an image"
         part.replace(path)
     except httpx.TimeoutException:

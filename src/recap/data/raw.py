@@ -6,6 +6,7 @@ The folder ``annotations`` holds all text, so that a stage can depend on it with
 """
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,9 @@ from recap.errors import InputError
 
 SPLITS = ("train", "val")
 ANNOTATIONS = "annotations"
+
+_SURROGATES = re.compile("[\ud800-\udfff]")
+"""Halves of characters, which cut texts have; no file can hold them."""
 
 
 @dataclass(frozen=True)
@@ -105,14 +109,26 @@ def encoded_directory(directory: Path) -> Path:
 
 
 def read_json(path: Path) -> Any:
-    """Read a JSON file.
+    """Read a JSON file; half a character, as cut texts have it, becomes U+FFFD.
 
     Raises:
         InputError: it cannot be read, or is not JSON.
     """
     try:
-        return json.loads(path.read_bytes())
+        content = path.read_bytes()
+        value = json.loads(content)
+        return value if content.isascii() and b"\\u" not in content else _whole(value)
     except OSError as error:
         raise InputError(f"{path}: expected a readable file, received: {error.strerror}") from None
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: expected JSON, received: {' '.join(str(error).split())}") from None
+
+
+def _whole(value: Any) -> Any:
+    if isinstance(value, str):
+        return _SURROGATES.sub("\ufffd", value)
+    if isinstance(value, list):
+        return [_whole(item) for item in value]
+    if isinstance(value, dict):
+        return {_whole(key): _whole(item) for key, item in value.items()}
+    return value

@@ -3,6 +3,7 @@
 Shapes: M captions of a split, L steps of a caption.
 """
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,16 @@ from recap.artifacts import write_json
 from recap.data.captions import Captions, check_captions, load_captions, save_captions
 from recap.data.raw import SPLITS, RawData, load_raw
 from recap.data.tokenize_config import TokenizeConfig
-from recap.data.vocabulary import END, NULL, START, UNK, build_vocabulary, split_tokens
+from recap.data.vocabulary import (
+    END,
+    NULL,
+    SPECIAL_WORDS,
+    START,
+    UNK,
+    Vocabulary,
+    build_vocabulary,
+    split_tokens,
+)
 from recap.errors import InputError
 
 
@@ -34,7 +44,8 @@ def tokenize(raw_directory: Path, directory: Path, config: TokenizeConfig) -> di
         and so may have lost their end) and ``empty_captions`` (left out).
 
     Raises:
-        InputError: the captions or the vocabulary are not usable, or a validation image has no caption.
+        InputError: the captions or the vocabulary are not usable, no token is frequent enough, or a
+            validation image has no caption.
     """
     raw = load_raw(raw_directory)
     original = {split: raw.captions(split) for split in SPLITS}
@@ -87,6 +98,7 @@ def _encode(
         words[split] = [caption for _, caption in kept]
         empty[split] = len(pairs) - len(kept)
     vocabulary = build_vocabulary(words["train"], config.min_count, config.max_words, config.tokens)
+    _refuse_wordless(vocabulary, words["train"], config)
     captions = Captions(
         vocabulary,
         train_captions=vocabulary.encode(words["train"], config.max_length),
@@ -95,6 +107,18 @@ def _encode(
         val_image_idxs=rows["val"],
     )
     return captions, empty
+
+
+def _refuse_wordless(vocabulary: Vocabulary, captions: list[list[str]], config: TokenizeConfig) -> None:
+    """Raise InputError for a vocabulary with which nothing could be said."""
+    if set(vocabulary.idx_to_word) - {*SPECIAL_WORDS, " "}:
+        return
+    counts = Counter(token for caption in captions for token in caption if token != " ")
+    raise InputError(
+        f"tokenize.min_count: expected at most {max(counts.values())}, as often as training captions show "
+        f"the most frequent of {len(counts)} tokens, received {config.min_count}: no word would be left; "
+        "for a script without spaces between words set tokenize.tokens: char"
+    )
 
 
 def _describe(encoded: NDArray[np.int32]) -> dict[str, Any]:

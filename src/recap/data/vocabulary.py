@@ -4,10 +4,11 @@ Shapes: M captions, L steps of a caption (<START> and <END> included).
 """
 
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -21,26 +22,64 @@ NULL, START, END, UNK = range(4)
 Tokens = Literal["word", "char"]
 
 _APOSTROPHES = re.compile("['’]")
-_WORD = re.compile(r"[^\W_]+")
+_INVISIBLE = re.compile("[\u00ad\u034f\u061c\u180e\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff]")
+"""Soft hyphens, marks of direction and joiners that no word is spelt with."""
+_JOINER, _NON_JOINER = "\u200d", "\u200c"
+_SPACING_VOWELS = "\u0e33\u0eb3"
+"""Letters of Thai and Lao that belong to the character before them."""
+
+
+@cache
+def _marks() -> str:
+    """All combining marks: the accents, vowel signs and variation selectors of any script."""
+    points = (*range(0x300, 0x20000), *range(0xE0100, 0xE01F0))
+    return "".join(character for character in map(chr, points) if unicodedata.category(character)[0] == "M")
+
+
+@cache
+def _word() -> re.Pattern[str]:
+    """A letter or digit, then letters, digits and their marks; Persian's half-space only between letters."""
+    return re.compile(rf"[^\W_](?:[^\W_]|[{_marks()}{_JOINER}]|{_NON_JOINER}(?=[^\W_]))*")
+
+
+@cache
+def _character() -> re.Pattern[str]:
+    """A character as people count them: with all the marks on it."""
+    return re.compile(rf".[{_marks()}{_JOINER}{_NON_JOINER}{_SPACING_VOWELS}]*", re.DOTALL)
+
+
+def compose(text: str) -> str:
+    """A text in Unicode's composed form (NFC), without characters that cannot be seen.
+
+    >>> compose("cafe\u0301 snow\u00adman") == "caf\u00e9 snowman"
+    True
+    """
+    return text if text.isascii() else unicodedata.normalize("NFC", _INVISIBLE.sub("", text))
 
 
 def split_words(caption: str) -> list[str]:
     """The words of a caption: lowercase, apostrophes dropped, all other punctuation between words.
 
+    They are in Unicode's composed form (NFC); accents, vowel signs and the half-space of Persian belong to
+    them, soft hyphens do not.
+
     >>> split_words("A dog's wine-filled glass, on 2 tables.")
     ['a', 'dogs', 'wine', 'filled', 'glass', 'on', '2', 'tables']
     """
-    return _WORD.findall(_APOSTROPHES.sub("", caption.lower()))
+    text = compose(_APOSTROPHES.sub("", compose(caption).lower()))
+    return _word().findall(text)
 
 
 def split_tokens(caption: str, tokens: Tokens) -> list[str]:
     """The tokens of a caption: its words, or the characters of its words with a space between words.
 
+    A character keeps its accents and vowel signs.
+
     >>> split_tokens("A dog!", "char")
     ['a', ' ', 'd', 'o', 'g']
     """
     words = split_words(caption)
-    return words if tokens == "word" else list(" ".join(words))
+    return words if tokens == "word" else _character().findall(" ".join(words))
 
 
 @dataclass(frozen=True)

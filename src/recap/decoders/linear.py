@@ -6,6 +6,7 @@ oneDNN, which torch brings too, computes the same bits on every one, and is as f
 Shapes: M rows, I inputs, O outputs.
 """
 
+from collections.abc import Callable
 from typing import Any, Literal
 
 import torch
@@ -13,42 +14,70 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
-_ONEDNN = (
-    torch.backends.mkldnn.is_available()
-    and hasattr(torch.ops.mkldnn, "_linear_pointwise")
-    and hasattr(torch.ops.aten, "mkldnn_linear_backward_weights")
-)
+_ONEDNN = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
 
 
-def product(
-    x: Tensor, weight: Tensor, bias: Tensor | None = None, then: Literal["none", "tanh", "sigmoid"] = "none"
-) -> Tensor:
+Then = Literal["none", "tanh", "sigmoid"]
+"""What a product is followed by."""
+
+_TERMS = 512
+"""Sums of 513 to 1,024 terms are those that oneDNN adds in one order with AVX2, in another with AVX-512."""
+
+
+def product(x: Tensor, weight: Tensor, bias: Tensor | None = None, then: Then = "none") -> Tensor:
     """x (M, I) times the transpose of weight (O, I), plus bias (O,), and its ``then``: (M, O).
 
-    Called outside autograd; a weight that is neither contiguous nor a contiguous tensor's transpose is slow.
+    Called outside autograd.
     """
-    if takes(x):
-        result: Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, bias, then, [], "")
-        return result
-    result = functional.linear(x, weight, bias)
-    return result if then == "none" else {"tanh": torch.tanh, "sigmoid": torch.sigmoid}[then](result)
+    return multiplier(weight, bias, then)(x)
+
+
+def multiplier(weight: Tensor, bias: Tensor | None = None, then: Then = "none") -> Callable[[Tensor], Tensor]:
+    """``product`` by a weight of many products, which is laid out once."""
+    if takes(weight):
+        return by_onednn(weight, bias, then)
+    return lambda x: _follow(functional.linear(x, weight, bias), then)
+
+
+def by_onednn(weight: Tensor, bias: Tensor | None = None, then: Then = "none") -> Callable[[Tensor], Tensor]:
+    """``multiplier`` of float32 on a CPU, which gives the same bits with AVX2 and with AVX-512."""
+    multiply, multiply_add = (
+        torch.ops.mkldnn._linear_pointwise.default,
+        torch.ops.mkldnn._linear_pointwise.binary,
+    )
+    split = _TERMS < weight.shape[1] <= 2 * _TERMS
+    parts = [_compact(part) for part in (weight.split(_TERMS, dim=1) if split else [weight])]
+
+    def compute(x: Tensor) -> Tensor:
+        # a transposed weight and a single row are added otherwise
+        own = parts if len(x) > 1 else [part.contiguous() for part in parts]
+        if not split:
+            return multiply(x, own[0], bias, then, [], "")
+        first, second = x.split(_TERMS, dim=1)
+        result: Tensor = multiply_add(
+            second, multiply(first, own[0], None, "none", [], ""), own[1], bias, "add"
+        )
+        return _follow(result, then)
+
+    return compute
+
+
+def _compact(weight: Tensor) -> Tensor:
+    """A layout that oneDNN multiplies fast: contiguous, or a contiguous tensor's transpose."""
+    return weight if weight.is_contiguous() or weight.t().is_contiguous() else weight.contiguous()
+
+
+def _follow(x: Tensor, then: Then) -> Tensor:
+    return x if then == "none" else {"tanh": torch.tanh, "sigmoid": torch.sigmoid}[then](x)
 
 
 def parameter_gradients(x: Tensor, gradient: Tensor) -> tuple[Tensor, Tensor]:
     """The gradients of a layer's weight (O, I) and bias (O,).
 
-    oneDNN's own kernel wants copies of both factors, a product the second one transposed, which torch does on
-    one core: the product pays where that factor is small.
-
     Args:
         x: the layer's inputs (M, I), contiguous.
         gradient: that of the layer's outputs (M, O), contiguous.
     """
-    if takes(x) and 4 * gradient.shape[1] > x.shape[1]:
-        copies = gradient.to_mkldnn(), x.to_mkldnn()
-        # its third argument is to be the weight, of which it asks the dtype alone
-        of_weight, of_bias = torch.ops.aten.mkldnn_linear_backward_weights(*copies, x, True)
-        return of_weight, of_bias
     return product(gradient.t(), x.t()), gradient.sum(0)
 
 

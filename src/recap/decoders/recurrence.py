@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from recap.decoders.linear import parameter_gradients, product
+from recap.decoders.linear import multiplier, parameter_gradients, product
 
 
 def recur(words: Tensor, first: Tensor, from_word: Tensor, from_state: Tensor, bias: Tensor) -> Tensor:
@@ -61,8 +61,9 @@ class _Recurrence(torch.autograd.Function):
         joined = _join(words, first)
         width = words.shape[2]
         weight = torch.cat((from_word, from_state), dim=1)  # (H, W + H)
+        step = multiplier(weight, bias, then="tanh")
         for read, written in zip(joined[:-1], joined[1:, :, width:], strict=True):
-            written.copy_(product(read, weight, bias, then="tanh"))
+            written.copy_(step(read))
         ctx.save_for_backward(joined, from_word, from_state)
         return joined[1:, :, width:]
 
@@ -74,10 +75,10 @@ class _Recurrence(torch.autograd.Function):
         states = joined[1:, :, width:]
         before_tanh = torch.empty_like(gradient, memory_format=torch.contiguous_format)  # (T, N, H)
         carried = torch.zeros_like(gradient[0])  # (N, H)
-        back, derive = from_state.t(), torch.ops.aten.tanh_backward.grad_input
+        back, derive = multiplier(from_state.t()), torch.ops.aten.tanh_backward.grad_input
         for own, state, into in reversed(list(zip(gradient, states, before_tanh, strict=True))):
             derive(carried.add_(own), state, grad_input=into)
-            carried = product(into, back)
+            carried = back(into)
         rows = before_tanh.flatten(0, 1)  # (T N, H)
         of_words = product(rows, from_word.t()).view(*gradient.shape[:2], width)
         if not any(ctx.needs_input_grad[2:]):
@@ -100,9 +101,10 @@ class _GatedRecurrence(torch.autograd.Function):
         bias = bias.clone()
         weight[2 * size : 3 * size] *= 2
         bias[2 * size : 3 * size] *= 2
+        step = multiplier(weight, bias, then="sigmoid")
         gates, cells, squashed = [], [torch.zeros_like(first)], []
         for read, written in zip(joined[:-1], joined[1:, :, width:], strict=True):
-            opened = product(read, weight, bias, then="sigmoid")  # (N, 4 H)
+            opened = step(read)  # (N, 4 H)
             enter, forget, block, leave = opened.chunk(4, dim=1)  # (N, H) each
             # enter (2 block - 1) + forget c
             cell = torch.addcmul(forget * cells[-1] - enter, enter, block, value=2)
@@ -124,7 +126,7 @@ class _GatedRecurrence(torch.autograd.Function):
         before = gradient.new_empty(*gradient.shape[:2], 4 * size)  # (T, N, 4 H), of the gates before sigmoid
         carried, of_cell = torch.zeros_like(gradient[0]), torch.zeros_like(gradient[0])  # (N, H)
         from_word, from_state = (part.contiguous() for part in weight.split((width, size), dim=1))
-        back, derive = from_state.t(), torch.ops.aten.sigmoid_backward.grad_input
+        back, derive = multiplier(from_state.t()), torch.ops.aten.sigmoid_backward.grad_input
         for step in reversed(range(count)):
             opened, cell, squash = steps[step::count]
             enter, forget, block, leave = opened.chunk(4, dim=1)
@@ -138,7 +140,7 @@ class _GatedRecurrence(torch.autograd.Function):
             torch.mul(carried, squash, out=of_leave)
             derive(into, opened, grad_input=into)
             of_cell *= forget
-            carried = product(into, back)
+            carried = back(into)
         rows = before.flatten(0, 1)  # (T N, 4 H)
         of_words = product(rows, from_word.t()).view(*gradient.shape[:2], width)
         if not any(ctx.needs_input_grad[2:]):

@@ -1,6 +1,7 @@
 """Starts the processes that share a stage (torchrun's agent), and speaks for them when one dies."""
 
 import logging
+import os
 import signal
 import socket
 import sys
@@ -10,6 +11,7 @@ from contextlib import ExitStack
 
 from recap.distribution.config import DistributedConfig
 from recap.errors import InputError
+from recap.guard.parent import PARENT
 
 
 def launch(config: DistributedConfig, command: Sequence[str], environment: MutableMapping[str, str]) -> bool:
@@ -22,8 +24,8 @@ def launch(config: DistributedConfig, command: Sequence[str], environment: Mutab
     Args:
         config: the group `distributed`.
         command: what this process runs, without the interpreter.
-        environment: of this process, which its children inherit; TORCH_CPP_LOG_LEVEL is added, which a
-            process reads when it loads torch, and on one machine where the processes meet.
+        environment: of this process, for those that it starts; TORCH_CPP_LOG_LEVEL is added, which a process
+            reads when it loads torch, which process theirs is, and on one machine where they meet.
 
     Returns:
         True when the processes have done the work; False when this process is to do it.
@@ -39,6 +41,7 @@ def launch(config: DistributedConfig, command: Sequence[str], environment: Mutab
         raise InputError(
             f"distributed.processes: expected a multiple of {machines} machines, received {config.processes}"
         )
+    environment[PARENT] = str(os.getpid())
     # before torch is loaded: what its parts log about a lost process is no news beside the line below
     environment.setdefault("TORCH_CPP_LOG_LEVEL", "FATAL")
     from torch.distributed.elastic.multiprocessing.api import SignalException

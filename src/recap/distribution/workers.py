@@ -2,7 +2,6 @@
 
 import os
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ import torch.distributed
 from torch import Tensor
 
 from recap.errors import InputError
+from recap.guard.parent import end_with_parent
 
 LONGEST_WAIT = timedelta(days=7)  # the slowest process decides
 PEER_LOST = 75
@@ -100,7 +100,7 @@ def join_workers(processes: int, device: torch.device, environment: Mapping[str,
     if processes == 1:
         yield ALONE
         return
-    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+    end_with_parent(environment)
     local_rank = int(environment.get("LOCAL_RANK", "0"))
     if device.type == "cuda":
         torch.cuda.set_device(local_rank)
@@ -141,10 +141,3 @@ def _leave(code: int) -> None:
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)
-
-
-def _end_with(parent: int) -> None:
-    """End when the process that started this one was killed, so that nothing works on without it."""
-    while os.getppid() == parent:
-        time.sleep(0.2)
-    os._exit(PEER_LOST)

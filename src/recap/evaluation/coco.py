@@ -1,7 +1,7 @@
 """Reads COCO-format references and results; what is wrong with a file is told in one line."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,19 +21,25 @@ class References:
         image_ids: one id an image.
         captions: one or more original captions an image, in the order of the annotations.
         parts: the part of the set that an image belongs to, "validation" when the file names none.
+        uncaptioned: ids of images that were left out, as nobody captioned them.
     """
 
     image_ids: tuple[int, ...]
     captions: tuple[tuple[str, ...], ...]
     parts: tuple[str, ...]
+    uncaptioned: tuple[int, ...] = ()
 
 
-def read_references(path: Path) -> References:
+def read_references(path: Path, *, leave_out: bool = False) -> References:
     """Read captions in COCO format: ``images`` with ids, ``annotations`` with image ids and captions.
+
+    Args:
+        path: the file.
+        leave_out: True leaves out images without captions, False refuses them.
 
     Raises:
         InputError: the file is not in that format, an image id is doubled, an annotation names an
-            absent image, or an image has no caption.
+            absent image, or no image, or not every one, has a caption.
     """
     document = read_json(path)
     if not isinstance(document, dict):
@@ -41,13 +47,13 @@ def read_references(path: Path) -> References:
             f"{path}: expected an object with images and annotations, received {_kind(document)}"
         )
     captions: dict[int, list[str]] = {}
-    parts = []
+    parts: dict[int, str] = {}
     for where, image in _entries(path, document, "images"):
         image_id = _image_id(where, image.get("id"), "id")
         if image_id in captions:
             raise InputError(f"{where}: expected every image once, received image id {image_id} again")
         captions[image_id] = []
-        parts.append(str(image.get("part", WHOLE_SET)))
+        parts[image_id] = str(image.get("part", WHOLE_SET))
     for where, annotation in _entries(path, document, "annotations"):
         image_id = _image_id(where, annotation.get("image_id"), "image_id")
         if image_id not in captions:
@@ -55,20 +61,25 @@ def read_references(path: Path) -> References:
         captions[image_id].append(_caption(where, annotation.get("caption")))
     if not captions:
         raise InputError(f"{path}: expected at least one image, received none")
-    for image_id, own in captions.items():
-        if not own:
-            raise InputError(
-                f"{path}: expected a caption for every image, received none for image {image_id}"
-            )
-    return References(tuple(captions), tuple(map(tuple, captions.values())), tuple(parts))
+    uncaptioned = tuple(image_id for image_id, own in captions.items() if not own)
+    if uncaptioned and (not leave_out or len(uncaptioned) == len(captions)):
+        raise InputError(
+            f"{path}: expected a caption for every image, received none for image {uncaptioned[0]}"
+        )
+    for image_id in uncaptioned:
+        del captions[image_id], parts[image_id]
+    return References(
+        tuple(captions), tuple(map(tuple, captions.values())), tuple(parts.values()), uncaptioned
+    )
 
 
-def read_results(path: Path, image_ids: Sequence[int]) -> list[str]:
+def read_results(path: Path, image_ids: Sequence[int], ignored: Collection[int] = ()) -> list[str]:
     """Read COCO results, a list of ``{"image_id", "caption"}``: exactly one caption an image.
 
     Args:
         path: the results file.
         image_ids: the images to be captioned.
+        ignored: further images, whose captions are not looked at.
 
     Returns:
         The captions in the order of ``image_ids``.
@@ -77,10 +88,12 @@ def read_results(path: Path, image_ids: Sequence[int]) -> list[str]:
         InputError: the file is not in that format, or an image id is missing, doubled or unknown.
     """
     document = read_json(path)
-    known = frozenset(image_ids)
+    known, unscored = frozenset(image_ids), frozenset(ignored)
     captions: dict[int, str] = {}
     for where, result in _entries(path, {"results": document}, "results"):
         image_id = _image_id(where, result.get("image_id"), "image_id")
+        if image_id in unscored:
+            continue
         if image_id not in known:
             raise InputError(f"{where}: expected an image of the references, received image id {image_id}")
         if image_id in captions:

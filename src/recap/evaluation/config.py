@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from annotated_types import Ge, Le
 from pydantic.dataclasses import dataclass
 
-from recap.config import STRICT
+from recap.config import STRICT, Seed
 from recap.generation.config import DecodingConfig
 
 TokenizerName = Literal["ptb", "stanford", "whitespace"]
@@ -15,8 +15,8 @@ TokenizerName = Literal["ptb", "stanford", "whitespace"]
 class EvaluateConfig:
     """Group `evaluate` of params.yaml."""
 
-    batch_size: Annotated[int, Ge(1)]
+    batch_size: Annotated[int, Ge(1), Le(65_536)]
     tokenizer: TokenizerName
     bootstrap_resamples: Annotated[int, Ge(100), Le(1_000_000)]
-    seed: Annotated[int, Ge(0)]
+    seed: Seed
     decoding: DecodingConfig

@@ -5,7 +5,7 @@ Shapes: N rows, D feature, V vocabulary.
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,28 +35,50 @@ from recap.generation.search import StepDecoder, speakers
 
 BAD_LAST_WORDS = ("a", "an", "and", "at", "by", "in", "of", "on", "or", "the", "to", "with")
 
+GREEDY = DecodingConfig(
+    search="greedy",
+    beam_width=5,
+    length_normalisation=0.0,
+    groups=1,
+    diversity=0.0,
+    candidates=40,
+    voters=40,
+    voter_temperature=1.0,
+    neighbours=0,
+    temperature=1.0,
+    top_k=None,
+    top_p=1.0,
+    max_length=30,
+    min_length=0,
+    allow_unknown=False,
+    banned_words=(),
+    banned_last_words=(),
+    repeat_trigrams=True,
+    seed=0,
+)
+"""What the others change: the likeliest word, without constraints."""
 DECODINGS = {
-    "greedy": DecodingConfig(),
-    "greedy, no trigram twice": DecodingConfig(repeat_trigrams=False),
-    "sample": DecodingConfig(search="sample"),
-    "sample, temperature 0.5": DecodingConfig(search="sample", temperature=0.5),
-    "sample, top 10": DecodingConfig(search="sample", top_k=10),
-    "sample, nucleus 0.9": DecodingConfig(search="sample", top_p=0.9),
-    **{f"beam {width}": DecodingConfig(search="beam", beam_width=width) for width in (2, 3, 5, 10)},
+    "greedy": GREEDY,
+    "greedy, no trigram twice": replace(GREEDY, repeat_trigrams=False),
+    "sample": replace(GREEDY, search="sample"),
+    "sample, temperature 0.5": replace(GREEDY, search="sample", temperature=0.5),
+    "sample, top 10": replace(GREEDY, search="sample", top_k=10),
+    "sample, nucleus 0.9": replace(GREEDY, search="sample", top_p=0.9),
+    **{f"beam {width}": replace(GREEDY, search="beam", beam_width=width) for width in (2, 3, 5, 10)},
     **{
-        f"beam {width}, length^{power}": DecodingConfig(
-            search="beam", beam_width=width, length_normalisation=power
+        f"beam {width}, length^{power}": replace(
+            GREEDY, search="beam", beam_width=width, length_normalisation=power
         )
         for width in (3, 5)
         for power in (0.7, 1.0)
     },
-    "beam 5, no trigram twice, no bad end": DecodingConfig(
-        search="beam", beam_width=5, repeat_trigrams=False, banned_last_words=BAD_LAST_WORDS
+    "beam 5, no trigram twice, no bad end": replace(
+        GREEDY, search="beam", beam_width=5, repeat_trigrams=False, banned_last_words=BAD_LAST_WORDS
     ),
-    "diverse beam 5 in 5, 0.5": DecodingConfig(search="diverse_beam", beam_width=5, groups=5, diversity=0.5),
-    "diverse beam 6 in 3, 0.5": DecodingConfig(search="diverse_beam", beam_width=6, groups=3, diversity=0.5),
-    "consensus of 40": DecodingConfig(search="consensus", temperature=0.5),
-    "consensus of 40, 100 neighbours": DecodingConfig(search="consensus", temperature=0.5, neighbours=100),
+    "diverse beam 5 in 5, 0.5": replace(GREEDY, search="diverse_beam", beam_width=5, groups=5, diversity=0.5),
+    "diverse beam 6 in 3, 0.5": replace(GREEDY, search="diverse_beam", beam_width=6, groups=3, diversity=0.5),
+    "consensus of 40": replace(GREEDY, search="consensus", temperature=0.5),
+    "consensus of 40, 100 neighbours": replace(GREEDY, search="consensus", temperature=0.5, neighbours=100),
 }
 """What is compared, greedy first."""
 

@@ -2,8 +2,10 @@
 
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import IO
 
 import pycocoevalcap
 
@@ -12,6 +14,9 @@ from recap.evaluation.tokenizer import LINE_ENDS, PUNCTUATION
 
 PACKAGE = Path(pycocoevalcap.__path__[0])
 METEOR_MEMORY = "-Xmx2G"
+LOCALE = ("-Dfile.encoding=UTF-8", "-Duser.language=en", "-Duser.country=US")
+"""METEOR reads and writes numbers as the locale has them."""
+ERROR_BYTES = 4096
 
 
 def has_java() -> bool:
@@ -23,7 +28,7 @@ def tokenize_with_stanford(captions: Iterable[str]) -> list[str]:
     """Tokenize as ``recap.evaluation.tokenizer.tokenize`` does, with the original in Java.
 
     Raises:
-        InputError: there is no Java.
+        InputError: there is no Java, or it fails.
     """
     if not has_java():
         raise InputError(
@@ -34,7 +39,12 @@ def tokenize_with_stanford(captions: Iterable[str]) -> list[str]:
     command = ["java", "-cp", str(jar), "edu.stanford.nlp.process.PTBTokenizer"]
     command += ["-preserveLines", "-lowerCase", "-encoding", "UTF-8"]
     text = "".join(f"{line}\n" for line in lines)
-    output = subprocess.run(command, input=text.encode(), capture_output=True, check=True).stdout.decode()
+    try:
+        done = subprocess.run(command, input=text.encode("utf-8", "replace"), capture_output=True, check=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        said = getattr(error, "stderr", b"") or str(error).encode()
+        raise InputError(f"tokenizer: expected Java to run for 'stanford', received: {_line(said)}") from None
+    output = done.stdout.decode()
     return [
         " ".join(word for word in line.rstrip().split(" ") if word and word not in PUNCTUATION)
         for line in output.split("\n")[: len(lines)]
@@ -50,14 +60,34 @@ def meteor(captions: Sequence[str], references: Sequence[Sequence[str]]) -> tupl
 
     Returns:
         The score of the set, and one an image.
+
+    Raises:
+        InputError: Java does not start, or stops.
     """
-    command = ["java", METEOR_MEMORY, "-jar", "meteor-1.5.jar", "-", "-", "-stdio", "-l", "en", "-norm"]
+    command = ["java", METEOR_MEMORY, *LOCALE, "-jar", "meteor-1.5.jar"]
+    command += ["-", "-", "-stdio", "-l", "en", "-norm"]
+    with tempfile.TemporaryFile() as errors:
+        try:
+            return _meteor(command, errors, captions, references)
+        except (OSError, ValueError) as error:
+            errors.seek(0)
+            said = errors.read(ERROR_BYTES) or str(error).encode()
+            raise InputError(f"METEOR's Java failed: {_line(said)}") from None
+
+
+def _line(said: bytes) -> str:
+    return next(iter(said.decode("utf-8", "replace").strip().splitlines()), "no word")
+
+
+def _meteor(
+    command: Sequence[str], errors: IO[bytes], captions: Sequence[str], references: Sequence[Sequence[str]]
+) -> tuple[float, list[float]]:
     with subprocess.Popen(
         command,
         cwd=PACKAGE / "meteor",
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
+        stderr=errors,
         encoding="utf-8",
     ) as process:
         assert process.stdin is not None

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from recap.errors import InputError
 from recap.evaluation.coco import read_references, read_results
 from recap.evaluation.config import TokenizerName
 from recap.evaluation.java import has_java, meteor
@@ -63,12 +64,13 @@ def score_files(
     Raises:
         InputError: a file is not what it should be, or the tokenizer needs Java and there is none.
     """
-    originals = read_references(references)
-    own = read_results(results, originals.image_ids)
-    other = read_results(against, originals.image_ids) if against else None
-    known = (
-        [caption for image in read_references(training).captions for caption in image] if training else None
-    )
+    originals = read_references(references, leave_out=True)
+    own = read_results(results, originals.image_ids, originals.uncaptioned)
+    other = read_results(against, originals.image_ids, originals.uncaptioned) if against else None
+    known = None
+    if training:
+        of_images = read_references(training, leave_out=True).captions
+        known = [caption for image in of_images for caption in image]
     tokenize = tokenizer(tokenizer_name)
     captions = tokenize(own)
     people = tokenize_groups(tokenize, originals.captions)
@@ -83,15 +85,19 @@ def score_files(
         generator=np.random.default_rng(seed),
     )
     summary["tokenizer"] = tokenizer_name
+    summary["images_without_captions"] = len(originals.uncaptioned)
     if len(people) == 1:
         summary["note"] = "CIDEr-D is 0: with one image every n-gram is in all images, so its idf is 0"
-    if with_meteor and has_java():
-        summary["meteor"] = meteor(captions, people)[0]
+    summary["meteor"] = None
+    if not with_meteor:
+        summary["meteor_left_out"] = "not asked for"
+    elif not has_java():
+        summary["meteor_left_out"] = "METEOR needs Java, and there is none on PATH"
     else:
-        summary["meteor"] = None
-        summary["meteor_left_out"] = (
-            "METEOR needs Java, and there is none on PATH" if with_meteor else "not asked for"
-        )
+        try:
+            summary["meteor"] = meteor(captions, people)[0]
+        except InputError as error:
+            summary["meteor_left_out"] = str(error)
     if other is not None:
         other_scores = score_captions(tokenize(other), people)
         difference = paired_difference(
@@ -119,6 +125,8 @@ def format_table(summary: Mapping[str, Any]) -> str:
         f"{summary['images']} images, {summary['references']} references; idf of CIDEr-D (COCO's CIDEr): "
         f"{summary['idf']}; tokenizer {summary['tokenizer']}"
     )
+    if summary["images_without_captions"]:
+        lines.append(f"left out, without captions: {summary['images_without_captions']} images")
     if "note" in summary:
         lines.append(summary["note"])
     if "difference" in summary:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pycocoevalcap.bleu.bleu_scorer import BleuScorer, cook_refs, cook_test
 
+from recap.errors import InputError
 from recap.progress import track
 
 BLEU_ORDERS = 4
@@ -51,7 +52,12 @@ def score_captions(captions: Sequence[str], references: Sequence[Sequence[str]])
     Args:
         captions: N tokenized captions; an empty one scores 0.
         references: N lists of R >= 1 tokenized captions of people.
+
+    Raises:
+        InputError: no reference has a word.
     """
+    if not any(caption for own in references for caption in own):
+        raise InputError("references: expected captions with words, received nothing but punctuation")
     pairs = list(zip(captions, references, strict=True))
     bleu = BleuScorer(n=BLEU_ORDERS)
     for caption, own in track(pairs, "BLEU"):

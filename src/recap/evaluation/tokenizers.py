@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from itertools import islice
 
+from recap.data.vocabulary import compose
 from recap.evaluation.config import TokenizerName
 from recap.evaluation.tokenizer import tokenize
 
@@ -14,15 +15,18 @@ def tokenizer(name: TokenizerName) -> Tokenizer:
     """The tokenizer of a name.
 
     ptb is COCO's official tokenization in Python, stanford the same in Java; whitespace takes captions as
-    tokenized. With stanford and without Java the call raises InputError.
+    tokenized. All read captions in Unicode's composed form, so that the same word is always the same
+    characters. With stanford and without Java the call raises InputError.
     """
     if name == "ptb":
-        return tokenize
-    if name == "whitespace":
-        return _split_at_whitespace
-    from recap.evaluation.java import tokenize_with_stanford
+        chosen: Callable[[list[str]], list[str]] = tokenize
+    elif name == "whitespace":
+        chosen = _split_at_whitespace
+    else:
+        from recap.evaluation.java import tokenize_with_stanford
 
-    return tokenize_with_stanford
+        chosen = tokenize_with_stanford
+    return lambda captions: chosen([compose(caption) for caption in captions])
 
 
 def tokenize_groups(tokenize: Tokenizer, groups: Sequence[Sequence[str]]) -> list[list[str]]:

@@ -6,32 +6,34 @@ from annotated_types import Ge, Gt, Le
 from pydantic import ValidationInfo, field_validator
 from pydantic.dataclasses import dataclass
 
-from recap.config import STRICT
+from recap.config import STRICT, Seed
+
+Temperature = Annotated[float, Ge(1e-3), Le(1e6)]
 
 
 @dataclass(config=STRICT, frozen=True)
 class DecodingConfig:
     """Group `evaluate.decoding` of params.yaml."""
 
-    search: Literal["greedy", "sample", "beam", "diverse_beam", "consensus"] = "greedy"
-    beam_width: Annotated[int, Ge(1), Le(1000)] = 5
-    length_normalisation: Annotated[float, Ge(0), Le(10)] = 0.0
-    groups: Annotated[int, Ge(1)] = 1
-    diversity: Annotated[float, Ge(0)] = 0.0
-    candidates: Annotated[int, Ge(2), Le(10_000)] = 40
-    voters: Annotated[int, Ge(1), Le(10_000)] = 40
-    voter_temperature: Annotated[float, Gt(0)] = 1.0
-    neighbours: Annotated[int, Ge(0), Le(1000)] = 0
-    temperature: Annotated[float, Gt(0)] = 1.0
-    top_k: Annotated[int, Ge(1)] | None = None
-    top_p: Annotated[float, Gt(0), Le(1)] = 1.0
-    max_length: Annotated[int, Ge(1), Le(1000)] = 30
-    min_length: Annotated[int, Ge(0)] = 0
-    allow_unknown: bool = False
-    banned_words: tuple[str, ...] = ()
-    banned_last_words: tuple[str, ...] = ()
-    repeat_trigrams: bool = True
-    seed: Annotated[int, Ge(0), Le(2**63 - 1)] = 0
+    search: Literal["greedy", "sample", "beam", "diverse_beam", "consensus"]
+    beam_width: Annotated[int, Ge(1), Le(1000)]
+    length_normalisation: Annotated[float, Ge(0), Le(10)]
+    groups: Annotated[int, Ge(1), Le(1000)]
+    diversity: Annotated[float, Ge(0), Le(1e6)]
+    candidates: Annotated[int, Ge(2), Le(10_000)]
+    voters: Annotated[int, Ge(1), Le(10_000)]
+    voter_temperature: Temperature
+    neighbours: Annotated[int, Ge(0), Le(1000)]
+    temperature: Temperature
+    top_k: Annotated[int, Ge(1), Le(2**31 - 1)] | None
+    top_p: Annotated[float, Gt(0), Le(1)]
+    max_length: Annotated[int, Ge(1), Le(1000)]
+    min_length: Annotated[int, Ge(0), Le(1000)]
+    allow_unknown: bool
+    banned_words: tuple[str, ...]
+    banned_last_words: tuple[str, ...]
+    repeat_trigrams: bool
+    seed: Seed
 
     @field_validator("groups")
     @classmethod

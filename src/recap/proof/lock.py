@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ruamel.yaml import YAML
-
 from recap.errors import InputError
+from recap.plain_yaml import parse_yaml, read_content
 from recap.proof.pipeline import declared_outputs
 from recap.proof.promise import is_exact
 
@@ -95,19 +94,16 @@ def _refuse(path: Path, reason: str) -> InputError:
 
 def _read_stages(path: Path) -> dict[str, Any]:
     try:
-        text = path.read_text(encoding="utf-8")
-        content = YAML(typ="safe", pure=True).load(text)
-    except OSError as error:
-        raise InputError(f"{path}: expected a dvc.lock, received: {error.strerror}") from None
-    except Exception as error:
-        reason = " ".join(str(error).split())
-        raise InputError(f"{path}: expected a dvc.lock, received: {type(error).__name__} {reason}") from None
+        text = read_content(path, "a dvc.lock")
+        content = parse_yaml(text)
+    except ValueError as error:
+        raise InputError(f"{path}: expected a dvc.lock, received {error}") from None
     stages = content.get("stages") if isinstance(content, dict) else None
     if not isinstance(stages, dict) or not all(isinstance(name, str) for name in stages):
         raise InputError(f"{path}: expected a dvc.lock, received no mapping of stages")
     if content.get("schema") != SCHEMA or len(content) != 2:
         raise _refuse(path, f"other keys than the stages and the schema {SCHEMA}")
-    if not text.endswith("\n"):
+    if not text.endswith(b"\n"):
         raise _refuse(path, "one whose last line is cut short")
     return stages
 

@@ -10,9 +10,10 @@ from typing import Any
 import httpx
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from recap.artifacts import write_bytes
+from recap.data.image_files import read_image
+from recap.errors import InputError
 
 SQUEEZENET_MEAN = np.array([0.485, 0.456, 0.406], dtype=np.float32)
 SQUEEZENET_STD = np.array([0.229, 0.224, 0.225], dtype=np.float32)
@@ -94,9 +95,6 @@ def _fetch_once(url: str, timeout: float, max_bytes: int) -> bytes | None:
 def _decode(content: bytes) -> NDArray[Any] | None:
     """The pixels, or None when the bytes are no image, or one of so many pixels that it may be a trap."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(io.BytesIO(content)) as image:
-                return np.asarray(image.convert("RGB"))
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError, Image.DecompressionBombWarning):
+        return np.asarray(read_image(io.BytesIO(content)))
+    except InputError:
         return None

@@ -5,7 +5,7 @@ from typing import Annotated
 from annotated_types import Ge, Le
 from pydantic.dataclasses import dataclass
 
-from recap.config import STRICT
+from recap.config import STRICT, Seed
 
 
 @dataclass(config=STRICT, frozen=True)
@@ -14,4 +14,4 @@ class ReportConfig:
 
     gallery_images: Annotated[int, Ge(1), Le(1000)]
     extreme_images: Annotated[int, Ge(0), Le(1000)]
-    seed: Annotated[int, Ge(0)]
+    seed: Seed

@@ -5,9 +5,9 @@ import io
 from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 
-from recap.errors import InputError
+from recap.data.image_files import read_image
 
 PIXEL_ART_SIDE = 128
 """Images up to this wide and high stay as they are, without loss, and are shown with square pixels."""
@@ -45,11 +45,7 @@ def inline_picture(path: Path) -> InlineImage:
 
 
 def _inline(path: Path, side: int) -> InlineImage:
-    try:
-        with Image.open(path) as file:
-            image = ImageOps.exif_transpose(file).convert("RGB")
-    except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
-        raise InputError(f"{path}: expected an image, received: {error}") from None
+    image = read_image(path)
     pixelated = max(image.size) <= PIXEL_ART_SIDE
     buffer = io.BytesIO()
     if pixelated:

@@ -10,6 +10,7 @@ A journal is a folder ``<queue>/<time>-<random>/``::
 The mirror (``recap.tracking.mirror``) delivers journals to MLflow and removes them.
 """
 
+import errno
 import fcntl
 import hashlib
 import json
@@ -116,10 +117,20 @@ class JournalWriter:
             shutil.rmtree(draft, ignore_errors=True)
             raise
         self._artifacts = 0
+        self._cut = False  # whether the last line may be half a line
 
     def write(self, **event: Any) -> None:
-        """Append an event; one write to the file, so that a kill leaves whole lines."""
-        self._events.write(json.dumps(event | {"moment": milliseconds()}).encode() + b"\n")
+        """Append an event; one write to the file, so that a kill leaves whole lines.
+
+        Raises:
+            OSError: the disk took nothing, or a part; the next event begins a new line.
+        """
+        line = json.dumps(event | {"moment": milliseconds()}).encode() + b"\n"
+        start = b"\n" if self._cut else b""
+        self._cut = True
+        if self._events.write(start + line) != len(start + line):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.folder))
+        self._cut = False
 
     def add_artifact(self, path: Path) -> None:
         """Copy a file or a folder, and note it."""
@@ -171,19 +182,32 @@ class Journal:
             return not _try_lock(file)
 
     def new_events(self) -> tuple[list[dict[str, Any]], int]:
-        """The events after those delivered, and the position in the file behind them."""
+        """The events after those delivered, and the position in the file behind them.
+
+        A line that a full disk cut in half is passed over.
+        """
         position = int(self.delivered.get("position", 0))
         with open(self.folder / "events.jsonl", "rb") as file:
             file.seek(position)
             content = file.read()
         whole = content[: content.rfind(b"\n") + 1]
-        return [json.loads(line) for line in whole.splitlines()], position + len(whole)
+        return list(_events(whole)), position + len(whole)
 
     def remove(self) -> None:
         """Delete the journal, at once for whoever lists the queue."""
         grave = self.folder.with_name(f".{self.folder.name}.done")
         self.folder.rename(grave)
         shutil.rmtree(grave, ignore_errors=True)
+
+
+def _events(content: bytes) -> Iterator[dict[str, Any]]:
+    for line in content.split(b"\n"):
+        try:
+            event = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(event, dict):
+            yield event
 
 
 def journals(queue: Path) -> list[Journal]:

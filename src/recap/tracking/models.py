@@ -1,5 +1,6 @@
 """Decoders as MLflow models: packed from what dvc.lock names, registered, the best one called champion."""
 
+import re
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -35,6 +36,7 @@ PARTS = {
     "models/backbone/weights.safetensors": "backbone/weights.safetensors",
     "data/captions/vocabulary.json": "vocabulary.json",
     "data/reduced/pca.safetensors": "pca.safetensors",
+    "data/reduced/familiarity.safetensors": "familiarity.safetensors",
 }
 """Where the pipeline's files lie in a model's folder, the decoder's apart."""
 
@@ -84,7 +86,9 @@ def model_address(store: Store, decoder: str, version: int | None) -> str:
     Raises:
         InputError: there is none; the message names those that there are.
     """
-    versions = store.client.search_model_versions(f"name = '{registered_name(decoder)}'")
+    versions: list[Any] = []
+    if re.fullmatch(r"[\w.-]+", decoder):  # MLflow's filter knows no other names
+        versions = store.client.search_model_versions(f"name = '{registered_name(decoder)}'")
     if version is None and versions:
         return f"models:/{registered_name(decoder)}@{CHAMPION}"
     if any(int(found.version) == version for found in versions):
@@ -162,7 +166,13 @@ def make_signature(has_images: bool, decoding: dict[str, Any]) -> "ModelSignatur
     kinds[type(None)] = DataType.long  # top_k, the only one that may be absent
     return ModelSignature(
         inputs=Schema(columns),
-        outputs=Schema([ColSpec(DataType.string, "caption"), ColSpec(DataType.double, "log_probability")]),
+        outputs=Schema(
+            [
+                ColSpec(DataType.string, "caption"),
+                ColSpec(DataType.double, "log_probability"),
+                ColSpec(DataType.boolean, "familiar", required=False),
+            ]
+        ),
         params=ParamSchema(
             [
                 ParamSpec(name, DataType.string, list(value), (-1,))

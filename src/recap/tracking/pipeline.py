@@ -9,20 +9,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-import yaml
-
+from recap.plain_yaml import parse_yaml
 from recap.tracking.trees import Cache, Tree, read_bytes
-
-
-class _Loader(yaml.CSafeLoader):
-    """YAML as DVC writes it: 1e-05 is a number (in YAML 1.1 it is text)."""
-
-
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"[-+]?[0-9][0-9_]*(\.[0-9_]*)?[eE][-+]?[0-9]+$"),
-    list("-+0123456789"),
-)
 
 
 @dataclass(frozen=True)
@@ -70,9 +58,9 @@ class Pipeline:
     def _load(self, name: str) -> dict[str, Any]:
         content = self.tree.read(name)
         try:
-            values = yaml.load(content or b"", _Loader)
-        except yaml.YAMLError as error:
-            raise ValueError(f"{name}: expected YAML, received: {' '.join(str(error).split())}") from None
+            values = parse_yaml(content or b"")
+        except ValueError as error:
+            raise ValueError(f"{name}: expected plain YAML, received {error}") from None
         return values if isinstance(values, dict) else {}
 
     @cached_property
@@ -150,9 +138,15 @@ class Pipeline:
         return {name: _lookup(self.params, name) for name in stage.params}
 
     def inputs(self, stage: Stage) -> dict[str, str]:
-        """The data that the stage reads: path -> MD5 in dvc.lock, as far as it tells."""
+        """The data that the stage reads: path -> MD5 in dvc.lock, as far as it tells.
+
+        The user's own files are named by their settings.
+        """
         digests = {dep: self.digest(dep) for dep in stage.deps if self._is_produced(dep)}
-        return {dep: md5 for dep, md5 in digests.items() if md5}
+        for dep in stage.deps:
+            if dep.startswith("inputs/"):
+                digests |= json.loads(self.tree.read(dep) or b"{}")
+        return {dep: md5[:36] for dep, md5 in digests.items() if md5}  # all that MLflow takes
 
     def outputs(self, stage: Stage) -> dict[str, str]:
         """The stage's outputs in dvc.lock: path -> MD5."""

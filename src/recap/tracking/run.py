@@ -50,13 +50,12 @@ class JournalRun(Run):
         self._attempt(lambda: self._journal.close(status, reason))
 
     def _attempt(self, note: Callable[[], object]) -> None:
-        if self._failed:
-            return
         try:
             note()
         except OSError as error:
-            self._failed = True
-            warn(f"{type(error).__name__}: {error}")
+            if not self._failed:
+                warn(f"{type(error).__name__}: {error}")
+            self._failed = True  # a disk that is full for a moment takes the rest
 
 
 @contextmanager

@@ -31,6 +31,7 @@ from recap.generation.generate import generate
 from recap.runtime import check_product
 from recap.vision.backbone import Backbone
 from recap.vision.backbones import load_backbone
+from recap.vision.familiarity import FILE, load_familiarity
 from recap.vision.images import load_images
 from recap.vision.word_saliency import Projection, load_projection
 
@@ -59,6 +60,7 @@ class CaptionModel(PythonModel):
         )
         self.projection = load_projection(folder / "pca.safetensors")
         model = json.loads((folder / "decoder" / "model.json").read_text(encoding="utf-8"))
+        self.familiarity = load_familiarity(folder / FILE)
         self.width = int(model["feature_dim"])  # D
         if isinstance(self.projection, Projection):
             self.width = self.projection.mean.numel()
@@ -77,7 +79,8 @@ class CaptionModel(PythonModel):
             params: fields of ``recap.generation.config.DecodingConfig``; sampling draws by the row's number.
 
         Returns:
-            ``caption`` and ``log_probability`` (nats, of the whole caption), a row each.
+            A row each: ``caption``, ``log_probability`` (nats, of the whole caption), and ``familiar``, False
+            for what is unlike the images that the model was trained on; None in models that cannot tell.
 
         Raises:
             MlflowException: a row has neither or cannot be used, or an option is none; a server answers 400.
@@ -98,6 +101,11 @@ class CaptionModel(PythonModel):
             {
                 "caption": [caption.text for caption in captions],
                 "log_probability": [caption.log_probability for caption in captions],
+                "familiar": (
+                    self.familiarity.is_familiar(reduced).tolist()
+                    if self.familiarity
+                    else [None] * len(captions)
+                ),
             }
         )
 

@@ -6,18 +6,24 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from recap.errors import InputError
+from recap.errors import InputError, disk_fault, memory_fault
 from recap.tracking.run import Run, open_run
 
 
 def execute(main: Callable[[], None]) -> None:
-    """Run a stage's ``main``; bad input ends in one line a mistake and exit code 2, Ctrl-C in 130."""
+    """Run a stage's ``main``; bad input, a full disk or memory end in a line and code 2, Ctrl-C in 130."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     signal.signal(signal.SIGTERM, _terminated)
     try:
         main()
     except InputError as error:
         print(error, file=sys.stderr)
+        sys.exit(2)
+    except OSError as error:
+        print(disk_fault(error), file=sys.stderr)
+        sys.exit(2)
+    except (MemoryError, RuntimeError) as error:
+        print(memory_fault(error), file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

@@ -185,5 +185,10 @@ def _create_schema(uri: str) -> None:
 
 
 def equals(tag: str, value: str) -> str:
-    """A search condition on a tag."""
-    return f"tags.`{tag}` = '{value}'"
+    """A search condition on a tag; MLflow's language has quotes of two kinds and no way to escape one."""
+    if "'" not in value:
+        return f"tags.`{tag}` = '{value}'"
+    if '"' not in value:
+        return f'tags.`{tag}` = "{value}"'
+    any_character = value.replace("'", "_")
+    return f"tags.`{tag}` LIKE '{any_character}'"

@@ -65,10 +65,10 @@ class Cache:
         settings = ConfigParser()
         settings.read([root / ".dvc" / "config", root / ".dvc" / "config.local"])
         folder = settings.get("cache", "dir", fallback="cache")
-        self._folder = (root / ".dvc" / folder).resolve() / "files" / "md5"
+        self.folder = (root / ".dvc" / folder).resolve() / "files" / "md5"
 
     def path(self, md5: str) -> Path:
-        return self._folder / md5[:2] / md5[2:]
+        return self.folder / md5[:2] / md5[2:]
 
     def expand(self, path: str, md5: str) -> dict[str, str] | None:
         """The files of an output, path -> MD5; None when the cache does not know its folder."""

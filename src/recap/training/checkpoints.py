@@ -3,24 +3,23 @@
 A file is a SHA-256 digest followed by safetensors; the values that are no tensors travel in one as JSON.
 """
 
-import contextlib
 import hashlib
 import json
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol
 
 import numpy as np
 import torch
-from filelock import FileLock, Timeout
 from safetensors.torch import load, save
 from torch import Tensor
 
 from recap.artifacts import write_bytes
 from recap.distribution.workers import ALONE, Worker
-from recap.errors import InputError
+from recap.guard.writer import only_writer
 from recap.training.interruption import Interrupted, Interruption, tell
 
 SECONDS_BETWEEN = 60.0  # a large decoder's checkpoint takes most of a second
@@ -60,32 +59,25 @@ class Checkpoints:
         self.seconds_between = seconds_between
         self.worker = worker
         self._saved = time.monotonic()
-        self._lock = FileLock(directory.with_name(f"{directory.name}.lock"))
+        self._writer = only_writer(directory.name, folder=directory.parent)
         self._interruption = Interruption()
 
     def __enter__(self) -> "Checkpoints":
-        if self.worker.rank:
-            self._interruption.__enter__()
-            return self
-        self.directory.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            self._lock.acquire(timeout=0)
-        except Timeout:
-            raise InputError(
-                "training: expected to be the only process that trains this with these params, "
-                "received a lock that another one holds"
-            ) from None
+        if self.worker.rank == 0:
+            self._writer.__enter__()
         self._interruption.__enter__()
-        self.directory.mkdir(exist_ok=True)
-        for leftover in self.directory.glob(".*.tmp"):
-            leftover.unlink()
+        if self.worker.rank == 0:
+            self.directory.mkdir(parents=True, exist_ok=True)
+            for leftover in self.directory.glob(".*.tmp"):
+                leftover.unlink()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._interruption.__exit__(kind, error, trace)
-        self._lock.release()
+        if self.worker.rank == 0:
+            self._writer.__exit__(kind, error, trace)
 
     def interrupted(self) -> bool:
         """Whether a signal asks for the end at once; several workers agree on it in ``save_now_and_then``."""
@@ -140,8 +132,8 @@ class Checkpoints:
         if self.worker.rank:
             return
         for path in self._files():
-            path.unlink()
-        with contextlib.suppress(OSError):  # what else lies there is not ours
+            path.unlink(missing_ok=True)
+        with suppress(OSError):  # files of others stay, and cost no training
             self.directory.rmdir()
 
     def _newest(self) -> bytes:

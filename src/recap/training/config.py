@@ -6,10 +6,10 @@ from annotated_types import Ge, Gt, Le, Len, Lt
 from pydantic import ValidationInfo, field_validator
 from pydantic.dataclasses import dataclass
 
-from recap.config import STRICT
+from recap.config import STRICT, Count, Seed
 
 Probability = Annotated[float, Ge(0), Lt(1)]
-Size = Annotated[int, Ge(1), Le(65_536)]
+Size = Annotated[int, Ge(1), Le(8192)]
 
 
 @dataclass(config=STRICT, frozen=True)
@@ -21,7 +21,7 @@ class RecurrentConfig:
     dropout: Probability
     tied: bool
     learning_rate: Annotated[float, Gt(0), Le(1)]
-    epochs: Annotated[int, Ge(1)]
+    epochs: Count
 
     @field_validator("tied")
     @classmethod
@@ -37,14 +37,14 @@ class TransformerConfig:
     """A Transformer decoder: the image feature is projected to ``memory_tokens`` tokens."""
 
     wordvec_dim: Size
-    heads: Annotated[int, Ge(1)]
-    layers: Annotated[int, Ge(1)]
+    heads: Annotated[int, Ge(1), Le(8192)]
+    layers: Annotated[int, Ge(1), Le(256)]
     feedforward_dim: Size
-    memory_tokens: Annotated[int, Ge(1)]
+    memory_tokens: Annotated[int, Ge(1), Le(4096)]
     dropout: Probability
     tied: bool
     learning_rate: Annotated[float, Gt(0), Le(1)]
-    epochs: Annotated[int, Ge(1)]
+    epochs: Count
 
     @field_validator("heads")
     @classmethod
@@ -59,10 +59,10 @@ class TransformerConfig:
 class SelfCriticalConfig:
     """Self-critical sequence training, after the epochs of cross-entropy."""
 
-    epochs: Annotated[int, Ge(0)]
+    epochs: Annotated[int, Ge(0), Le(2**31 - 1)]
     learning_rate: Annotated[float, Gt(0), Le(1)]
-    images: Annotated[int, Ge(1)]
-    samples: Annotated[int, Ge(2)]
+    images: Annotated[int, Ge(1), Le(65_536)]
+    samples: Annotated[int, Ge(2), Le(10_000)]
 
 
 @dataclass(config=STRICT, frozen=True)
@@ -70,17 +70,17 @@ class TrainConfig:
     """Group `train` of params.yaml."""
 
     decoders: Annotated[tuple[Literal["rnn", "lstm", "transformer"], ...], Len(min_length=1)]
-    batch_size: Annotated[int, Ge(1)]
-    weight_decay: Annotated[float, Ge(0)]
-    gradient_clip: Annotated[float, Gt(0)]
-    warmup_steps: Annotated[int, Ge(0)]
+    batch_size: Annotated[int, Ge(1), Le(65_536)]
+    weight_decay: Annotated[float, Ge(0), Le(1000)]
+    gradient_clip: Annotated[float, Gt(0), Le(1e9)]
+    warmup_steps: Annotated[int, Ge(0), Le(2**31 - 1)]
     schedule: Literal["cosine", "constant"]
-    patience: Annotated[int, Ge(1)]
+    patience: Count
     keep: Literal["best", "last"]
     label_smoothing: Probability
     average_decay: Probability
     scheduled_sampling: Annotated[float, Ge(0), Le(1)]
-    seed: Annotated[int, Ge(0)]
+    seed: Seed
     precision: Literal["float32", "tf32", "bfloat16"]
     compile: bool
     self_critical: SelfCriticalConfig

@@ -66,7 +66,7 @@ def _add_class_options(command: argparse.ArgumentParser, which: str, *, required
 
 
 def _add_image(command: argparse.ArgumentParser) -> None:
-    command.add_argument("image", type=Path, help="a picture file, such as PNG or JPEG")
+    command.add_argument("image", type=Path, help="an image file: JPEG, PNG, WebP, GIF, BMP or TIFF")
 
 
 def _add_output(command: argparse.ArgumentParser) -> None:
@@ -117,10 +117,26 @@ def _class_index(backbone: "Backbone", head: str, name: str) -> int:
 
 
 def _image(backbone: "Backbone", path: Path) -> "Tensor":
-    """An image as the backbone takes it: (1, S, S, 3) uint8."""
-    from recap.vision.images import load_images
+    """An image as the backbone takes it: (1, S, S, 3) uint8; one unlike the training images is told."""
+    import torch
 
-    return load_images([path], backbone)
+    from recap.vision.familiarity import FILE, WARNING, load_familiarity
+    from recap.vision.images import load_images
+    from recap.vision.word_saliency import Projection, load_projection
+
+    images = load_images([path], backbone)
+    known = load_familiarity(REDUCED / FILE)
+    projection = load_projection(REDUCED / "pca.safetensors")
+    read = given = backbone.feature_dim
+    if isinstance(projection, Projection):
+        given, read = projection.components.shape  # (K, D)
+    if known is None or (read, given) != (backbone.feature_dim, len(known.mean)):  # of another run
+        return images
+    with torch.no_grad():
+        reduced = projection(backbone.features(backbone.preprocess(images)))  # (1, K)
+    if not known.is_familiar(reduced.numpy()).all():
+        print(f"warning: {path}: {WARNING}", file=sys.stderr)
+    return images
 
 
 def _write(path: Path, pixels: "Pixels") -> None:

@@ -57,8 +57,9 @@ class _Sums:
     @classmethod
     def of(cls, features: NDArray[np.float32], shares: NDArray[np.float64]) -> "_Sums":
         """The sums of images with features (N, D), nearly centred, and shares (N, V)."""
-        crossed = features.T @ shares.astype(np.float32)
-        squares = features.T @ features
+        with np.errstate(over="ignore", invalid="ignore"):  # the sums are looked at
+            crossed = features.T @ shares.astype(np.float32)
+            squares = features.T @ features
         return cls(
             len(features), features.sum(axis=0, dtype=np.float64), shares.sum(axis=0), squares, crossed
         )
@@ -128,7 +129,7 @@ def fit_concepts(
         that says most about captions first.
 
     Raises:
-        InputError: fewer images than parts, or more concepts than words or dimensions.
+        InputError: fewer images than parts, more concepts than words or dimensions, or features too large.
     """
     features = open_features(path)
     count, width = features.shape
@@ -147,6 +148,8 @@ def fit_concepts(
     words = shares.shape[1]
     total = _Sums(0, np.zeros(width), np.zeros(words), np.zeros((width, width)), np.zeros((width, words)))
     for part in sums:
+        if not np.isfinite(part.squares).all():
+            raise InputError(f"{path}: expected finite features of moderate size, received NaN or infinity")
         total = total.plus(part)
     weights = []  # for each part (D, V)
     foretold = np.zeros((words, words))
@@ -156,7 +159,11 @@ def fit_concepts(
         foretold += rows.T @ rows
     variance, vectors = eigh(foretold / count, subset_by_index=(words - concepts, words - 1))  # ascending
     _, vectors = svd_flip(None, np.ascontiguousarray(vectors[:, ::-1].T), u_based_decision=False)  # (C, V)
-    scaled = vectors / np.sqrt(np.maximum(variance[::-1, None], np.finfo(np.float32).tiny))
+    variance = variance[::-1, None]  # (C, 1)
+    is_said = (
+        variance > np.finfo(np.float32).eps * variance[0]
+    )  # words that always go together say nothing new
+    scaled = np.where(is_said, vectors, 0.0) / np.sqrt(np.where(is_said, variance, 1.0))
     return Concepts(
         scaled @ total.solve(penalty).T,  # (C, D)
         np.stack([scaled @ weight.T for weight in weights]),  # (FOLDS, C, D)

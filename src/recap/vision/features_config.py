@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from annotated_types import Ge
+from annotated_types import Ge, Le
 from pydantic.dataclasses import dataclass
 
 from recap.config import STRICT
@@ -16,4 +16,4 @@ class FeaturesConfig:
     weights: str | None
     weights_sha256: str | None
     class_names: str | None
-    batch_size: Annotated[int, Ge(1)]
+    batch_size: Annotated[int, Ge(1), Le(4096)]

@@ -9,14 +9,15 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import Image
 from torch import Tensor
 
-from recap.errors import InputError
+from recap.data.image_files import read_image
 from recap.vision.backbone import Backbone
 
 # Pillow decodes outside the interpreter lock.
 DECODING_THREADS = 4
+THIN = 16  # sides as the longer to the shorter
 
 
 def load_images(paths: Sequence[Path], backbone: Backbone) -> Tensor:
@@ -37,31 +38,23 @@ def load_images(paths: Sequence[Path], backbone: Backbone) -> Tensor:
         return torch.from_numpy(np.stack(list(pool.map(load, paths))))
 
 
-def read_image(path: Path) -> Image.Image:
-    """Decode an image file to RGB, upright.
-
-    Raises:
-        InputError: it cannot be read, or does not decode.
-    """
-    try:
-        with Image.open(path) as image:
-            upright = ImageOps.exif_transpose(image)
-            return upright.convert("RGB")
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        text = getattr(error, "strerror", None) or str(error)  # without the path, which is told once
-        reason = " ".join(text.split()).replace(str(path), path.name)
-        raise InputError(f"{path}: expected an image that decodes, received: {reason}") from None
-
-
 def fit(image: Image.Image, shorter_side: int, size: int) -> Image.Image:
-    """Resize the shorter side to ``shorter_side`` pixels and cut out the ``size`` x ``size`` centre."""
-    width, height = image.size
+    """Resize the shorter side to ``shorter_side`` pixels and cut out the ``size`` x ``size`` centre.
+
+    Of a thin image only the centre is resized: the whole could take gigabytes.
+    """
+    own_width, own_height = width, height = image.size
     if min(width, height) != shorter_side:
         width, height = (
             (shorter_side, shorter_side * height // width)
             if width <= height
             else (shorter_side * width // height, shorter_side)
         )
-        image = image.resize((width, height), Image.Resampling.BILINEAR)
     left, top = round((width - size) / 2), round((height - size) / 2)
+    if max(width, height) > THIN * min(width, height):
+        across, down = own_width / width, own_height / height
+        box = (left * across, top * down, (left + size) * across, (top + size) * down)
+        return image.resize((size, size), Image.Resampling.BILINEAR, box=box)
+    if (width, height) != image.size:
+        image = image.resize((width, height), Image.Resampling.BILINEAR)
     return image.crop((left, top, left + size, top + size))

@@ -45,7 +45,7 @@ def fit_pca(path: Path, components: int) -> PCA:
         ``explained_variance_ratio_`` (K,), float64; each component's largest entry in magnitude is positive.
 
     Raises:
-        InputError: K exceeds what N rows of D can have, or a feature is not finite.
+        InputError: K exceeds what N rows of D can have, a feature is not finite, or all rows are equal.
     """
     count, width = open_features(path).shape
     if count < 2 or components > min(count, width):
@@ -53,18 +53,46 @@ def fit_pca(path: Path, components: int) -> PCA:
             f"reduce.components: expected at most {min(count, width)}, as {path.name} has {count} rows of "
             f"{width}, received {components}"
         )
-    if count <= width or 8 * count * width <= IN_MEMORY_BYTES:
+    if _fits_in_memory(count, width):
         (features,) = read_blocks(path, count)
         _check_finite(features, path)
+        if (features == features[0]).all():
+            raise _all_equal(path, count)
         solver = "full" if count <= width else "covariance_eigh"
         return PCA(components, svd_solver=solver, copy=False).fit(features.astype(np.float64))
     mean = np.zeros(width)  # (D,)
+    first = open_features(path)[0]
+    differ = False
     for block in track(read_blocks(path, BLOCK_ROWS), "mean of the features", -(-count // BLOCK_ROWS)):
         mean += block.sum(axis=0, dtype=np.float64)
+        differ = differ or bool((block != first).any())
     mean /= count
     _check_finite(mean, path)
+    if not differ:
+        raise _all_equal(path, count)
     covariance = _covariance(path, mean, count)
+    _check_finite(covariance, path)
     return _from_covariance(covariance, mean, count, components)
+
+
+def whiten(pca: PCA) -> None:
+    """Scale the components of a fitted PCA to variance 1; those without variance become zero.
+
+    What is left of a variance that is none is the rounding of the sums behind it: of float64, or of the
+    float32 products of a streamed covariance.
+    """
+    count, width = pca.n_samples_, pca.n_features_in_
+    rounding = (
+        max(count, width) * np.finfo(np.float64).eps
+        if _fits_in_memory(count, width)
+        else 10 * np.finfo(np.float32).eps
+    )
+    variance = pca.explained_variance_  # (K,), descending
+    has_variance = variance > rounding * variance[0]
+    deviation = np.sqrt(np.where(has_variance, variance, 1.0))
+    pca.components_ = (
+        np.where(has_variance, 1.0, 0.0)[:, None] * pca.components_ / deviation[:, None]
+    )  # (K, D)
 
 
 def project(path: Path, pca: PCA) -> Iterator[NDArray[np.float32]]:
@@ -72,12 +100,24 @@ def project(path: Path, pca: PCA) -> Iterator[NDArray[np.float32]]:
     components = np.ascontiguousarray(pca.components_.T, dtype=np.float32)  # (D, K)
     mean = pca.mean_.astype(np.float32)  # (D,)
     for block in read_blocks(path, BLOCK_ROWS):
-        yield (block - mean) @ components
+        with np.errstate(over="ignore", invalid="ignore"):  # whoever takes the block looks at it
+            yield (block - mean) @ components
+
+
+def _fits_in_memory(count: int, width: int) -> bool:
+    return count <= width or 8 * count * width <= IN_MEMORY_BYTES
+
+
+def _all_equal(path: Path, count: int) -> InputError:
+    return InputError(
+        f"{path}: expected features that differ from image to image, received {count} equal rows; with "
+        "reduce.enabled: false they pass as they are"
+    )
 
 
 def _check_finite(values: NDArray[np.floating], path: Path) -> None:
     if not np.isfinite(values).all():
-        raise InputError(f"{path}: expected finite features, received NaN or infinity")
+        raise InputError(f"{path}: expected finite features of moderate size, received NaN or infinity")
 
 
 def _covariance(path: Path, mean: NDArray[np.float64], count: int) -> NDArray[np.float64]:

@@ -11,19 +11,20 @@ from threadpoolctl import threadpool_limits
 from recap.artifacts import write_bytes, write_csv
 from recap.data.captions import load_captions
 from recap.data.directories import make_empty
-from recap.data.features import open_features, read_blocks, write_feature_blocks
+from recap.data.features import finite, open_features, read_blocks, write_feature_blocks
 from recap.data.raw import SPLITS
 from recap.errors import InputError
 from recap.progress import track
 from recap.vision.concepts import Concepts, fit_concepts, project_cross_fitted, word_shares
-from recap.vision.pca import BLOCK_ROWS, fit_pca, project
+from recap.vision.familiarity import write_familiarity
+from recap.vision.pca import BLOCK_ROWS, fit_pca, project, whiten
 from recap.vision.reduce_config import ReduceConfig
 
 
 def reduce(
     features: Path, captions: Path, directory: Path, config: ReduceConfig, threads: int
 ) -> dict[str, Any]:
-    """Write data/reduced: {train,val}.h5, and where PCA is on, pca.safetensors and spectrum.csv.
+    """Write data/reduced: {train,val}.h5, familiarity.safetensors, of PCA pca.safetensors and spectrum.csv.
 
     Args:
         features: the folder with {train,val}.h5, (N, D) float32 each.
@@ -50,13 +51,14 @@ def reduce(
         )
     if not config.enabled:
         for split, path in paths.items():
-            write_feature_blocks(directory / f"{split}.h5", shapes[split], read_blocks(path, BLOCK_ROWS))
+            blocks = finite(read_blocks(path, BLOCK_ROWS), path)
+            write_feature_blocks(directory / f"{split}.h5", shapes[split], blocks)
+        write_familiarity(directory)
         return {"components": shapes["train"][1]}
     with threadpool_limits(threads):
         pca = fit_pca(paths["train"], config.components)
         if config.whiten:  # in the matrix, so that its readers need not know
-            deviation = np.sqrt(np.where(pca.explained_variance_ > 0, pca.explained_variance_, 1.0))
-            pca.components_ = pca.components_ / deviation[:, None]  # (K, D)
+            whiten(pca)
         own = None
         if config.concepts:
             own = _concepts(paths["train"], captions, pca, config)
@@ -67,7 +69,9 @@ def reduce(
                 blocks = project_cross_fitted(path, pca, own)
             else:
                 blocks = track(project(path, pca), f"projecting {split}", -(-count // BLOCK_ROWS))
-            write_feature_blocks(directory / f"{split}.h5", (count, len(pca.components_)), blocks)
+            shape = (count, len(pca.components_))
+            write_feature_blocks(directory / f"{split}.h5", shape, finite(blocks, path))
+    write_familiarity(directory)
     ratios = pca.explained_variance_ratio_
     rows = zip(range(1, len(ratios) + 1), ratios.tolist(), np.cumsum(ratios).tolist(), strict=True)
     write_csv(directory / "spectrum.csv", ("component", "explained_variance_ratio", "cumulative"), rows)

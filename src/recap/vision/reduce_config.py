@@ -13,7 +13,7 @@ class ReduceConfig:
     """Group `reduce` of params.yaml."""
 
     enabled: bool
-    components: Annotated[int, Ge(1)]
+    components: Annotated[int, Ge(1), Le(65_536)]
     whiten: bool
-    concepts: Annotated[int, Ge(0)]
+    concepts: Annotated[int, Ge(0), Le(65_536)]
     concepts_penalty: Annotated[float, Ge(1e-4), Le(1e6)]

@@ -5,7 +5,7 @@ from typing import Annotated
 from annotated_types import Ge, Le, Len
 from pydantic.dataclasses import dataclass
 
-from recap.config import STRICT
+from recap.config import STRICT, Seed
 
 
 @dataclass(config=STRICT, frozen=True)
@@ -17,4 +17,4 @@ class VisualizeConfig:
     iterations: Annotated[int, Ge(1), Le(100_000)]
     fooled_images: Annotated[int, Ge(1), Le(100_000)]
     worded_images: Annotated[int, Ge(1), Le(100_000)]
-    seed: Annotated[int, Ge(0)]
+    seed: Seed

@@ -1,0 +1,180 @@
+"""Mends what a kill leaves of DVC's own files, which DVC writes in place: nothing that was computed is lost.
+
+A dvc.lock that lacks a stage costs no work: DVC finds the stage's outputs again in its cache of runs.
+"""
+
+import fcntl
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from recap.artifacts import write_bytes
+from recap.errors import InputError
+from recap.guard.receipt import compare_receipts, forget, tidy_runs
+from recap.hashes import hash_output
+from recap.plain_yaml import parse_yaml
+from recap.proof.cache import add, is_cached
+from recap.tracking.trees import Cache
+
+LOCK = Path("dvc.lock")
+KEPT_LOCK = Path(".recap/dvc.lock")
+RWLOCKS = (Path(".dvc/tmp/rwlock"), Path(".dvc/tmp/exps/rwlock"))
+EXPERIMENT_REFS = "refs/exps/exec/"
+
+
+def keep_lock(root: Path) -> None:
+    """Keep a copy of a dvc.lock that is whole, as it is before each stage."""
+    try:
+        content = (root / LOCK).read_bytes()
+    except FileNotFoundError:
+        return
+    kept = root / KEPT_LOCK
+    if (not kept.is_file() or kept.read_bytes() != content) and locked_stages(content) is not None:
+        write_bytes(kept, content)
+
+
+def heal(root: Path) -> list[str]:
+    """Mend DVC's files in a checkout.
+
+    Returns:
+        What was mended, a line each.
+
+    Raises:
+        InputError: the cache lacks an output, and cannot take it.
+    """
+    said = [f"{path}: cut short, removed" for path in RWLOCKS if _drop_broken(root / path)]
+    if writers(root):
+        return said
+    tidy_runs(root)
+    said += _heal_lock(root) + _leave_experiment(root)
+    for name, differing in compare_receipts(root).items():
+        forget(root, name)
+        said.append(f"{name}: was recorded with another {', '.join(differing)}, forgotten; run it again")
+    return said + _fill_cache(root)
+
+
+def writers(root: Path) -> list[int]:
+    """The processes of DVC that are at work in a checkout, as its own list of them tells."""
+    import psutil  # takes a while, and the stages' door reads this file
+
+    found = {process for path in RWLOCKS for process in _read_rwlock(root / path) or []}
+    return sorted(process for process in found if psutil.pid_exists(process))
+
+
+def _fill_cache(root: Path) -> list[str]:
+    """Bring what a full disk kept out of the cache into it; DVC would make it again, or lose it."""
+    cache = Cache(root)
+    if not (root / LOCK).is_file():
+        return []
+    for leftover in cache.folder.glob("??/.*.tmp"):
+        leftover.unlink()
+    stages = (locked_stages((root / LOCK).read_bytes()) or {}).values()
+    outputs = {output["path"]: output["md5"] for stage in stages for output in stage["outs"]}
+    absent = {path: md5 for path, md5 in outputs.items() if not is_cached(cache, path, md5)}
+    tracked = _git(root, "ls-files", "-z", "--", *absent).decode().split("\0") if absent else []
+    said = []
+    for path, md5 in absent.items():
+        if path not in tracked and (root / path).exists() and hash_output(root / path) == md5:
+            try:
+                add(cache, root / path)
+            except OSError as error:
+                raise InputError(
+                    f"{cache.folder}: expected room for {path} in DVC's cache, received: {error.strerror}"
+                ) from None
+            said.append(f"{path}: was not in DVC's cache, added")
+    return said
+
+
+def locked_stages(content: bytes) -> dict[str, Any] | None:
+    """The stages of a dvc.lock as it is written, or None when it is cut short."""
+    try:
+        stages = parse_yaml(content)["stages"]
+        if not content.endswith(b"\n"):
+            return None
+        for stage in stages.values():
+            if not stage["cmd"] or not all(output["md5"] and output["path"] for output in stage["outs"]):
+                return None
+    except Exception:  # whatever half a file may raise
+        return None
+    return dict(stages)
+
+
+def _read_rwlock(path: Path) -> list[int] | None:
+    """The processes in DVC's list of readers and writers; None when it is broken."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        entries = list(content.get("write", {}).values())
+        for readers in content.get("read", {}).values():
+            entries += readers
+        return [int(entry["pid"]) for entry in entries if entry]
+    except FileNotFoundError:
+        return []
+    except (ValueError, AttributeError, TypeError, LookupError):
+        return None
+
+
+def _drop_broken(path: Path) -> bool:
+    if _read_rwlock(path) is not None:
+        return False
+    with open(path.with_name(f"{path.name}.lock"), "ab") as guard:
+        fcntl.flock(guard, fcntl.LOCK_EX)  # DVC writes the list under this lock
+        broken = _read_rwlock(path) is None
+        if broken:
+            path.unlink()
+    return broken
+
+
+def _heal_lock(root: Path) -> list[str]:
+    path = root / LOCK
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        return []
+    kept = (root / KEPT_LOCK).read_bytes() if (root / KEPT_LOCK).is_file() else b""
+    committed = _git(root, "show", f"HEAD:./{LOCK}")
+    stages, whole = locked_stages(content), locked_stages(kept)
+    if stages is not None and (content == committed or not _is_beginning(stages, whole or {})):
+        return []
+    for source, better in (("the copy that the last stage kept", kept), ("the last commit", committed)):
+        if locked_stages(better) is not None:
+            write_bytes(path, better)
+            return [f"{LOCK}: cut short, restored from {source}"]
+    path.unlink()
+    return [f"{LOCK}: cut short, removed; DVC finds what was computed in its cache"]
+
+
+def _is_beginning(stages: dict[str, Any], whole: dict[str, Any]) -> bool:
+    """Whether a lock is the beginning of another, of which one stage was written anew."""
+    names = list(stages)
+    differing = sum(stages[name] != whole.get(name) for name in names)
+    return len(names) < len(whole) and names == list(whole)[: len(names)] and differing <= 1
+
+
+def _leave_experiment(root: Path) -> list[str]:
+    """Put HEAD back on the branch that an experiment took it off, when the experiment was killed."""
+    head = _git(root, "rev-parse", "HEAD").decode().strip()
+    experiment = _git(root, "rev-parse", "--verify", f"{EXPERIMENT_REFS}EXEC_HEAD").decode().strip()
+    if not experiment:
+        return []
+    said = []
+    if _git(root, "branch", "--show-current") == b"" and head == experiment:
+        pattern = "--format=%(refname)"
+        branches = _git(root, "for-each-ref", pattern, f"--points-at={head}", "refs/heads").decode().split()
+        if len(branches) == 1:
+            _git(root, "symbolic-ref", "HEAD", branches[0])
+            name = branches[0].removeprefix("refs/heads/")
+            said = [f"git: HEAD is on {name} again, as before an experiment that was killed"]
+        else:
+            said = ["git: an experiment that was killed left HEAD on no branch; use git switch BRANCH"]
+    for name in _git(root, "for-each-ref", "--format=%(refname)", EXPERIMENT_REFS).decode().split():
+        _git(root, "update-ref", "-d", name)
+    return said
+
+
+def _git(root: Path, *arguments: str) -> bytes:
+    """What a git command prints; nothing when it fails, or this is no git checkout."""
+    try:
+        return subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return b""

@@ -1,0 +1,73 @@
+"""Ends a stage with the process that runs it: nobody records it any more, and another run may write."""
+
+import ctypes
+import os
+import select
+import signal
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+PARENT = "RECAP_PARENT"
+"""Variable with the id of the process that starts a stage, read before the stage's first import."""
+SHELLS = ("sh", "ash", "bash", "busybox", "dash", "fish", "ksh", "mksh", "zsh")
+SET_PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of <linux/prctl.h>
+PARENT_LOST = 75
+SECONDS_BETWEEN = 0.2
+
+
+def end_with_parent(environment: Mapping[str, str]) -> None:
+    """End this process at once, as kill -9 does, when the one that started it ends.
+
+    DVC starts a stage through a shell, which may stay between: all of them are watched. A stage that a person
+    starts with `nohup` goes on.
+
+    Args:
+        environment: of this process; `RECAP_PARENT` names the parent, if the parent has said so.
+    """
+    if "DVC_STAGE" not in environment and signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        return
+    parent = os.getppid()
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(SET_PARENT_DEATH_SIGNAL, signal.SIGKILL)
+    watched = [parent, *_beyond_shells(parent)]
+    try:
+        descriptors = [os.pidfd_open(process) for process in watched]
+    except ProcessLookupError:
+        descriptors = []
+        parent = -1
+    except (AttributeError, OSError):  # no Linux, or an old one
+        descriptors = []
+    if os.getppid() != int(environment.get(PARENT, parent)) or parent == -1:
+        print("the process that started this stage is gone: the stage ends", file=sys.stderr, flush=True)
+        os._exit(PARENT_LOST)
+    threading.Thread(target=_end_after, args=(parent, descriptors), daemon=True).start()
+
+
+def _beyond_shells(process: int) -> list[int]:
+    """The ancestors of a process up to the first that is no shell; none when it is none itself."""
+    found: list[int] = []
+    try:
+        while True:
+            # the name is in brackets and may hold any character
+            name, _, rest = Path(f"/proc/{process}/stat").read_text(encoding="utf-8").rpartition(")")
+            process = int(rest.split()[1])
+            if name.partition("(")[2] not in SHELLS or process == 0:
+                return found
+            found.append(process)
+    except OSError:
+        return found
+
+
+def _end_after(parent: int, descriptors: list[int]) -> None:
+    if descriptors:
+        poll = select.poll()
+        for descriptor in descriptors:
+            poll.register(descriptor, select.POLLIN)
+        poll.poll()
+    else:
+        while os.getppid() == parent:
+            time.sleep(SECONDS_BETWEEN)
+    os.kill(os.getpid(), signal.SIGKILL)

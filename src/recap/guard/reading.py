@@ -1,0 +1,115 @@
+"""What a stage reads: noted at its start, compared at its end, so that outputs belong to what made them.
+
+DVC hashes params, code and data after the stage has ended. Whoever edits them meanwhile would bind its
+outputs to what did not make them, in dvc.lock and in DVC's cache of runs.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from recap.config import read_values
+from recap.data.registry import is_url
+from recap.errors import InputError
+from recap.guard.definition import Definition, look_up
+from recap.guard.user_files import named_places, read_digests
+from recap.hashes import hash_file, output_files
+
+NOTHING = object()
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a stage depends on, as it is at one moment.
+
+    Attributes:
+        params: the bytes of params.yaml.
+        files: code and other files that no stage makes: path -> digest, or None where there is none.
+        data: files that stages made, and the user's own: path -> size, moment of the last change and number
+            on the disk.
+    """
+
+    params: bytes
+    files: dict[str, str | None]
+    data: dict[str, tuple[int, int, int]]
+
+
+def read(stage: Definition, all_stages: Mapping[str, Definition]) -> Reading:
+    """Note what a stage depends on, in the working directory.
+
+    Of a folder around outputs of stages only those count: what no stage makes, no stage reads there.
+    Data are not read again, which would take as long as the stage: a change is seen by their size, moment and
+    place on the disk.
+    """
+    outputs = [output for other in all_stages.values() for output in other.outputs]
+    files: dict[str, str | None] = {}
+    places: list[str] = []
+    for dependency in stage.deps:
+        inside = [output for output in outputs if output.startswith(f"{dependency}/")]
+        around = any(dependency == output or dependency.startswith(f"{output}/") for output in outputs)
+        path = Path(dependency)
+        if inside or around or path.is_dir():
+            places += inside or [dependency]
+        else:
+            files[dependency] = hash_file(path) if path.is_file() else None
+    named = read_digests(stage.deps)
+    if named:
+        own = named_places(named, Path("params.yaml")).values()
+        places += [place for place in own if place and not is_url(place)]
+    data: dict[str, tuple[int, int, int]] = {}
+    for place in places:
+        data |= _states(Path(place))
+    return Reading(Path("params.yaml").read_bytes(), files, data)
+
+
+def check_unchanged(stage: Definition, before: Reading, after: Reading) -> None:
+    """Compare what a stage read with what is there when it has done its work.
+
+    Raises:
+        InputError: they differ; the message names what.
+    """
+    changed = [*_changed_params(stage, before.params, after.params)]
+    for old, new in ((before.files, after.files), (before.data, after.data)):
+        changed += [name for name in sorted({*old, *new}) if old.get(name) != new.get(name)]
+    if changed:
+        more = f" and {len(changed) - 10} more" if len(changed) > 10 else ""
+        raise InputError(
+            f"{stage.name}: expected what it reads to stay as it was while it ran, received another "
+            f"{', '.join(changed[:10])}{more}; its outputs are not recorded, run it again"
+        )
+
+
+def _states(place: Path) -> dict[str, tuple[int, int, int]]:
+    found = {}
+    for path in output_files(place):
+        state = path.stat()
+        found[path.as_posix()] = (state.st_size, state.st_mtime_ns, state.st_ino)
+    return found
+
+
+def _changed_params(stage: Definition, before: bytes, after: bytes) -> list[str]:
+    if before == after:
+        return []
+    old, new = (read_values(content, Path("params.yaml")) for content in (before, after))
+    changed: list[str] = []
+    for name in stage.params:
+        changed += _differences(name, _value(old, name), _value(new, name))
+    return changed
+
+
+def _value(values: Mapping[str, Any], name: str) -> Any:
+    try:
+        return look_up(values, name)
+    except (KeyError, TypeError):
+        return NOTHING
+
+
+def _differences(name: str, old: Any, new: Any) -> list[str]:
+    """The paths of the settings that differ."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        found = []
+        for key in {**old, **new}:
+            found += _differences(f"{name}.{key}", old.get(key, NOTHING), new.get(key, NOTHING))
+        return found
+    return [] if old == new and type(old) is type(new) else [name]

@@ -1,0 +1,74 @@
+"""The way back: the committed settings and their outputs, from whatever state a run left."""
+
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from recap.artifacts import write_bytes
+from recap.errors import InputError
+from recap.guard.healing import LOCK, heal, locked_stages, writers
+from recap.hashes import hash_output
+from recap.proof.cache import add, is_cached
+from recap.tracking.trees import Cache
+
+SETTINGS = Path("params.yaml")
+BEFORE = Path(".recap/params.before.yaml")
+
+
+def restore(root: Path, environment: Mapping[str, str]) -> Iterator[str]:
+    """Bring back params.yaml, dvc.lock and the outputs of the last commit; code stays as it is.
+
+    Args:
+        root: the checkout.
+        environment: the variables of the processes of git and DVC.
+
+    Yields:
+        What was done, a line each.
+
+    Raises:
+        InputError: DVC is at work in the checkout, or git or DVC cannot do its part.
+    """
+    if busy := writers(root):
+        raise InputError(f"restore: expected no DVC at work in this checkout, received process {busy[0]}")
+    yield from heal(root)
+    committed = _run(root, environment, "git", "show", f"HEAD:./{SETTINGS}")
+    if (root / SETTINGS).is_file() and (root / SETTINGS).read_bytes() != committed:
+        write_bytes(root / BEFORE, (root / SETTINGS).read_bytes())
+        yield f"{SETTINGS}: as committed; what was in it is in {BEFORE}"
+    tracked = _run(root, environment, "git", "ls-files", "-z", "--", str(SETTINGS), "dvc.lock", "reports")
+    names = [name for name in tracked.decode().split("\0") if name]
+    _run(root, environment, "git", "checkout", "--quiet", "HEAD", "--", *names)
+    yield from _restore_outputs(root, environment, set(names))
+
+
+def _restore_outputs(root: Path, environment: Mapping[str, str], tracked: set[str]) -> Iterator[str]:
+    """Bring back what the cache holds, and leave alone what is right already: DVC would remove it."""
+    cache = Cache(root)
+    content = (root / LOCK).read_bytes() if (root / LOCK).is_file() else b""
+    stages = (locked_stages(content) or {}).values()
+    outputs = {own["path"]: own["md5"] for stage in stages for own in stage["outs"]}
+    held, absent = [], []
+    for path, md5 in outputs.items():
+        if path in tracked:
+            continue
+        if is_cached(cache, path, md5):
+            held.append(path)
+        elif (root / path).exists() and hash_output(root / path) == md5:
+            add(cache, root / path)  # DVC makes again what its cache lacks
+        else:
+            absent.append(path)
+    if held:
+        _run(root, environment, sys.executable, "-m", "dvc", "checkout", "--quiet", "--force", *held)
+    yield f"{len(outputs) - len(absent)} outputs are as committed"
+    if absent:
+        yield f"{len(absent)} were never made here, make repro makes them: {', '.join(absent)}"
+
+
+def _run(root: Path, environment: Mapping[str, str], *command: str) -> bytes:
+    result = subprocess.run(command, cwd=root, env=dict(environment), capture_output=True)
+    if result.returncode:
+        lines = result.stderr.decode(errors="replace").split("\n")
+        reason = next((line for line in lines if line.strip()), f"exit code {result.returncode}")
+        raise InputError(f"{' '.join(command[-3:])}: expected it to succeed, received: {reason.strip()}")
+    return result.stdout

@@ -1,0 +1,53 @@
+"""Objects of DVC's cache are what their names say, or are removed and made good."""
+
+from pathlib import Path
+
+import pytest
+from tests.small_pipeline import dvc
+
+from recap.cli import main
+from recap.proof.cache import is_cached, remove_bad_objects
+from recap.proof.lock import read_lock
+from recap.tracking.trees import Cache
+
+
+def objects(root: Path) -> list[Path]:
+    return sorted((root / ".dvc" / "cache" / "files" / "md5").glob("??/*"))
+
+
+def damage(path: Path) -> None:
+    path.chmod(0o644)
+    path.write_bytes(path.read_bytes() + b" ")
+
+
+def test_a_whole_cache_stays(finished_run: Path) -> None:
+    before = objects(finished_run)
+    assert list(remove_bad_objects(finished_run)) == []
+    assert objects(finished_run) == before
+    assert any(path.suffix == ".dir" for path in before)
+
+
+def test_every_bad_object_is_found_folders_among_them(finished_run: Path) -> None:
+    before = objects(finished_run)
+    for path in before:
+        damage(path)
+    assert list(remove_bad_objects(finished_run)) == before
+    assert objects(finished_run) == []
+
+
+def test_the_command_says_so_and_fills_the_cache_again(
+    finished_run: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(finished_run)
+    output = next(own for own in read_lock(finished_run).outputs if own.path == "models/lstm")
+    bad = Cache(finished_run).path(output.md5)
+    damage(bad)
+    assert main(["verify", "--cache"]) == 1
+    printed = capfd.readouterr()
+    assert printed.err == f"{bad}: its content is not what its name says, removed\n"
+    assert printed.out == "9 identical\n"
+    assert is_cached(Cache(finished_run), output.path, output.md5)
+    assert main(["verify", "--cache"]) == 0
+    (finished_run / "models" / "lstm" / "model.json").unlink()
+    dvc(finished_run, "checkout", "--force")
+    assert main(["verify"]) == 0
