@@ -50,5 +50,4 @@ def _list(hashes: Mapping[str, str]) -> bytes:
 
 def size_output(path: Path) -> int:
     """Bytes of a file, or of all files below a folder."""
-    files = [path] if path.is_file() else folder_files(path).values()
-    return sum(file.stat().st_size for file in files)
+    return sum(file.stat().st_size for file in output_files(path))

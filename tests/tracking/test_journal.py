@@ -26,7 +26,7 @@ def events(writer: JournalWriter) -> list[dict[str, Any]]:
 def test_a_line_cut_by_a_full_disk_blocks_none_after_it(
     writer: JournalWriter, small_disk: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run = JournalRun(writer)
+    run = JournalRun(writer, {})
     run.log_metrics({"loss": 3.0}, 1)
     filling = small_disk / "filling"
     with open(filling, "wb", buffering=0) as file, suppress(OSError):

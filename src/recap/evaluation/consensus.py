@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from recap.evaluation.ngrams import ORDERS, count_words, number_ngrams
 from recap.progress import track
 
-ORDERS = (1, 2, 3, 4)
 SIGMA = 6.0
 ROWS_AT_ONCE = 100_000
 PAIRS_AT_ONCE = 500_000
@@ -100,10 +100,11 @@ def leave_one_out(references: Sequence[Sequence[str]]) -> NDArray[np.float64]:
 
 def _pairs(starts: NDArray[np.int64], sizes: NDArray[np.int64]) -> tuple[NDArray[np.int64], ...]:
     """All ordered pairs of captions of the same image, and the image, by its place here."""
+    of_size = {size: np.nonzero(~np.eye(size, dtype=bool)) for size in np.unique(sizes).tolist()}
     found = [
         (start + left, start + right, np.full(len(left), image))
-        for image, (start, size) in enumerate(zip(starts, sizes, strict=True))
-        for left, right in [np.nonzero(~np.eye(size, dtype=bool))]
+        for image, (start, size) in enumerate(zip(starts, sizes.tolist(), strict=True))
+        for left, right in [of_size[size]]
     ]
     first, second, image_of = (np.concatenate(parts) for parts in zip(*found, strict=True))
     return first, second, image_of
@@ -111,22 +112,12 @@ def _pairs(starts: NDArray[np.int64], sizes: NDArray[np.int64]) -> tuple[NDArray
 
 def _orders(references: Sequence[Sequence[str]]) -> Iterator[_Order]:
     image_of = np.repeat(np.arange(len(references)), [len(own) for own in references])
-    words = [caption.split() for own in references for caption in own]
-    for size in ORDERS:
-        columns: dict[tuple[str, ...], int] = {}
-        lengths = np.array([max(len(caption) - size + 1, 0) for caption in words])
-        rows = np.repeat(np.arange(len(words)), lengths)
-        ngrams = (
-            ngram
-            for caption in words
-            for ngram in zip(*(caption[offset:] for offset in range(size)), strict=False)
-        )
-        numbers = (columns.setdefault(ngram, len(columns)) for ngram in ngrams)
-        indices = np.fromiter(numbers, np.int64, len(rows))
-        shape = (len(words), max(len(columns), 1))
-        counts = sparse.csr_array((np.ones(len(rows)), (rows, indices)), shape=shape)  # sums what is doubled
+    for ngrams in number_ngrams([caption for own in references for caption in own]):
+        shape = (len(image_of), max(ngrams.different, 1))
+        ones = np.ones(len(ngrams.texts))
+        counts = sparse.csr_array((ones, (ngrams.texts, ngrams.numbers)), shape=shape)  # sums what is doubled
         present = sparse.csr_array(
-            (np.ones(len(rows)), (image_of[rows], indices)), shape=(len(references), shape[1])
+            (ones, (image_of[ngrams.texts], ngrams.numbers)), shape=(len(references), shape[1])
         )
         frequency = np.bincount(present.indices, minlength=shape[1])
         squared_idf = (np.log(len(references)) - np.log(np.maximum(frequency, 1))) ** 2
@@ -135,7 +126,7 @@ def _orders(references: Sequence[Sequence[str]]) -> Iterator[_Order]:
 
 
 def _bigrams(captions: Sequence[str]) -> NDArray[np.float64]:
-    return np.array([max(len(caption.split()) - 1, 0) for caption in captions], dtype=np.float64)
+    return np.maximum(count_words(captions) - 1, 0).astype(np.float64)
 
 
 def _length_penalty(difference: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -4,19 +4,20 @@ N images, R references of an image. Captions are tokenized text: words with one 
 """
 
 import math
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
-from pycocoevalcap.bleu.bleu_scorer import BleuScorer, cook_refs, cook_test
+from pycocoevalcap.bleu.bleu_scorer import BleuScorer
 
 from recap.errors import InputError
+from recap.evaluation.ngrams import ORDERS, Ngrams, count_words, number_ngrams
 from recap.progress import track
 
-BLEU_ORDERS = 4
-CIDER_ORDERS = 4
+BLEU_ORDERS = len(ORDERS)
 CIDER_SIGMA = 6.0
 ROUGE_BETA = 1.2
 
@@ -59,22 +60,21 @@ def score_captions(captions: Sequence[str], references: Sequence[Sequence[str]])
     if not any(caption for own in references for caption in own):
         raise InputError("references: expected captions with words, received nothing but punctuation")
     pairs = list(zip(captions, references, strict=True))
-    bleu = BleuScorer(n=BLEU_ORDERS)
-    for caption, own in track(pairs, "BLEU"):
-        # what the references are cooked to is dropped: it is many times as large as they are
-        bleu.ctest.append(cook_test(caption, cook_refs(own)))
-    statistics = [
-        [image["testlen"], min((abs(length - image["testlen"]), length) for length in image["reflen"])[1]]
-        + image["guess"]
-        + image["correct"]
-        for image in bleu.ctest
-    ]
+    bleu_statistics, cider_d = _count_ngrams(captions, references)
     return Scores(
-        bleu=np.array(bleu.compute_score(option="closest")[0]),
-        bleu_statistics=np.array(statistics, dtype=np.int64),
+        bleu=_official_bleu(bleu_statistics),
+        bleu_statistics=bleu_statistics,
         rouge_l=np.array([rouge_l(caption, own) for caption, own in track(pairs, "ROUGE-L")]),
-        cider_d=official_cider_d(pairs),
+        cider_d=cider_d,
     )
+
+
+def _official_bleu(statistics: NDArray[np.int64]) -> NDArray[np.float64]:
+    """BLEU-1 to BLEU-4 (4,) of a whole set, for which the official scorer adds up what it knows of images."""
+    sums = statistics.sum(axis=0).tolist()
+    scorer = BleuScorer(n=BLEU_ORDERS)
+    scorer.ctest = [{"testlen": sums[0], "reflen": [sums[1]], "guess": sums[2:6], "correct": sums[6:]}]
+    return np.array(scorer.compute_score(option="closest")[0])
 
 
 def rouge_l(caption: str, references: Sequence[str]) -> float:
@@ -107,59 +107,103 @@ def _longest_common_subsequence(first: Sequence[str], second: Sequence[str]) -> 
     return len(first) - row.bit_count()
 
 
-def official_cider_d(pairs: Sequence[tuple[str, Sequence[str]]]) -> NDArray[np.float64]:
-    """CIDEr-D (N,) of captions with their references, to the bit as ``pycocoevalcap.cider`` has it.
+def _count_ngrams(
+    captions: Sequence[str], references: Sequence[Sequence[str]]
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """BLEU's statistics (N, 10), and CIDEr-D (N,) to the bit as ``pycocoevalcap.cider`` has it.
 
-    The n-grams of one image at a time are in memory, beside how many images each occurs in.
+    That is why each sum runs over n-grams in the order of their first places in a caption, which
+    ``np.bincount`` keeps, and why powers and logarithms are taken one by one: those of arrays may round
+    otherwise.
     """
-    frequency: Counter[tuple[str, ...]] = Counter()
-    for _, own in track(pairs, "CIDEr-D, n-grams of the references"):
-        frequency.update({ngram for reference in own for ngram in _count(reference)})
-    whole = np.log(float(len(pairs)))
-    rarity: dict[int, float] = {}  # by the number of images; NumPy's logarithm is the official one
-
-    def weigh(text: str) -> tuple[dict[tuple[str, ...], float], list[float], int]:
-        """Weights tf-idf of the n-grams, their norm for each order, and the number of bigrams."""
-        weights: dict[tuple[str, ...], float] = {}
-        squares = [0.0] * CIDER_ORDERS
-        bigrams = 0
-        for ngram, count in _count(text).items():
-            images = frequency.get(ngram, 0)
-            if images not in rarity:
-                rarity[images] = float(whole - np.log(max(1.0, images)))
-            weights[ngram] = weight = count * rarity[images]
-            squares[len(ngram) - 1] += weight**2
-            bigrams += count if len(ngram) == 2 else 0
-        return weights, [math.sqrt(square) for square in squares], bigrams
-
-    scores = []
-    for caption, own in track(pairs, "CIDEr-D"):
-        weights, norms, bigrams = weigh(caption)
-        total = np.zeros(CIDER_ORDERS)
-        for reference in own:
-            others, other_norms, other_bigrams = weigh(reference)
-            cosines = [0.0] * CIDER_ORDERS
-            for ngram, weight in weights.items():
-                other = others.get(ngram, 0.0)
-                cosines[len(ngram) - 1] += min(weight, other) * other
-            penalty = math.e ** (-(float(bigrams - other_bigrams) ** 2) / (2 * CIDER_SIGMA**2))
-            for order, (norm, other_norm) in enumerate(zip(norms, other_norms, strict=True)):
-                if norm != 0 and other_norm != 0:
-                    cosines[order] /= norm * other_norm
-                cosines[order] *= penalty
-            total += cosines
-        scores.append(np.mean(total) / len(own) * 10.0)
-    return np.array(scores)
+    images, sizes = len(captions), np.array([len(own) for own in references])
+    image_of = np.concatenate([np.arange(images), np.repeat(np.arange(images), sizes)])  # by text
+    texts = [*captions, *(reference for own in references for reference in own)]
+    lengths = count_words(texts)
+    own_length = lengths[image_of[images:]]
+    distances = np.abs(lengths[images:] - own_length)
+    order = np.lexsort((lengths[images:], distances, image_of[images:]))
+    closest = lengths[images:][order[np.cumsum(sizes) - sizes]]
+    guesses = [np.maximum(lengths[:images] - size + 1, 0) for size in ORDERS]
+    bigrams = np.maximum(lengths - 1, 0)
+    penalty = _one_by_one(
+        lambda difference: math.e ** (-(float(difference) ** 2) / (2 * CIDER_SIGMA**2)),
+        bigrams[image_of[images:]] - bigrams[images:],
+    )
+    correct, totals = [], []
+    for ngrams in track(number_ngrams(texts), "n-grams for BLEU and CIDEr-D", len(ORDERS)):
+        found = _Entries.of(ngrams, image_of, images)
+        left, right = found.common()
+        most = np.zeros(len(found.texts), np.int64)  # of a caption's n-gram in one reference
+        np.maximum.at(most, left, found.counts[right])
+        correct.append(np.bincount(image_of[found.texts], np.minimum(most, found.counts), minlength=images))
+        weights = found.weights()
+        squares = _one_by_one(lambda weight: weight**2, weights)
+        norms = np.sqrt(np.bincount(found.texts, squares, minlength=len(texts)))
+        products = np.minimum(weights[left], weights[right]) * weights[right]
+        cosines = np.bincount(found.texts[right] - images, products, minlength=len(texts) - images)
+        scale = norms[:images][image_of[images:]] * norms[images:]
+        cosines = np.divide(cosines, scale, out=np.zeros(len(scale)), where=scale != 0)
+        totals.append(np.bincount(image_of[images:], cosines * penalty, minlength=images))
+    statistics = np.column_stack([lengths[:images], closest, *guesses, *correct]).astype(np.int64)
+    return statistics, np.column_stack(totals).mean(axis=1) / sizes * 10.0
 
 
-def _count(text: str) -> dict[tuple[str, ...], int]:
-    """The n-grams of a tokenized caption with how often they occur, in the order of their first place."""
-    words = text.split()
-    counts: dict[tuple[str, ...], int] = {}
-    for size in range(1, CIDER_ORDERS + 1):
-        for ngram in zip(*(words[first:] for first in range(size)), strict=False):
-            counts[ngram] = counts.get(ngram, 0) + 1
-    return counts
+@dataclass(frozen=True)
+class _Entries:
+    """The different n-grams of one order of each text, E of them, in the order of their first places.
+
+    Attributes:
+        texts: (E,), the text; captions come first, one an image.
+        numbers: (E,), the n-gram.
+        counts: (E,), how often the text has it.
+        keys: (E,), image and n-gram in one number.
+        captions: how many of the entries are of captions, the first ones.
+        rarity: of each n-gram, its idf.
+    """
+
+    texts: NDArray[np.int64]
+    numbers: NDArray[np.int64]
+    counts: NDArray[np.int64]
+    keys: NDArray[np.int64]
+    captions: int
+    rarity: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, ngrams: Ngrams, image_of: NDArray[np.int64], images: int) -> "_Entries":
+        codes, pairs = pd.factorize(ngrams.texts * max(ngrams.different, 1) + ngrams.numbers)
+        texts, numbers = np.divmod(np.asarray(pairs), max(ngrams.different, 1))
+        keys = image_of[texts] * max(ngrams.different, 1) + numbers
+        captions = int(np.searchsorted(texts, images))
+        in_images = pd.unique(keys[captions:]) % max(ngrams.different, 1)
+        whole = np.log(float(images))
+        rarity = _one_by_one(
+            lambda number: float(whole - np.log(max(1.0, number))),
+            np.bincount(in_images, minlength=ngrams.different),
+        )
+        return cls(texts, numbers, np.bincount(codes, minlength=len(pairs)), keys, captions, rarity)
+
+    def common(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """What captions and references of an image share: the caption's entry, the reference's.
+
+        They are in the order of the references, and for each in that of the caption.
+        """
+        place = pd.Index(self.keys[: self.captions]).get_indexer(self.keys[self.captions :])
+        right = np.flatnonzero(place >= 0)
+        left = place[right]
+        right += self.captions
+        order = np.lexsort((left, self.texts[right]))
+        return left[order], right[order]
+
+    def weights(self) -> NDArray[np.float64]:
+        """The weights tf-idf (E,)."""
+        return self.counts * self.rarity[self.numbers]
+
+
+def _one_by_one(function: Callable[[Any], float], values: NDArray[Any]) -> NDArray[np.float64]:
+    """A function of each value, taken once for each different one."""
+    codes, different = pd.factorize(values)
+    return np.array([function(value) for value in different.tolist()], np.float64)[codes]
 
 
 def bleu_of(statistics: NDArray[np.integer | np.floating]) -> NDArray[np.float64]:

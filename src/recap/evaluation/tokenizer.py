@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Iterator
 
-from recap.evaluation.treebank_rules import BEFORE_LIMITED, BEFORE_NUMBERS, RULES, SPACE
+from recap.evaluation.treebank_rules import BEFORE_LIMITED, BEFORE_NUMBERS, DIGIT, RULES, SPACE
 from recap.progress import track
 
 PUNCTUATION = frozenset(
@@ -11,10 +11,19 @@ PUNCTUATION = frozenset(
 )
 """What the official code removes; brackets stay, because by then they are lowercase."""
 
+BEFORE_A_NUMBER = f"[){DIGIT[1:-1]}]"
 PLAIN = re.compile(
-    rf"(?!(?:{BEFORE_NUMBERS}|{BEFORE_LIMITED})\.)(?:[A-Za-z]+,?|[A-Za-z]{{2,}}\.)(?=[ \n](?!\.))"
+    rf"[^\s<.]{{1,100}}+(?=[ \n])(?!(?<={BEFORE_A_NUMBER}) {DIGIT})"
+    rf"|(?:(?!(?:{BEFORE_NUMBERS}|{BEFORE_LIMITED})\.)[A-Za-z]{{2,}}+)?\.(?=[ \n](?!\.))"
 )
-"""Text up to a space whose tokens depend on nothing that follows, so that they need to be found only once."""
+"""Text up to a space whose tokens depend on nothing that follows, so that they need to be found only once.
+
+What reaches over a space is markup, which begins with "<", or a telephone number or a fraction, or has a full
+stop before the space.
+"""
+
+OVER_A_SPACE = re.compile(rf"\. \.|{BEFORE_A_NUMBER} {DIGIT}")
+"""Where tokens of plain text may depend on what follows after all."""
 
 GAP = re.compile(f"[ \t]{SPACE}*")
 LINE_ENDS = re.compile("[\n\r\x0b\x0c\u2028\u2029]")
@@ -34,7 +43,7 @@ def tokenize(captions: Iterable[str]) -> list[str]:
     start = 0
     for line in track(lines, "tokenizing"):
         words = [known.get(chunk) for chunk in line.split(" ")]
-        if None in words or " ." in line:
+        if None in words or OVER_A_SPACE.search(line):
             words = _words(text, start, start + len(line.rstrip(" \t")), known)
         tokenized.append(" ".join([word for word in words if word]))
         start += len(line) + 1

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from recap.errors import InputError
 from recap.tracking.headline import MAIN_PARTS
 from recap.tracking.pipeline import Pipeline
+from recap.tracking.place import describe_error
 from recap.tracking.store import Store
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def log_model(store: Store, pipeline: Pipeline, stage: str, run: str, metrics: M
         try:
             _pack(pipeline, decoder, files, Path(folder))
         except Exception as error:  # a model that cannot be packed must not hold up the record of the run
-            store.client.set_tag(run, MODEL_ERROR_TAG, f"{type(error).__name__}: {error}"[:1000])
+            store.client.set_tag(run, MODEL_ERROR_TAG, describe_error(error, store.environment))
             return
         store.client.log_artifacts(run, str(Path(folder, "model")), "model")
     if not store.client.search_registered_models(f"name = '{name}'"):

@@ -10,7 +10,7 @@ from typing import Any
 
 from recap.tracking.flatten import flatten, flatten_numbers
 from recap.tracking.journal import JournalWriter, QueueLock
-from recap.tracking.place import queue_folder, read_trouble, repository_root
+from recap.tracking.place import describe_error, hide_password, queue_folder, read_trouble, repository_root
 
 
 class Run:
@@ -29,8 +29,9 @@ class Run:
 class JournalRun(Run):
     """Notes what is logged; a disk that fails costs a warning and no work."""
 
-    def __init__(self, journal: JournalWriter) -> None:
+    def __init__(self, journal: JournalWriter, environment: Mapping[str, str]) -> None:
         self._journal = journal
+        self._environment = environment
         self._failed = False
 
     def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
@@ -54,7 +55,7 @@ class JournalRun(Run):
             note()
         except OSError as error:
             if not self._failed:
-                warn(f"{type(error).__name__}: {error}")
+                warn(describe_error(error, self._environment))
             self._failed = True  # a disk that is full for a moment takes the rest
 
 
@@ -76,21 +77,21 @@ def open_run(stage: str, groups: Sequence[object], environment: Mapping[str, str
         journal = JournalWriter(queue, stage, _params(groups), environment)
         start_mirror(queue, environment)
     except OSError as error:  # whatever the disk does, the stage's work goes on
-        warn(f"{type(error).__name__}: {error}")
+        warn(describe_error(error, environment))
         yield Run()
         return
-    run = JournalRun(journal)
+    run = JournalRun(journal, environment)
     try:
         yield run
     except BaseException as error:
         interrupted = isinstance(error, KeyboardInterrupt | SystemExit)
         reason = " ".join(f"{type(error).__name__}: {error}".split())
-        run.close("KILLED" if interrupted else "FAILED", reason)
+        run.close("KILLED" if interrupted else "FAILED", hide_password(reason, environment))
         raise
     run.close("FINISHED")
     trouble = read_trouble(queue)
     if trouble:
-        warn(trouble)
+        warn(hide_password(trouble, environment))
 
 
 def start_mirror(queue: Path, environment: Mapping[str, str]) -> "subprocess.Popen[bytes] | None":

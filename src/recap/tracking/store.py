@@ -65,6 +65,7 @@ class Store:
         logging.getLogger("alembic").setLevel(logging.ERROR)
         from mlflow.tracking import MlflowClient
 
+        self.environment = environment
         root = repository_root(environment)
         uri = tracking_uri(environment)
         (root / ".recap").mkdir(exist_ok=True)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from recap.tracking.journal import journals
-from recap.tracking.place import ask, queue_folder, take_answer
+from recap.tracking.place import ask, hide_password, queue_folder, take_answer
 from recap.tracking.run import start_mirror
 
 MIRROR_STARTS = 3
@@ -52,6 +52,7 @@ def _wait(
                 mirrors.append(process)
             if len(mirrors) > MIRROR_STARTS:
                 lines = (queue / "mirror.log").read_text(errors="replace").splitlines()
-                return [], f"the process that delivers ends: {lines[-1] if lines else 'no word'}"
+                last = hide_password(lines[-1], environment) if lines else "no word"
+                return [], f"the process that delivers ends: {last}"
         time.sleep(0.05)
     return [], "the store is slow, a process in the background goes on"
