@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 from recap.errors import InputError
-from recap.hashes import hash_output, size_output
+from recap.hashes import hash_output, output_files, size_output
 from recap.proof.contents import difference_from
 from recap.proof.git import ask_git
+from recap.proof.inputs import stale_stages
 from recap.proof.lock import Lock, LockedOutput, read_lock
 from recap.proof.promise import ABSOLUTE_TOLERANCE, RELATIVE_TOLERANCE
 
-Verdict = Literal["identical", "equivalent", "different", "missing"]
+Verdict = Literal["identical", "equivalent", "different", "missing", "stale"]
 
 EXACT_STAGES = ("fetch", "tokenize")
 """Stages without floating-point training: the same bytes on every machine."""
@@ -33,7 +34,7 @@ class Finding:
         output: as the expected dvc.lock records it.
         verdict: what the comparison found.
         received: the MD5 found in its place; None when it is missing.
-        difference: where it differs first, in one line; empty when that is not known.
+        difference: where it differs first, or what makes it stale, in one line; empty when that is not known.
     """
 
     output: LockedOutput
@@ -45,12 +46,15 @@ class Finding:
 def verify(root: Path) -> Iterator[Finding]:
     """Hash every output that ``root/dvc.lock`` records and compare.
 
-    Where an output differs first is told when DVC's cache holds what it should be.
+    Where an output differs first is told when DVC's cache holds what it should be. An output that is as
+    recorded is stale where the lock records another command, dependency or param of its stage than there is.
 
     Raises:
         InputError: as in ``read_lock``.
     """
-    for output in read_lock(root).outputs:
+    lock = read_lock(root)
+    stale = stale_stages(root, lock)
+    for output in lock.outputs:
         path = root / output.path
         md5 = hash_output(path) if path.exists() else None
         if md5 is None:
@@ -59,6 +63,10 @@ def verify(root: Path) -> Iterator[Finding]:
             yield Finding(output, "different", md5, difference_from(root, output, path))
         elif output.size is not None and output.size != (size := size_output(path)):
             yield Finding(output, "different", md5, f"dvc.lock says {output.size} bytes, there are {size}")
+        elif output.files is not None and output.files != (files := len(output_files(path))):
+            yield Finding(output, "different", md5, f"dvc.lock says {output.files} files, there are {files}")
+        elif output.stage in stale:
+            yield Finding(output, "stale", md5, stale[output.stage])
         else:
             yield Finding(output, "identical", md5)
 

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +21,13 @@ SCHEMA = "2.0"
 
 @dataclass(frozen=True)
 class LockedOutput:
-    """An output as dvc.lock records it; ``size`` in bytes, where it is told."""
+    """An output as dvc.lock records it: its MD5, bytes, and of a folder the number of its files."""
 
     stage: str
     path: str
     md5: str
     size: int | None = None
+    files: int | None = None
 
 
 @dataclass(frozen=True)
@@ -36,10 +37,12 @@ class Lock:
     Attributes:
         outputs: in the file's order.
         runtimes: what the params of each stage say of the group `runtime`.
+        entries: of each stage, as they are written.
     """
 
     outputs: list[LockedOutput]
     runtimes: dict[str, dict[str, Any]]
+    entries: dict[str, dict[str, Any]]
 
     @property
     def runtime(self) -> dict[str, Any]:
@@ -81,11 +84,11 @@ def read_lock(root: Path) -> Lock:
             runtimes[stage] = _runtime(path, stage, entry.get("params"))
     made = {output.path: output for output in outputs}
     for own in inputs:
-        if own.path in made and (own.md5, own.size) != (made[own.path].md5, made[own.path].size):
+        if own.path in made and replace(own, stage=made[own.path].stage) != made[own.path]:
             raise _refuse(
                 path, f"{own.path} as the stage {own.stage} did not get it from the one that makes it"
             )
-    return Lock(outputs, runtimes)
+    return Lock(outputs, runtimes, {stage: stages[stage] for stage in declared})
 
 
 def _refuse(path: Path, reason: str) -> InputError:
@@ -128,22 +131,26 @@ def _files(path: Path, stage: str, kind: str, entries: Any) -> list[LockedOutput
     files = []
     for entry in entries or []:
         values = entry if isinstance(entry, dict) else {}
-        name, md5, size = values.get("path"), values.get("md5"), values.get("size")
+        name, md5 = values.get("path"), values.get("md5")
         if not isinstance(name, str):
             raise _refuse(path, f"one of the {kind} without a path in the stage {stage}")
         if not (isinstance(md5, str) and MD5.fullmatch(md5)):
             raise _refuse(path, f"no MD5 of {name} in the stage {stage}")
         _check_keys(path, stage, entry, FILE_KEYS)
-        numbers = [values[key] for key in ("size", "nfiles") if key in values]
-        if values.get("hash", "md5") != "md5" or not all(type(n) is int and n >= 0 for n in numbers):
+        size, number = values.get("size"), values.get("nfiles")
+        if values.get("hash") != "md5" or not _is_count(size) or values.get("isexec", True) is not True:
             raise _refuse(path, f"another kind of size or hash of {name} in the stage {stage}")
-        if "nfiles" in values and not md5.endswith(".dir"):
-            raise _refuse(path, f"a number of files of {name}, which is one, in the stage {stage}")
-        files.append(LockedOutput(stage, name, md5, size))
+        if not _is_count(number) if md5.endswith(".dir") else "nfiles" in values:
+            raise _refuse(path, f"another number of files of {name} in the stage {stage}")
+        files.append(LockedOutput(stage, name, md5, size, number))
     names = [own.path for own in files]
     if doubled := [name for name in names if names.count(name) > 1]:
         raise _refuse(path, f"{doubled[0]} in the stage {stage}, twice among its {kind}")
     return files
+
+
+def _is_count(value: Any) -> bool:
+    return type(value) is int and value >= 0
 
 
 def _check_keys(path: Path, stage: str, entry: dict[Any, Any], known: frozenset[str]) -> None:

@@ -1,11 +1,12 @@
-"""What dvc.yaml declares, as DVC itself reads it: every stage of a matrix with its outputs."""
+"""What dvc.yaml declares, as DVC itself reads it: every stage of a matrix with its outputs and inputs."""
 
 import logging
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, TypeVar
 
 from recap.errors import InputError
 
@@ -14,14 +15,49 @@ LEFT_OUT = (".dvc", ".git", "dvc.lock")
 PREFIX = "recap-pipeline-"
 
 
+Answer = TypeVar("Answer")
+
+
 def declared_outputs(root: Path) -> dict[str, list[str]]:
     """The outputs of every stage that ``root/dvc.yaml`` declares, in its order, by the stage's name.
-
-    DVC reads the files through a folder of links, so that it writes nothing into the checkout.
 
     Raises:
         InputError: the file is absent, DVC cannot read it, or it has no stages.
     """
+    return _ask(root, lambda stage: [output.def_path for output in stage.outs])
+
+
+def present_inputs(root: Path, made: Collection[str]) -> dict[str, dict[str, Any]]:
+    """What DVC would record of every stage's command, dependencies and params, by the stage's name.
+
+    Args:
+        root: the checkout; every dependency is hashed.
+        made: dependencies to leave out, as the stages make them.
+
+    Raises:
+        InputError: as in ``declared_outputs``.
+    """
+
+    def inputs(stage: Any) -> dict[str, Any]:
+        from dvc.exceptions import DvcException
+        from dvc.stage.serialize import to_single_stage_lockfile
+
+        found = []
+        for dependency in stage.deps:
+            if dependency.def_path not in made:
+                try:
+                    dependency.save()
+                except DvcException:  # it is absent
+                    continue
+                found.append(dependency)
+        stage.deps, stage.outs = found, []
+        return dict(to_single_stage_lockfile(stage))
+
+    return _ask(root, inputs)
+
+
+def _ask(root: Path, question: Callable[[Any], Answer]) -> dict[str, Answer]:
+    """Ask something of every stage through a folder of links: DVC then writes nothing into the checkout."""
     path = root / "dvc.yaml"
     if not path.is_file():
         raise InputError(f"{path}: expected a pipeline of DVC, received no such file")
@@ -30,17 +66,17 @@ def declared_outputs(root: Path) -> dict[str, list[str]]:
             for entry in root.resolve().iterdir():
                 if entry.name not in LEFT_OUT:
                     (Path(folder) / entry.name).symlink_to(entry)
-            stages = _read_stages(Path(folder))
+            answers = _ask_stages(Path(folder), question)
         except Exception as error:
             reasons = [str(error), str(error.__cause__ or "")]
             reason = re.sub(rf"[^\s']*{PREFIX}[^\s'/]*/", "", " ".join(" ".join(reasons).split()))
             raise InputError(f"{path}: expected a pipeline of DVC, received: {reason}") from None
-    if not stages:
+    if not answers:
         raise InputError(f"{path}: expected a pipeline of DVC, received no stages")
-    return stages
+    return answers
 
 
-def _read_stages(folder: Path) -> dict[str, list[str]]:
+def _ask_stages(folder: Path, question: Callable[[Any], Answer]) -> dict[str, Answer]:
     from dvc.dvcfile import load_file
     from dvc.repo import Repo
 
@@ -49,7 +85,7 @@ def _read_stages(folder: Path) -> dict[str, list[str]]:
     repo = Repo(str(folder), config=settings)
     try:
         stages = load_file(repo, str(folder / "dvc.yaml")).stages
-        return {stage.name: [output.def_path for output in stage.outs] for stage in stages.values()}
+        return {stage.name: question(stage) for stage in stages.values()}
     finally:
         repo.close()
 
