@@ -142,7 +142,7 @@ class Captioner:
         if files and self.backbone is None:
             raise InputError(f"row {min(files)}: expected features: this pipeline has no backbone")
         rows = list(files)
-        with torch.inference_mode():
+        with torch.no_grad():
             for first in range(0, len(rows), self.batch_size):
                 batch = rows[first : first + self.batch_size]
                 assert self.backbone is not None
@@ -176,7 +176,7 @@ class Captioner:
     def score(self, x: Tensor, text: str) -> Caption:
         """How likely a given caption is of a preprocessed image, (1, 3, S, S) float32."""
         pieces, tokens = self.vocabulary.read(text)
-        with torch.inference_mode():
+        with torch.no_grad():
             found = self.log_probabilities(x, torch.tensor([*tokens, END], device=x.device))[0].tolist()
         return Caption(tokens, tuple(found), pieces, self.vocabulary.separator)
 
