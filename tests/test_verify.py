@@ -277,12 +277,13 @@ def test_a_dependency_that_no_stage_makes_is_hashed_as_dvc_does(finished_run: Pa
 
 
 @pytest.mark.parametrize("key", ["size", "nfiles"])
-def test_other_numbers_than_those_of_the_output_are_found(finished_run: Path, key: str) -> None:
+@pytest.mark.parametrize("more", [-1, 1])
+def test_other_numbers_than_those_of_the_output_are_found(finished_run: Path, key: str, more: int) -> None:
     content = read_lock_file(finished_run)
     for entry in content["stages"].values():
         for file in [*entry["outs"], *entry.get("deps", [])]:
             if file["path"] == "data/raw":
-                file[key] += 1
+                file[key] += more
     write_lock_file(finished_run, content)
     (finding,) = (own for own in verify(finished_run) if own.verdict != "identical")
     assert (finding.output.path, finding.verdict) == ("data/raw", "different")
