@@ -94,6 +94,9 @@ def test_a_stage_that_dvc_yaml_no_longer_has_is_not_looked_at(finished_run: Path
         (lambda entry: entry["outs"][0].update(isexec=3), "another kind of size or hash of data/raw"),
         (lambda entry: entry["outs"][0].pop("nfiles"), "another number of files of data/raw"),
         (lambda entry: entry["outs"][1].update(nfiles=1), "another number of files of reports/fetch"),
+        (lambda entry: entry["outs"][0].update(odd=1), "the key 'odd' in the stage fetch"),
+        (lambda entry: entry.update(odd=1), "the key 'odd' in the stage fetch"),
+        (lambda entry: entry.pop("cmd"), "no command of the stage fetch"),
         (lambda entry: entry.update(params=[]), "no mapping as the params"),
         (lambda entry: entry.update(params={"params.yaml": 3}), "no mapping as the params"),
         (
@@ -113,6 +116,20 @@ def test_an_odd_entry_is_refused(
     change(content["stages"]["fetch"])
     write_lock_file(finished_run, content)
     assert reason in refusal(finished_run)
+
+
+@pytest.mark.parametrize("change", [{"schema": "3.0"}, {"schema": 2.0}, {"odd": 1}])
+def test_other_keys_beside_the_stages_are_refused(finished_run: Path, declared: None, change: Any) -> None:
+    write_lock_file(finished_run, read_lock_file(finished_run) | change)
+    assert "other keys than the stages and the schema 2.0" in refusal(finished_run)
+
+
+@pytest.mark.parametrize("change", [{"md5": MD5 + ".dir"}, {"size": 1}, {"nfiles": 1}])
+def test_a_stage_got_what_the_other_made(finished_run: Path, declared: None, change: dict[str, Any]) -> None:
+    content = read_lock_file(finished_run)
+    content["stages"]["train@rnn"]["deps"][0] |= change
+    write_lock_file(finished_run, content)
+    assert "data/raw as the stage train@rnn did not get it" in refusal(finished_run)
 
 
 @pytest.mark.parametrize("entry", [None, 3, []])
