@@ -57,6 +57,7 @@ def checkout(tmp_path: Path) -> Path:
         "train_captions": "../mine/train.json",
         "validation_captions": str(mine / "val.json"),
     }
+    params["tokenize"]["min_count"] = 1
     yaml.dump(params, root / "params.yaml")
     subprocess.run(["git", "init", "--quiet"], cwd=root, check=True)
     return root

@@ -22,6 +22,7 @@ REFERENCES_TAG = "recap.captions"
 RUN_TAG = "recap.run"
 MODEL_ERROR_TAG = "recap.model_error"
 REQUIREMENTS = (
+    "annotated-types",
     "h5py",
     "mlflow",
     "numpy",
