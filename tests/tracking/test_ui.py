@@ -18,7 +18,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
 ]
 DECODERS = ("rnn", "lstm", "transformer")
-SECONDS = 120
+SECONDS = 240
 TEXT = "(document.body?.innerText ?? '')"  # a page that has just been left has no body
 
 
@@ -66,7 +66,7 @@ def look(browser: Any, addresses: dict[str, str], tmp_path: Path) -> Callable[[s
             browser.open("about:blank", 1500)
             with suppress(AssertionError):  # the server still starts
                 browser.open(addresses[name], 1500)
-            again = time.monotonic() + 20
+            again = time.monotonic() + 60
             while not (found := browser.evaluate(expression)) and time.monotonic() < again:
                 time.sleep(0.5)
             assert found or time.monotonic() < until, browser.evaluate(TEXT)
@@ -98,7 +98,8 @@ def test_the_curves_of_the_decoders_lie_in_one_chart(look: Callable[[str, str], 
 
 
 def test_captions_stand_side_by_side(look: Callable[[str, str], Any]) -> None:
-    text = look("captions", f"{TEXT}.includes('lstm sees 2') && {TEXT}")
+    shown = " && ".join(f"{TEXT}.includes('{decoder} sees 0')" for decoder in DECODERS)
+    text = look("captions", f"{shown} && {TEXT}.includes('lstm sees 2') && {TEXT}")
     for decoder in DECODERS:
         assert f"evaluate/{decoder}" in text
         assert f"{decoder} sees 0" in text
