@@ -5,7 +5,6 @@ A dvc.lock that lacks a stage costs no work: DVC finds the stage's outputs again
 
 import fcntl
 import json
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from recap.guard.receipt import compare_receipts, forget, tidy_runs
 from recap.hashes import hash_output
 from recap.plain_yaml import parse_yaml
 from recap.proof.cache import add, is_cached
+from recap.proof.git import ask_git
 from recap.tracking.trees import Cache
 
 LOCK = Path("dvc.lock")
@@ -175,6 +175,6 @@ def _leave_experiment(root: Path) -> list[str]:
 def _git(root: Path, *arguments: str) -> bytes:
     """What a git command prints; nothing when it fails, or this is no git checkout."""
     try:
-        return subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, check=True).stdout
-    except (OSError, subprocess.CalledProcessError):
+        return ask_git(root, *arguments)
+    except InputError:
         return b""
