@@ -1,4 +1,4 @@
-"""What dvc.yaml says of the stage that this process runs."""
+"""What dvc.yaml says of its stages, with matrices and templates resolved."""
 
 import itertools
 import re
@@ -12,23 +12,32 @@ from recap.plain_yaml import parse_yaml
 
 
 @dataclass(frozen=True)
-class Definition:
+class Stage:
     """A stage with its templates resolved.
 
     Attributes:
         name: as DVC names it, such as train@lstm.
+        command: what DVC runs.
         params: the keys of params.yaml that it depends on.
         deps: the files and folders that it depends on.
         outputs: the files and folders that it makes, metrics among them.
+        metrics: the files of its metrics.
     """
 
     name: str
+    command: str
     params: tuple[str, ...]
     deps: tuple[str, ...]
     outputs: tuple[str, ...]
+    metrics: tuple[str, ...]
+
+    @property
+    def title(self) -> str:
+        """The stage's name in MLflow: train/lstm."""
+        return self.name.replace("@", "/")
 
 
-def read_definitions(pipeline: Path, params: Path) -> dict[str, Definition]:
+def read_definitions(pipeline: Path, params: Path) -> dict[str, Stage]:
     """Every stage of a dvc.yaml by its name; none where there is no such file.
 
     Args:
@@ -40,7 +49,7 @@ def read_definitions(pipeline: Path, params: Path) -> dict[str, Definition]:
     """
     try:
         content, values = (parse_yaml(path.read_bytes()) for path in (pipeline, params))
-        return {stage.name: stage for stage in _resolve(content["stages"], values)}
+        return {stage.name: stage for stage in resolve(content["stages"], values)}
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -48,15 +57,33 @@ def read_definitions(pipeline: Path, params: Path) -> dict[str, Definition]:
         raise InputError(f"{pipeline}: expected a pipeline of DVC, received: {reason}") from None
 
 
-def _resolve(stages: Mapping[str, Any], params: Mapping[str, Any]) -> Iterator[Definition]:
+def resolve(stages: Mapping[str, Any], params: Mapping[str, Any]) -> Iterator[Stage]:
+    """The stages of a dvc.yaml, each of a matrix by itself.
+
+    Args:
+        stages: what stands under `stages`.
+        params: the content of params.yaml, for templates.
+
+    Raises:
+        KeyError, TypeError, AttributeError: a stage is none, or a template does not resolve.
+    """
     for name, entry in stages.items():
         matrix = {key: _fill(values, params) for key, values in entry.get("matrix", {}).items()}
         for values in itertools.product(*matrix.values()):
             names = {**params, "item": dict(zip(matrix, values, strict=True))}
-            parts = {part: _paths(_fill(entry.get(part) or [], names)) for part in ("params", "deps")}
-            outputs = [_paths(_fill(entry.get(part) or [], names)) for part in ("outs", "metrics", "plots")]
+            parts = {
+                part: _paths(_fill(entry.get(part) or [], names))
+                for part in ("params", "deps", "outs", "metrics", "plots")
+            }
             suffix = "@" + "-".join(str(value) for value in values) if values else ""
-            yield Definition(f"{name}{suffix}", **parts, outputs=tuple(itertools.chain(*outputs)))
+            yield Stage(
+                name=f"{name}{suffix}",
+                command=_fill(entry["cmd"], names),
+                params=parts["params"],
+                deps=parts["deps"],
+                outputs=parts["outs"] + parts["metrics"] + parts["plots"],
+                metrics=parts["metrics"],
+            )
 
 
 def _fill(value: Any, names: Mapping[str, Any]) -> Any:

@@ -12,7 +12,7 @@ from typing import Any
 from recap.config import read_values
 from recap.data.registry import is_url
 from recap.errors import InputError
-from recap.guard.definition import Definition, look_up
+from recap.guard.definition import Stage, look_up
 from recap.guard.user_files import named_places, read_digests
 from recap.hashes import hash_file, output_files
 
@@ -35,7 +35,7 @@ class Reading:
     data: dict[str, tuple[int, int, int]]
 
 
-def read(stage: Definition, all_stages: Mapping[str, Definition]) -> Reading:
+def read(stage: Stage, all_stages: Mapping[str, Stage]) -> Reading:
     """Note what a stage depends on, in the working directory.
 
     Of a folder around outputs of stages only those count: what no stage makes, no stage reads there.
@@ -63,7 +63,7 @@ def read(stage: Definition, all_stages: Mapping[str, Definition]) -> Reading:
     return Reading(Path("params.yaml").read_bytes(), files, data)
 
 
-def check_unchanged(stage: Definition, before: Reading, after: Reading) -> None:
+def check_unchanged(stage: Stage, before: Reading, after: Reading) -> None:
     """Compare what a stage read with what is there when it has done its work.
 
     Raises:
@@ -88,7 +88,7 @@ def _states(place: Path) -> dict[str, tuple[int, int, int]]:
     return found
 
 
-def _changed_params(stage: Definition, before: bytes, after: bytes) -> list[str]:
+def _changed_params(stage: Stage, before: bytes, after: bytes) -> list[str]:
     if before == after:
         return []
     old, new = (read_values(content, Path("params.yaml")) for content in (before, after))

@@ -14,7 +14,7 @@ from ruamel.yaml import YAML
 
 from recap.artifacts import write_bytes, write_json
 from recap.config import read_values
-from recap.guard.definition import Definition, look_up
+from recap.guard.definition import Stage, look_up
 from recap.guard.reading import Reading
 from recap.hashes import hash_output, output_files
 from recap.tracking.trees import Cache
@@ -25,7 +25,7 @@ PARAMS = "params.yaml"
 LARGEST = 64 * 2**20  # bytes; larger outputs are not hashed twice, and leave no receipt
 
 
-def leave_receipt(stage: Definition, reading: Reading) -> None:
+def leave_receipt(stage: Stage, reading: Reading) -> None:
     """Note what a stage read and what it made of it, in the working directory."""
     path = RECEIPTS / f"{stage.name}.json"
     outputs = [Path(output) for output in stage.outputs if Path(output).exists()]

@@ -10,13 +10,14 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from recap.guard.definition import Stage
 from recap.tracking.delivery import log_table, stage_params
 from recap.tracking.flatten import flatten, flatten_numbers
 from recap.tracking.headline import headline_metrics
 from recap.tracking.journal import git_state, milliseconds
 from recap.tracking.machine import this_process
 from recap.tracking.models import log_model
-from recap.tracking.pipeline import Pipeline, Stage
+from recap.tracking.pipeline import Pipeline
 from recap.tracking.store import (
     COMMIT_TAG,
     COMPLETE_TAG,

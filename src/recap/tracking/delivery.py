@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from recap.guard.definition import Stage
 from recap.tracking.flatten import flatten
 from recap.tracking.headline import headline_metrics, headline_params
 from recap.tracking.journal import PIPELINE_FILES, Journal, Start
 from recap.tracking.machine import machine_tags
 from recap.tracking.models import log_model
-from recap.tracking.pipeline import Pipeline, Stage
+from recap.tracking.pipeline import Pipeline
 from recap.tracking.store import (
     COMMIT_TAG,
     DIRTY_TAG,

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from recap.errors import InputError
-from recap.tracking.pipeline import Pipeline, Stage
+from recap.guard.definition import Stage
+from recap.tracking.pipeline import Pipeline
 from recap.tracking.place import hide_password, repository_root
 from recap.tracking.store import (
     COMMIT_TAG,

@@ -1,33 +1,16 @@
 """The pipeline that a checkout, a commit or a journal describes, and what its dvc.lock proves."""
 
 import hashlib
-import itertools
 import json
-import re
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import Any
 
+from recap.guard.definition import Stage, look_up, resolve
+from recap.guard.user_files import FOLDER
+from recap.hashes import hash_list
 from recap.plain_yaml import parse_yaml
 from recap.tracking.trees import Cache, Tree, read_bytes
-
-
-@dataclass(frozen=True)
-class Stage:
-    """A stage of dvc.yaml with its matrix and templates resolved."""
-
-    name: str  # DVC's: train@lstm
-    command: str
-    params: tuple[str, ...]
-    deps: tuple[str, ...]
-    outputs: tuple[str, ...]
-    metrics: tuple[str, ...]
-
-    @property
-    def title(self) -> str:
-        """The stage's name in MLflow: train/lstm."""
-        return self.name.replace("@", "/")
 
 
 class Pipeline:
@@ -51,7 +34,9 @@ class Pipeline:
         definition = self._load("dvc.yaml")
         self.lock: dict[str, Any] = self._load("dvc.lock").get("stages") or {}
         try:
-            self.stages = {stage.name: stage for stage in _resolve(definition, self.params)}
+            self.stages = {
+                stage.name: stage for stage in resolve(definition.get("stages") or {}, self.params)
+            }
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"dvc.yaml: expected templates that resolve, received: {error}") from None
 
@@ -117,17 +102,10 @@ class Pipeline:
                 files |= expanded
         if path in files:
             return files[path]
-        parts = {
-            tuple(name.removeprefix(f"{path}/").split("/")): md5
-            for name, md5 in files.items()
-            if name.startswith(f"{path}/")
+        inside = {
+            name.removeprefix(f"{path}/"): md5 for name, md5 in files.items() if name.startswith(f"{path}/")
         }
-        entries = [{"md5": md5, "relpath": "/".join(name)} for name, md5 in sorted(parts.items())]
-        return (
-            hashlib.md5(json.dumps(entries, sort_keys=True).encode()).hexdigest() + ".dir"
-            if entries
-            else None
-        )
+        return hash_list(inside) if inside else None
 
     def is_fresh(self, stage: Stage) -> bool:
         """Whether dvc.lock holds this very stage: DVC would skip it, and its locked outputs are its own."""
@@ -135,7 +113,7 @@ class Pipeline:
 
     def stage_params(self, stage: Stage) -> dict[str, Any]:
         """The params that the stage depends on: name -> value or group."""
-        return {name: _lookup(self.params, name) for name in stage.params}
+        return {name: look_up(self.params, name) for name in stage.params}
 
     def inputs(self, stage: Stage) -> dict[str, str]:
         """The data that the stage reads: path -> MD5 in dvc.lock, as far as it tells.
@@ -144,7 +122,7 @@ class Pipeline:
         """
         digests = {dep: self.digest(dep) for dep in stage.deps if self._is_produced(dep)}
         for dep in stage.deps:
-            if dep.startswith("inputs/"):
+            if dep.startswith(f"{FOLDER}/"):
                 digests |= json.loads(self.tree.read(dep) or b"{}")
         return {dep: md5[:36] for dep, md5 in digests.items() if md5}  # all that MLflow takes
 
@@ -238,48 +216,6 @@ class Pipeline:
 
 def _hash(*content: Any) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
-
-
-def _resolve(definition: Mapping[str, Any], params: Mapping[str, Any]) -> Iterator[Stage]:
-    for name, entry in (definition.get("stages") or {}).items():
-        matrix = {key: _fill(values, params) for key, values in entry.get("matrix", {}).items()}
-        for values in itertools.product(*matrix.values()):
-            item = dict(zip(matrix, values, strict=True))
-            resolved = _fill(entry, {**params, "item": item}) if item else _fill(entry, params)
-            suffix = "@" + "-".join(str(value) for value in values) if values else ""
-            metrics = _paths(resolved.get("metrics", []))
-            yield Stage(
-                name=f"{name}{suffix}",
-                command=resolved["cmd"],
-                params=tuple(resolved.get("params", [])),
-                deps=_paths(resolved.get("deps", [])),
-                outputs=_paths(resolved.get("outs", [])) + metrics + _paths(resolved.get("plots", [])),
-                metrics=metrics,
-            )
-
-
-def _fill(value: Any, names: Mapping[str, Any]) -> Any:
-    """Replace DVC's ``${name}`` in a nested value; a text that is only a template becomes the named value."""
-    if isinstance(value, Mapping):
-        return {_fill(key, names): _fill(entry, names) for key, entry in value.items() if key != "matrix"}
-    if isinstance(value, list):
-        return [_fill(entry, names) for entry in value]
-    if not isinstance(value, str):
-        return value
-    whole = re.fullmatch(r"\$\{([^}]+)\}", value)
-    if whole:
-        return _lookup(names, whole[1])
-    return re.sub(r"\$\{([^}]+)\}", lambda match: str(_lookup(names, match[1])), value)
-
-
-def _lookup(values: Mapping[str, Any], path: str) -> Any:
-    for name in path.strip().split("."):
-        values = values[name]
-    return values
-
-
-def _paths(entries: list[Any]) -> tuple[str, ...]:
-    return tuple(entry if isinstance(entry, str) else next(iter(entry)) for entry in entries)
 
 
 def _overlap(one: str, other: str) -> bool:
