@@ -30,7 +30,7 @@ ALWAYS = {
     "OPENBLAS_NUM_THREADS": "1",  # where no code says how many: cores differ between machines
     # how long a thread waits in a loop before it sleeps; libgomp's 300,000 rounds keep a second process that
     # computes on the same cores from its work, and how a thread waits changes no bit
-    "GOMP_SPINCOUNT": "1000",
+    "GOMP_SPINCOUNT": "2500",
 }
 PORTABLE = ALWAYS | {
     "ATEN_CPU_CAPABILITY": "avx2",
