@@ -143,7 +143,7 @@ def test_kills_at_random_moments_change_no_byte(tmp_path: Path) -> None:
         way = moments.choice(WAYS)
         process = pipeline.start()
         # short: the moments of one run after another go through the whole pipeline
-        time.sleep(moments.uniform(0, min(seconds / 3, 15)))
+        time.sleep(moments.uniform(0, min(seconds / 3, 8)))
         way(pipeline, process)
         said = process.communicate()[0]
         if process.returncode:
