@@ -9,10 +9,10 @@ export DVC_NO_ANALYTICS := true
 export MLFLOW_DISABLE_TELEMETRY := true
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro restore test fuzz lint bench ui report verify portable clean
+.PHONY: help setup repro restore test test-all fuzz lint bench ui report verify portable clean
 
 help: ## print the targets
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r target text; do \
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r target text; do \
 		printf '  make %-8s %s\n' "$$target" "$$text"; done
 
 setup: $(READY) ## make the environment in .venv from requirements.lock
@@ -41,8 +41,12 @@ repro: $(READY) ## run the pipeline: data, features, decoders, captions, report
 restore: $(READY) ## go back to the committed settings and their outputs
 	@$(BIN)/recap restore
 
-test: $(READY) ## run the tests
-	OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -n 2 # two workers must not spin on each other's cores
+# two workers must not spin on each other's cores
+test: $(READY) ## run the tests that take seconds each
+	OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -n 2 -m "not slow"
+
+test-all: $(READY) ## run all tests: browsers, pipelines, kills, emulated processors; ARGUMENTS='-m "slow and not long"'
+	OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -n 2 $(ARGUMENTS)
 
 fuzz: $(READY) ## hostile input on every surface; ARGUMENTS="--seed 5 archives", or CASE=FILE to run one again
 	OMP_WAIT_POLICY=passive $(BIN)/python -m tests.fuzz $(ARGUMENTS) $(CASE)
