@@ -23,18 +23,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from recap.data.batches import CaptionedFeatures
-from recap.data.vocabulary import END, START
 from recap.decoders.build import NAMES, build_decoder
 from recap.decoders.decoder import Decoder
-from recap.generation.beam import beam
-from recap.generation.caption import Constraints
-from recap.generation.greedy import greedy
+from recap.decoding.beam import beam
+from recap.decoding.caption import Constraints
+from recap.decoding.greedy import greedy
 from recap.reference.coco_utils import load_coco_data
 from recap.reference.torch_rnn import CaptioningRNN
 from recap.reference.transformer import CaptioningTransformer
-from recap.runtime import configure
-from recap.runtime_config import RuntimeConfig
+from recap.runtime.config import RuntimeConfig
+from recap.runtime.setup import configure
+from recap.text.batches import CaptionedFeatures
+from recap.text.vocabulary import END, START
 from recap.training.loop import Recipe, Task, fit
 from recap.training.optimizer import make_optimizer
 from recap.training.state import TrainingState

@@ -28,31 +28,31 @@ import numpy as np
 from pydantic import TypeAdapter
 from ruamel.yaml import YAML
 
-from recap.artifacts import write_json
-from recap.data.batches import CaptionedFeatures
-from recap.data.captions import Captions, load_captions, save_captions
-from recap.data.features import open_features, write_features
-from recap.data.raw import load_raw, read_json
+from recap.cli.decodings import GREEDY
+from recap.core.artifacts import write_json
+from recap.core.feature_files import open_features, write_features
+from recap.core.raw_data import load_raw, read_json
 from recap.decoders.build import load_decoder
 from recap.decoders.decoder import Decoder
+from recap.decoders.ensemble import Ensemble
+from recap.decoding.config import DecodingConfig
+from recap.decoding.generate import generate
+from recap.decoding.searches import make_constraints, make_search
 from recap.errors import InputError
-from recap.evaluation.coco import read_references
-from recap.evaluation.decodings import GREEDY
 from recap.evaluation.evaluate import is_true
-from recap.evaluation.scores import score_captions
-from recap.evaluation.tokenizer import tokenize
-from recap.evaluation.tokenizers import tokenize_groups
-from recap.evaluation.truth import check_caption
-from recap.generation.config import DecodingConfig
-from recap.generation.decoding import make_constraints, make_search
-from recap.generation.ensemble import Ensemble
-from recap.generation.generate import generate
-from recap.runtime import configure
-from recap.runtime_config import RuntimeConfig
+from recap.features.config import ReduceConfig
+from recap.features.reduce import reduce
+from recap.metrics.coco_files import read_references
+from recap.metrics.scores import score_captions
+from recap.metrics.tokenization.by_name import tokenize_groups
+from recap.metrics.tokenization.treebank import tokenize
+from recap.metrics.truth import check_caption
+from recap.runtime.config import RuntimeConfig
+from recap.runtime.setup import configure
+from recap.text.batches import CaptionedFeatures
+from recap.text.captions import Captions, load_captions, save_captions
 from recap.training.config import TrainConfig
 from recap.training.train import train
-from recap.vision.reduce import reduce
-from recap.vision.reduce_config import ReduceConfig
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "docs" / "recipes.jsonl"

@@ -37,17 +37,17 @@ import torch
 from numpy.typing import NDArray
 
 import recap.training.loop
-from recap.arithmetic import unsupported, variables
-from recap.data.batches import CaptionedFeatures, sorted_batches
-from recap.data.vocabulary import END, NULL, SPECIAL_WORDS, START
+from recap.core.arithmetic import unsupported, variables
 from recap.decoders.build import NAMES, build_decoder
-from recap.decoders.linear import product
 from recap.reference.solver import CaptioningSolverPytorch, CaptioningSolverTransformer
 from recap.reference.torch_rnn import CaptioningRNN
 from recap.reference.transformer import CaptioningTransformer
-from recap.runtime import configure
-from recap.runtime_config import RuntimeConfig
-from recap.training.checkpoints import SECONDS_BETWEEN, Checkpoints
+from recap.runtime.checkpoints import SECONDS_BETWEEN, Checkpoints
+from recap.runtime.config import RuntimeConfig
+from recap.runtime.linear import product
+from recap.runtime.setup import configure
+from recap.text.batches import CaptionedFeatures, sorted_batches
+from recap.text.vocabulary import END, NULL, SPECIAL_WORDS, START
 from recap.training.loop import Recipe, Task, fit
 from recap.training.optimizer import make_optimizer
 from recap.training.state import TrainingState

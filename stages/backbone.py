@@ -2,16 +2,15 @@
 
 from pathlib import Path
 
-from recap.artifacts import write_json
-from recap.config import load
-from recap.data.config import DataConfig
-from recap.data.download import Files
-from recap.runtime import configure
-from recap.runtime_config import RuntimeConfig
+from recap.backbones.config import BackboneConfig, FeaturesConfig
+from recap.backbones.prepare import prepare_backbone
+from recap.core.artifacts import write_json
+from recap.core.config import load
+from recap.runtime.config import RuntimeConfig
+from recap.runtime.setup import configure
+from recap.sources.config import DataConfig
+from recap.sources.download import Files
 from recap.tracking.stage import execute, start
-from recap.vision.backbone_config import BackboneConfig
-from recap.vision.features_config import FeaturesConfig
-from recap.vision.prepare_backbone import prepare_backbone
 
 
 def main() -> None:

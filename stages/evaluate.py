@@ -3,12 +3,12 @@
 import sys
 from pathlib import Path
 
-from recap.artifacts import write_json
-from recap.config import load
+from recap.core.artifacts import write_json
+from recap.core.config import load
 from recap.evaluation.config import EvaluateConfig
 from recap.evaluation.evaluate_decoder import evaluate_decoder
-from recap.runtime import configure
-from recap.runtime_config import RuntimeConfig
+from recap.runtime.config import RuntimeConfig
+from recap.runtime.setup import configure
 from recap.tracking.stage import execute, start
 
 PARAMS = Path("params.yaml")

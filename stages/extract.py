@@ -4,16 +4,15 @@ import os
 import sys
 from pathlib import Path
 
-from recap.artifacts import write_json
-from recap.config import load
-from recap.distribution.config import DistributedConfig
-from recap.distribution.launch import launch
-from recap.distribution.workers import join_workers
-from recap.runtime import configure
-from recap.runtime_config import RuntimeConfig
+from recap.backbones.config import FeaturesConfig
+from recap.core.artifacts import write_json
+from recap.core.config import load
+from recap.features.extraction import Folders, extract
+from recap.runtime.config import DistributedConfig, RuntimeConfig
+from recap.runtime.launch import launch
+from recap.runtime.setup import configure
+from recap.runtime.workers import join_workers
 from recap.tracking.stage import execute, start
-from recap.vision.extraction import Folders, extract
-from recap.vision.features_config import FeaturesConfig
 
 FOLDERS = Folders(Path("data/raw"), Path("models/backbone"), Path("data/features"), Path(".recap/extract"))
 

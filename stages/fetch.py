@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from recap.artifacts import write_json
-from recap.config import load
-from recap.data.config import DataConfig
-from recap.data.download import Files
-from recap.data.fetch import fetch
+from recap.core.artifacts import write_json
+from recap.core.config import load
+from recap.sources.config import DataConfig
+from recap.sources.download import Files
+from recap.sources.fetch import fetch
 from recap.tracking.stage import execute, start
 
 

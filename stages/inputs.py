@@ -4,12 +4,12 @@ import os
 from dataclasses import asdict
 from pathlib import Path
 
-from recap.artifacts import write_json
-from recap.config import load_all
-from recap.guard.definition import look_up
-from recap.guard.user_files import SETTINGS, Digests, user_files
+from recap.core.artifacts import write_json
+from recap.core.config import load_all
 from recap.tracking.place import repository_root
 from recap.tracking.stage import execute
+from recap.workspace.definition import look_up
+from recap.workspace.user_files import SETTINGS, Digests, user_files
 
 USED = {"coco": "data.source", "folder": "data.source", "squeezenet1_1": "features.backbone"}
 

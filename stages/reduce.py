@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from recap.artifacts import write_json
-from recap.config import load
-from recap.runtime_config import RuntimeConfig
+from recap.core.artifacts import write_json
+from recap.core.config import load
+from recap.features.config import ReduceConfig
+from recap.features.reduce import reduce
+from recap.runtime.config import RuntimeConfig
 from recap.tracking.stage import execute, start
-from recap.vision.reduce import reduce
-from recap.vision.reduce_config import ReduceConfig
 
 
 def main() -> None:

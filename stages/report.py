@@ -3,12 +3,12 @@
 import dataclasses
 from pathlib import Path
 
-from recap.config import load_all
-from recap.data.images_on_demand import make_fetch
-from recap.reporting.inputs import Folders
-from recap.reporting.report import report
+from recap.core.config import load_all
+from recap.report.inputs import Folders
+from recap.report.report import report
+from recap.sources.images_on_demand import make_fetch
 from recap.tracking.stage import execute, start
-from recap.training.leftovers import remove_leftovers
+from recap.workspace.leftovers import remove_leftovers
 
 FOLDERS = Folders(
     raw=Path("data/raw"),

@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from recap.artifacts import write_json
-from recap.config import load
-from recap.reference.sanity import check_sanity
-from recap.reference.sanity_config import SanityConfig
-from recap.runtime import configure
-from recap.runtime_config import RuntimeConfig
+from recap.core.artifacts import write_json
+from recap.core.config import load
+from recap.runtime.config import RuntimeConfig
+from recap.runtime.setup import configure
+from recap.sanity.config import SanityConfig
+from recap.sanity.sanity import check_sanity
 from recap.tracking.stage import execute, start
 
 

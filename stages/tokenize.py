@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from recap.artifacts import write_json
-from recap.config import load
-from recap.data.tokenize import tokenize
-from recap.data.tokenize_config import TokenizeConfig
+from recap.core.artifacts import write_json
+from recap.core.config import load
+from recap.text.config import TokenizeConfig
+from recap.text.encode import tokenize
 from recap.tracking.stage import execute, start
 
 

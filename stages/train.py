@@ -4,12 +4,11 @@ import os
 import sys
 from pathlib import Path
 
-from recap.config import load
-from recap.distribution.config import DistributedConfig
-from recap.distribution.launch import launch
-from recap.distribution.workers import join_workers
-from recap.runtime import configure
-from recap.runtime_config import RuntimeConfig
+from recap.core.config import load
+from recap.runtime.config import DistributedConfig, RuntimeConfig
+from recap.runtime.launch import launch
+from recap.runtime.setup import configure
+from recap.runtime.workers import join_workers
 from recap.tracking.stage import execute, start
 from recap.training.config import TrainConfig
 from recap.training.train import train

@@ -2,15 +2,15 @@
 
 from pathlib import Path
 
-from recap.artifacts import write_json
-from recap.config import load
-from recap.runtime import configure
-from recap.runtime_config import RuntimeConfig
+from recap.core.artifacts import write_json
+from recap.core.config import load
+from recap.explain.config import VisualizeConfig
+from recap.explain.pictures.visualize import visualize
+from recap.runtime.config import RuntimeConfig
+from recap.runtime.setup import configure
 from recap.tracking.stage import execute, start
 from recap.training.config import TrainConfig
-from recap.training.leftovers import remove_leftovers
-from recap.vision.visualize import visualize
-from recap.vision.visualize_config import VisualizeConfig
+from recap.workspace.leftovers import remove_leftovers
 
 
 def main() -> None:

@@ -16,29 +16,29 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
-from recap.config import load_all
-from recap.data.batches import CaptionedFeatures
-from recap.data.captions import load_captions
-from recap.data.features import open_features
-from recap.data.raw import read_json
-from recap.data.vocabulary import END, START, Vocabulary, parse_vocabulary
+from recap.backbones.backbone import Backbone
+from recap.backbones.build import WEIGHTS_FILE, load_backbone
+from recap.backbones.images import load_images
+from recap.core.config import load_all
+from recap.core.feature_files import open_features
+from recap.core.raw_data import read_json
 from recap.decoders.build import load_decoder
 from recap.decoders.decoder import Decoder
+from recap.decoders.ensemble import Ensemble
+from recap.decoding.caption import Caption
+from recap.decoding.config import DecodingConfig
+from recap.decoding.generate import generate
+from recap.decoding.search import Search
+from recap.decoding.searches import make_constraints, make_search
 from recap.errors import InputError
-from recap.generation.caption import Caption
-from recap.generation.config import DecodingConfig
-from recap.generation.decoding import make_constraints, make_search
-from recap.generation.ensemble import Ensemble
-from recap.generation.generate import generate
-from recap.generation.search import Search
-from recap.runtime import check_product
-from recap.vision.backbone import Backbone
-from recap.vision.backbones import WEIGHTS_FILE, load_backbone
-from recap.vision.familiarity import FILE as FAMILIARITY_FILE
-from recap.vision.familiarity import Familiarity, load_familiarity
-from recap.vision.images import load_images
-from recap.vision.projection import FILE as PROJECTION_FILE
-from recap.vision.projection import Projection, load_projection
+from recap.features.familiarity import FILE as FAMILIARITY_FILE
+from recap.features.familiarity import Familiarity, load_familiarity
+from recap.features.projection import FILE as PROJECTION_FILE
+from recap.features.projection import Projection, load_projection
+from recap.runtime.setup import check_product
+from recap.text.batches import CaptionedFeatures
+from recap.text.captions import load_captions
+from recap.text.vocabulary import END, START, Vocabulary, parse_vocabulary
 
 
 @dataclass(frozen=True)

@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from tests.decoders import from_reference
 from torch import Tensor, nn
 
-from recap.data.vocabulary import NULL
 from recap.decoders.build import NAMES, build_decoder, load_decoder, save_decoder
 from recap.decoders.decoder import Decoder
 from recap.decoders.dropout import Dropout
 from recap.decoders.transformer import LONGEST, sinusoidal_positions
 from recap.errors import InputError
+from recap.text.vocabulary import NULL
 
 FEATURE_DIM, VOCABULARY_SIZE = 7, 11
 

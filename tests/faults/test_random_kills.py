@@ -18,7 +18,7 @@ import psutil
 import pytest
 from tests.pipeline.test_pipeline import change_params, copy_checkout
 
-from recap.verify import verify
+from recap.proof.verify import verify
 
 KILLS = int(os.environ.get("RECAP_TEST_KILLS", "4"))
 SEED = int(os.environ.get("RECAP_TEST_SEED", "231"))

@@ -12,12 +12,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from recap.data.captions import Captions, save_captions
-from recap.data.config import ScenesConfig
-from recap.data.features import write_features
-from recap.data.raw import Source, write_source
-from recap.data.scenes import write_scenes
-from recap.data.vocabulary import SPECIAL_WORDS, Vocabulary
+from recap.core.feature_files import write_features
+from recap.core.raw_data import Source, write_source
+from recap.sources.config import ScenesConfig
+from recap.sources.draw_scenes import write_scenes
+from recap.text.captions import Captions, save_captions
+from recap.text.vocabulary import SPECIAL_WORDS, Vocabulary
 
 pytestmark = pytest.mark.slow
 

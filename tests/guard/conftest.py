@@ -18,7 +18,7 @@ SCRIPT = """\
 import os, sys, time
 from pathlib import Path
 from ruamel.yaml import YAML
-from recap.artifacts import write_text
+from recap.core.artifacts import write_text
 from recap.tracking.stage import execute
 
 def main():

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from recap import artifacts
-from recap.cli import main
-from recap.data.features import write_features
+from recap.cli.main import main
+from recap.core import artifacts
+from recap.core.feature_files import write_features
 from recap.errors import disk_fault
 
 GENERATOR = np.random.default_rng(0)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from recap.hashes import hash_file
+from recap.core.hashes import hash_file
 
 
 def run_cache(root: Path) -> list[Path]:

@@ -15,21 +15,21 @@ import torch
 from ruamel.yaml import YAML
 
 import recap
-from recap.config import load
-from recap.data.batches import CaptionedFeatures
-from recap.data.captions import load_captions
-from recap.data.features import open_features
-from recap.data.raw import load_raw
+from recap.core.config import load
+from recap.core.feature_files import open_features
+from recap.core.raw_data import load_raw
 from recap.decoders.build import load_decoder
-from recap.evaluation.cider_d import InverseFrequency
+from recap.decoding.generate import generate
+from recap.decoding.minimum_bayes_risk import Consensus
+from recap.decoding.neighbours import Neighbours, captions_of_images
+from recap.decoding.searches import make_constraints
 from recap.evaluation.config import EvaluateConfig
 from recap.evaluation.evaluate_decoder import evaluate_decoder
-from recap.generation.consensus import Consensus
-from recap.generation.decoding import make_constraints
-from recap.generation.generate import generate
-from recap.generation.neighbours import Neighbours, captions_of_images
+from recap.metrics.cider_d import InverseFrequency
 from recap.proof.lock import read_lock
-from recap.verify import verify
+from recap.proof.verify import verify
+from recap.text.batches import CaptionedFeatures
+from recap.text.captions import load_captions
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = {

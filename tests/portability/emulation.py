@@ -18,7 +18,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from recap.arithmetic import WITHOUT_CONVOLUTIONS, variables
+from recap.core.arithmetic import WITHOUT_CONVOLUTIONS, variables
 
 ROOT = Path(__file__).resolve().parents[2]
 EMULATOR = "qemu-x86_64"

@@ -15,15 +15,15 @@ import pandas
 import pytest
 import torch
 
-from recap.artifacts import write_json
-from recap.data.features import write_features
-from recap.data.vocabulary import SPECIAL_WORDS, Vocabulary
+from recap.cli.decodings import GREEDY
+from recap.core.artifacts import write_json
+from recap.core.feature_files import write_features
 from recap.decoders.build import build_decoder, load_decoder, save_decoder
-from recap.evaluation.decodings import GREEDY
-from recap.generation.decoding import make_constraints, make_search
-from recap.generation.generate import generate
+from recap.decoding.generate import generate
+from recap.decoding.searches import make_constraints, make_search
+from recap.features.familiarity import FILE, write_familiarity
+from recap.text.vocabulary import SPECIAL_WORDS, Vocabulary
 from recap.tracking.models import REQUIREMENTS
-from recap.vision.familiarity import FILE, write_familiarity
 
 pytestmark = [
     pytest.mark.slow,

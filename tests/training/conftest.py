@@ -8,9 +8,9 @@ import pytest
 import torch
 from ruamel.yaml import YAML
 
-from recap.data.captions import Captions, save_captions
-from recap.data.features import write_features
-from recap.data.vocabulary import SPECIAL_WORDS, Vocabulary
+from recap.core.feature_files import write_features
+from recap.text.captions import Captions, save_captions
+from recap.text.vocabulary import SPECIAL_WORDS, Vocabulary
 
 ROOT = Path(__file__).resolve().parents[2]
 WORDS = ("red", "green", "blue", "grey")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from recap.config import load
+from recap.core.config import load
 from recap.errors import InputError
 from recap.training.config import TrainConfig
 

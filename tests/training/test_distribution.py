@@ -13,10 +13,10 @@ import pytest
 import torch
 
 from recap.decoders.build import NAMES
-from recap.distribution.config import DistributedConfig
-from recap.distribution.launch import launch
-from recap.distribution.workers import join_workers
 from recap.errors import InputError
+from recap.runtime.config import DistributedConfig
+from recap.runtime.launch import launch
+from recap.runtime.workers import join_workers
 
 SOURCE = Path(__file__).resolve().parents[2] / "src"
 
@@ -25,18 +25,18 @@ TRAIN = """
 import os, sys
 from pathlib import Path
 from pydantic import TypeAdapter
-from recap.distribution.config import DistributedConfig
-from recap.distribution.launch import launch
+from recap.runtime.config import DistributedConfig
+from recap.runtime.launch import launch
 from recap.tracking.stage import execute
 
 def main():
     processes, task, output, group = int(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]), sys.argv[4]
     if launch(DistributedConfig(processes), sys.orig_argv[1:], os.environ):
         return
-    from recap.distribution.workers import ALONE, join_workers
-    from recap.runtime import configure
-    from recap.runtime_config import RuntimeConfig
-    from recap.training.checkpoints import Checkpoints
+    from recap.runtime.workers import ALONE, join_workers
+    from recap.runtime.setup import configure
+    from recap.runtime.config import RuntimeConfig
+    from recap.runtime.checkpoints import Checkpoints
     from recap.training.config import TrainConfig
     from recap.training.train import train
     Checkpoints.__init__.__defaults__ = (0.0, ALONE)  # at every occasion
@@ -54,11 +54,11 @@ CURVES = """
 import json, os, sys
 from pathlib import Path
 import torch
-from recap.data.batches import CaptionedFeatures
-from recap.data.captions import load_captions
-from recap.data.features import open_features
+from recap.text.batches import CaptionedFeatures
+from recap.text.captions import load_captions
+from recap.core.feature_files import open_features
 from recap.decoders.build import build_decoder
-from recap.distribution.workers import join_workers
+from recap.runtime.workers import join_workers
 from recap.training.loop import Recipe, Task, fit
 from recap.training.optimizer import make_optimizer
 from recap.training.state import TrainingState

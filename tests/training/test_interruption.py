@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from recap.data.config import ScenesConfig
-from recap.data.raw import Source, write_source
-from recap.data.scenes import write_scenes
+from recap.core.raw_data import Source, write_source
+from recap.sources.config import ScenesConfig
+from recap.sources.draw_scenes import write_scenes
 
 Start = Callable[..., "subprocess.Popen[str]"]
 

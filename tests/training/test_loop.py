@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from recap.data.batches import CaptionedFeatures
-from recap.data.captions import load_captions
-from recap.data.features import open_features
+from recap.core.feature_files import open_features
 from recap.decoders.build import build_decoder
+from recap.text.batches import CaptionedFeatures
+from recap.text.captions import load_captions
 from recap.training.loop import Recipe, Task, fit
 from recap.training.state import TrainingState
 

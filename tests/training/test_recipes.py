@@ -11,9 +11,9 @@ import pytest
 import torch
 from pydantic import TypeAdapter
 
-from recap.data.captions import load_captions
 from recap.decoders.build import load_decoder
-from recap.training.checkpoints import Checkpoints
+from recap.runtime.checkpoints import Checkpoints
+from recap.text.captions import load_captions
 from recap.training.config import TrainConfig
 from recap.training.state import TrainingState
 from recap.training.train import train

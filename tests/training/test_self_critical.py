@@ -10,10 +10,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from recap.data.vocabulary import END, NULL, SPECIAL_WORDS, START, Vocabulary
 from recap.decoders.build import build_decoder
 from recap.decoders.decoder import Decoder
-from recap.distribution.workers import Worker
+from recap.runtime.workers import Worker
+from recap.text.vocabulary import END, NULL, SPECIAL_WORDS, START, Vocabulary
 from recap.training import self_critical
 from recap.training.optimizer import make_optimizer
 from recap.training.self_critical import (

@@ -19,12 +19,12 @@ import torch
 from pydantic import TypeAdapter
 
 import recap
-from recap.data.captions import load_captions
-from recap.data.features import open_features, write_features
+from recap.core.feature_files import open_features, write_features
 from recap.decoders.build import NAMES, load_decoder
 from recap.errors import InputError
-from recap.fingerprint import fingerprint
-from recap.training.checkpoints import KEPT, Checkpoints
+from recap.runtime.checkpoints import KEPT, Checkpoints
+from recap.runtime.fingerprint import fingerprint
+from recap.text.captions import load_captions
 from recap.training.config import TrainConfig
 from recap.training.loop import CaptionedFeatures, mean_loss
 from recap.training.state import TrainingState
@@ -37,8 +37,8 @@ import json, sys
 from pathlib import Path
 import torch
 from pydantic import TypeAdapter
-from recap.runtime import configure
-from recap.runtime_config import RuntimeConfig
+from recap.runtime.setup import configure
+from recap.runtime.config import RuntimeConfig
 from recap.training import checkpoints
 from recap.training.config import TrainConfig
 from recap.training.train import train
@@ -296,7 +296,7 @@ def test_a_corrupt_checkpoint_is_refused_and_the_one_before_used(
 
 
 def test_a_second_trainer_is_refused(tmp_path: Path) -> None:
-    script = "import sys; from pathlib import Path; from recap.training.checkpoints import Checkpoints\n"
+    script = "import sys; from pathlib import Path; from recap.runtime.checkpoints import Checkpoints\n"
     script += "with Checkpoints(Path(sys.argv[1])): print('held', flush=True); sys.stdin.read()"
     process = subprocess.Popen(
         [sys.executable, "-c", script, str(tmp_path / "key")],

@@ -8,7 +8,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load
 
-from recap.artifacts import write_json, write_safetensors
+from recap.core.artifacts import write_json, write_safetensors
 from recap.decoders.decoder import Decoder
 from recap.decoders.recurrent import RecurrentDecoder
 from recap.decoders.transformer import TransformerDecoder

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from recap.data.vocabulary import NULL
-from recap.decoders.linear import Linear
+from recap.runtime.linear import Linear
+from recap.text.vocabulary import NULL
 
 State = tuple[Tensor, ...]
 """What a decoder remembers of the words so far; the first axis of every tensor is the batch."""

@@ -13,8 +13,8 @@ from torch.nn import functional
 from recap.decoders.decoder import Decoder, State
 from recap.decoders.dropout import Dropout
 from recap.decoders.dropped_attention import attend
-from recap.decoders.linear import Linear, linear
 from recap.errors import InputError
+from recap.runtime.linear import Linear, linear
 
 LONGEST = 1024  # words of a caption
 

@@ -8,14 +8,14 @@ import json
 from pathlib import Path
 from typing import Any
 
-from recap.artifacts import write_bytes
+from recap.core.artifacts import write_bytes
+from recap.core.hashes import hash_output
+from recap.core.plain_yaml import parse_yaml
 from recap.errors import InputError
 from recap.guard.receipt import compare_receipts, forget, tidy_runs
-from recap.hashes import hash_output
-from recap.plain_yaml import parse_yaml
 from recap.proof.cache import add, is_cached
-from recap.proof.git import ask_git
 from recap.tracking.trees import Cache
+from recap.workspace.git import ask_git
 
 LOCK = Path("dvc.lock")
 KEPT_LOCK = Path(".recap/dvc.lock")

@@ -12,12 +12,12 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from recap.artifacts import write_bytes, write_json
-from recap.config import read_values
-from recap.guard.definition import Stage, look_up
+from recap.core.artifacts import write_bytes, write_json
+from recap.core.config import read_values
+from recap.core.hashes import hash_output, output_files
 from recap.guard.reading import Reading
-from recap.hashes import hash_output, output_files
 from recap.tracking.trees import Cache
+from recap.workspace.definition import Stage, look_up
 
 RECEIPTS = Path(".recap/receipts")
 LOCK = Path("dvc.lock")
@@ -35,7 +35,7 @@ def leave_receipt(stage: Stage, reading: Reading) -> None:
     values = read_values(reading.params, Path(PARAMS))
     receipt = {
         "params": {name: look_up(values, name) for name in stage.params},
-        "files": reading.files,
+        "files": {dep: reading.digest(dep) for dep in stage.deps if reading.digest(dep)},
         "outputs": {output.as_posix(): hash_output(output) for output in outputs},
     }
     write_json(path, receipt, compact=True)

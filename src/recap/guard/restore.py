@@ -5,10 +5,10 @@ import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from recap.artifacts import write_bytes
+from recap.core.artifacts import write_bytes
+from recap.core.hashes import hash_output
 from recap.errors import InputError
 from recap.guard.healing import LOCK, heal, locked_stages, writers
-from recap.hashes import hash_output
 from recap.proof.cache import add, is_cached
 from recap.tracking.trees import Cache
 

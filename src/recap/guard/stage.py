@@ -5,14 +5,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from recap.errors import InputError
-from recap.guard.definition import read_definitions
 from recap.guard.healing import keep_lock
 from recap.guard.reading import check_unchanged, read
 from recap.guard.receipt import compare_receipts, forget, leave_receipt
 from recap.guard.room import check_room
-from recap.guard.user_files import Digests, check_current, read_digests
-from recap.guard.writer import only_writer
+from recap.runtime.writer import only_writer
 from recap.tracking.place import repository_root
+from recap.workspace.definition import read_definitions
+from recap.workspace.user_files import Digests, check_current, read_digests
 
 
 @contextmanager

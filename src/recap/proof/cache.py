@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from recap.artifacts import write_bytes
-from recap.hashes import hash_file, list_folder
+from recap.core.artifacts import write_bytes
+from recap.core.hashes import hash_file, list_folder
 from recap.tracking.trees import Cache
 
 HEX_DIGITS = 32

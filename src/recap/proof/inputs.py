@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from recap.differences import one_line
+from recap.proof.differences import one_line
 from recap.proof.lock import Lock
 from recap.proof.pipeline import present_inputs
 

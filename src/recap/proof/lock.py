@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from recap.core.plain_yaml import parse_yaml, read_content
 from recap.errors import InputError
-from recap.plain_yaml import parse_yaml, read_content
 from recap.proof.pipeline import declared_outputs
-from recap.proof.promise import is_exact
+from recap.report.promise import is_exact
 
 MD5 = re.compile(r"[0-9a-f]{32}(\.dir)?")
 PARAMS = "params.yaml"

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from recap.proof.metrics import MetricChange
-from recap.proof.promise import promise
-from recap.verify import Finding
+from recap.proof.verify import Finding
+from recap.report.promise import promise
 
 MARKUP = re.compile(r"[&<>|`*_\[\]\\~!#@$]")
 

@@ -6,7 +6,7 @@ from annotated_types import Ge, Gt, Le, Len, Lt
 from pydantic import ValidationInfo, field_validator
 from pydantic.dataclasses import dataclass
 
-from recap.config import STRICT, Count, Seed
+from recap.core.config import STRICT, Count, Seed
 
 Probability = Annotated[float, Ge(0), Lt(1)]
 Size = Annotated[int, Ge(1), Le(8192)]

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 
-from recap.data.batches import CaptionedFeatures, shuffled_batches, sorted_batches
 from recap.decoders.decoder import Decoder, real_targets
-from recap.distribution.workers import ALONE, Worker
 from recap.errors import InputError
 from recap.progress import track
+from recap.runtime.workers import ALONE, Worker
+from recap.text.batches import CaptionedFeatures, shuffled_batches, sorted_batches
 from recap.training.averaging import averaged, update_average
 from recap.training.optimizer import learning_rate_at
 from recap.training.seeds import derive_seed, seed_generator

@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 
-from recap.data.vocabulary import END, NULL, START, Vocabulary
 from recap.decoders.decoder import Decoder
-from recap.distribution.workers import ALONE, Worker
-from recap.evaluation.cider_d import CiderD, InverseFrequency
+from recap.metrics.cider_d import CiderD, InverseFrequency
 from recap.progress import track
+from recap.runtime.workers import ALONE, Worker
+from recap.text.vocabulary import END, NULL, START, Vocabulary
 from recap.training.averaging import update_average
 from recap.training.loop import add_up
 from recap.training.optimizer import learning_rate_at

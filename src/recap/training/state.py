@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from recap.decoders.decoder import Decoder
-from recap.training.checkpoints import pack_moments, unpack_moments
+from recap.runtime.checkpoints import pack_moments, unpack_moments
 
 STEP_COLUMNS = ("step", "epoch", "loss", "learning_rate", "gradient_norm", "words")
 EPOCH_COLUMNS = ("epoch", "training_loss", "validation_loss", "learning_rate", "gradient_norm")

@@ -5,17 +5,17 @@ from pathlib import Path
 
 import torch
 
-from recap.artifacts import write_csv, write_json
-from recap.data.batches import CaptionedFeatures
-from recap.data.captions import Captions, load_captions
-from recap.data.features import open_features
+from recap.core.artifacts import write_csv, write_json
+from recap.core.feature_files import open_features
 from recap.decoders.build import NAMES, build_decoder, save_decoder
-from recap.distribution.workers import ALONE, Worker
 from recap.errors import InputError
-from recap.evaluation.coco import read_references
-from recap.evaluation.tokenizers import tokenize_groups, tokenizer
-from recap.fingerprint import fingerprint
-from recap.training.checkpoints import Checkpoints
+from recap.metrics.coco_files import read_references
+from recap.metrics.tokenization.by_name import tokenize_groups, tokenizer
+from recap.runtime.checkpoints import Checkpoints
+from recap.runtime.fingerprint import fingerprint
+from recap.runtime.workers import ALONE, Worker
+from recap.text.batches import CaptionedFeatures
+from recap.text.captions import Captions, load_captions
 from recap.training.config import TrainConfig
 from recap.training.loop import Recipe, Report, Task, fit
 from recap.training.optimizer import make_optimizer
