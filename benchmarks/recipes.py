@@ -33,6 +33,7 @@ from recap.core.artifacts import write_json
 from recap.core.feature_files import open_features, write_features
 from recap.core.raw_data import load_raw, read_json
 from recap.decoders.build import load_decoder
+from recap.decoders.config import DecodersConfig
 from recap.decoders.decoder import Decoder
 from recap.decoders.ensemble import Ensemble
 from recap.decoding.config import DecodingConfig
@@ -85,6 +86,8 @@ PLAIN: dict[str, Changes] = {
         "train": {
             "batch_size": 32,
             "label_smoothing": 0.0,
+        },
+        "decoders": {
             "lstm": {
                 "wordvec_dim": 256,
                 "hidden_dim": 512,
@@ -94,12 +97,13 @@ PLAIN: dict[str, Changes] = {
             },
         },
     },
-    "scenes": {"reduce": {}, "train": {"label_smoothing": 0.0, "lstm": {"epochs": 4}}},
+    "scenes": {"reduce": {}, "train": {"label_smoothing": 0.0}, "decoders": {"lstm": {"epochs": 4}}},
 }
 SELF_CRITICAL = {"epochs": 6, "learning_rate": 0.0003, "images": 32, "samples": 5}
 CHOSEN: Changes = {
     "reduce": {"concepts": 64},
-    "train": {"keep": "last", "average_decay": 0.998, "lstm": {"epochs": 15}},
+    "train": {"keep": "last", "average_decay": 0.998},
+    "decoders": {"lstm": {"epochs": 15}},
 }
 FEATURES: dict[str, Changes] = {
     **{f"penalty {penalty}": {"concepts_penalty": float(penalty)} for penalty in (1, 2, 4, 16)},
@@ -133,6 +137,7 @@ OPTIONS: dict[str, dict[str, Changes]] = {
         "chosen, self-critical": {
             "reduce": CHOSEN["reduce"],
             "train": {**CHOSEN["train"], "self_critical": SELF_CRITICAL},
+            "decoders": CHOSEN["decoders"],
         },
     },
     "scenes": {
@@ -341,6 +346,7 @@ def fit(data_name: str, changes: Changes, seed: int, folder: Path, output: Path)
         values = merge(values, overrides)
     reduction = TypeAdapter(ReduceConfig).validate_json(json.dumps(values["reduce"]))
     config = TypeAdapter(TrainConfig).validate_json(json.dumps(values["train"]))
+    decoders = TypeAdapter(DecodersConfig).validate_json(json.dumps(values["decoders"]))
     captions, reduced = folder / "captions", folder / "reduced"
     with tempfile.TemporaryDirectory() as checkpoints, contextlib.redirect_stderr(io.StringIO()):
         reduce(folder / "features", captions, reduced, reduction, THREADS)
@@ -350,6 +356,7 @@ def fit(data_name: str, changes: Changes, seed: int, folder: Path, output: Path)
             reduced,
             output,
             config,
+            decoders.lstm,
             device,
             lambda metrics, step: None,
             Path(checkpoints),

@@ -27,12 +27,12 @@ PAGE, PLOTS = Path("reports/index.html"), Path("reports/plots")
 
 def main() -> None:
     groups = load_all(Path("params.yaml"))
-    decoders = groups["train"].decoders
+    decoders = groups["decoders"].names
     params = {name: dataclasses.asdict(group) for name, group in groups.items()}
     fetch = make_fetch(groups["data"], IMAGES)
     with start("report", groups["report"]) as run:
         for name in remove_leftovers(FOLDERS.models, FOLDERS.decoders, decoders):
-            print(f"removed what the decoder {name} left behind: train.decoders does not name it")
+            print(f"removed what the decoder {name} left behind: decoders.names does not name it")
         report(FOLDERS, PAGE, PLOTS, decoders, groups["report"], params, fetch)
         run.log_artifact(PAGE)
 

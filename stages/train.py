@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from recap.core.config import load
+from recap.decoders.config import DecodersConfig
 from recap.runtime.config import DistributedConfig, RuntimeConfig
 from recap.runtime.launch import launch
 from recap.runtime.setup import configure
@@ -18,7 +19,7 @@ PARAMS = Path("params.yaml")
 
 def main() -> None:
     name = sys.argv[1]
-    config = load(PARAMS, TrainConfig)
+    config, decoder = load(PARAMS, TrainConfig), load(PARAMS, DecodersConfig).of(name)
     runtime, distributed = load(PARAMS, RuntimeConfig), load(PARAMS, DistributedConfig)
     if launch(distributed, sys.orig_argv[1:], os.environ):
         return
@@ -26,10 +27,10 @@ def main() -> None:
     folders = Path("data/captions"), Path("data/reduced"), Path("models") / name
     with (
         join_workers(distributed.processes, device, os.environ) as worker,
-        start(f"train/{name}", runtime, distributed, config) as run,
+        start(f"train/{name}", runtime, distributed, config, decoder) as run,
     ):
         checkpoints = Path(".recap/checkpoints")
-        summary = train(name, *folders, config, device, run.log_metrics, checkpoints, worker)
+        summary = train(name, *folders, config, decoder, device, run.log_metrics, checkpoints, worker)
         run.log_metrics(summary)
         run.log_artifact(folders[-1])
 

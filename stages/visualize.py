@@ -4,29 +4,29 @@ from pathlib import Path
 
 from recap.core.artifacts import write_json
 from recap.core.config import load
+from recap.decoders.config import DecodersConfig
 from recap.explain.config import VisualizeConfig
 from recap.explain.pictures.visualize import visualize
 from recap.runtime.config import RuntimeConfig
 from recap.runtime.setup import configure
 from recap.tracking.stage import execute, start
-from recap.training.config import TrainConfig
 from recap.workspace.leftovers import remove_leftovers
 
 
 def main() -> None:
     runtime = load(Path("params.yaml"), RuntimeConfig)
     config = load(Path("params.yaml"), VisualizeConfig)
-    train = load(Path("params.yaml"), TrainConfig)
+    decoders = load(Path("params.yaml"), DecodersConfig).names
     with start("visualize", runtime, config) as run:
-        for name in remove_leftovers(Path("models"), Path("reports/decoders"), train.decoders):
-            print(f"removed what the decoder {name} left behind: train.decoders does not name it")
+        for name in remove_leftovers(Path("models"), Path("reports/decoders"), decoders):
+            print(f"removed what the decoder {name} left behind: decoders.names does not name it")
         device = configure(runtime)
         summary = visualize(
             Path("data"),
             Path("models"),
             Path("reports/decoders"),
             Path("reports/vision"),
-            train.decoders,
+            decoders,
             config,
             device,
         )

@@ -212,7 +212,7 @@ def load(
     """Load what a run of the pipeline has left: one of its decoders, or all as an ensemble.
 
     Args:
-        models: "models", for all decoders that `train.decoders` names; or the folder of one, "models/lstm".
+        models: "models", for all decoders that `decoders.names` names; or the folder of one, "models/lstm".
         decoding: the options of the search; None for `evaluate.decoding` of params.yaml.
         device: where to compute.
 
@@ -232,7 +232,7 @@ def load(
     if decoding.search == "consensus":
         features = open_features(reduced / "train.h5")
         training = CaptionedFeatures(*load_captions(captions).of("train"), features)
-    folders = [folder] if is_one else [folder / name for name in groups["train"].decoders]
+    folders = [folder] if is_one else [folder / name for name in groups["decoders"].names]
     return replace(
         assemble(folders, captions / "vocabulary.json", reduced, around / "backbone", device),
         decoding=decoding,

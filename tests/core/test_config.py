@@ -14,6 +14,7 @@ from ruamel.yaml import YAML
 
 from recap.core.config import GROUPS, load, load_all
 from recap.core.plain_yaml import read_yaml
+from recap.decoders.config import DecodersConfig
 from recap.errors import InputError
 from recap.training.config import TrainConfig
 
@@ -35,7 +36,7 @@ def mistakes(path: Path) -> list[str]:
 
 def test_the_committed_params_are_right_and_whole() -> None:
     assert list(load_all(ROOT / "params.yaml")) == list(GROUPS)
-    assert load(ROOT / "params.yaml", TrainConfig).lstm.hidden_dim > 0
+    assert load(ROOT / "params.yaml", DecodersConfig).lstm.hidden_dim > 0
 
 
 def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
@@ -46,13 +47,13 @@ def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
         "params.yaml: extra",
         "params.yaml: runtime.threads",
         "params.yaml: data.source",
+        "params.yaml: decoders.rnn.hidden_dim",
+        "params.yaml: decoders.lstm.hidden_dim",
         "params.yaml: train.warmup_steps",
-        "params.yaml: train.rnn.hidden_dim",
-        "params.yaml: train.lstm.hidden_dim",
         "params.yaml: train.warmup_step",
     ]
     assert lines[1] == 'params.yaml: runtime.threads: expected an integer, received "two"'
-    assert lines[-2] == "params.yaml: train.lstm.hidden_dim: expected a positive integer, received -5"
+    assert lines[-3] == "params.yaml: decoders.lstm.hidden_dim: expected a positive integer, received -5"
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,7 @@ SMALL = {
     "data": {"scenes": {"train_images": 120, "validation_images": 24}},
     "backbone": {"crop_steps": 10, "steps": 20, "batch_size": 16},
     "reduce": {"components": 32},
-    "train": {name: {"epochs": 1} for name in ("rnn", "lstm", "transformer")},
+    "decoders": {name: {"epochs": 1} for name in ("rnn", "lstm", "transformer")},
     "sanity": {"captions": 4},
     "visualize": {"images": 2, "heads": ["first_digit"], "fooled_images": 2, "worded_images": 2},
 }
@@ -207,7 +207,7 @@ def test_another_place_without_tracking_gives_the_same_lock(checkout: Path, tmp_
 
 
 def test_an_edit_reruns_what_depends_on_it_and_nothing_else(checkout: Path) -> None:
-    change_params(checkout, {"train": {"lstm": {"hidden_dim": 64}}})
+    change_params(checkout, {"decoders": {"lstm": {"hidden_dim": 64}}})
     ran = stages_run(dvc(checkout, "repro"))
     assert {"train@lstm", "evaluate@lstm", "report"} <= set(ran)
     assert {
@@ -235,7 +235,7 @@ def test_a_decoder_less_leaves_nothing_stale_and_nothing_missing(checkout: Path)
     own[1].write_text("my notes")
     params = (checkout / "params.yaml").read_text()
     try:
-        change_params(checkout, {"train": {"decoders": ["lstm", "transformer"]}})
+        change_params(checkout, {"decoders": {"names": ["lstm", "transformer"]}})
         assert set(stages_run(dvc(checkout, "repro"))) == {"visualize", "report"}
         assert stages_run(dvc(checkout, "repro")) == []
         assert {finding.verdict for finding in verify(checkout)} == {"identical"}

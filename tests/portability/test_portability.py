@@ -16,6 +16,8 @@ MORE_SETTINGS = {
         "keep": "last",
         "average_decay": 0.9,
         "self_critical": {"epochs": 1, "images": 4},
+    },
+    "decoders": {
         "rnn": {"wordvec_dim": 64, "hidden_dim": 64},
         "transformer": {"memory_tokens": 1},
     },

@@ -5,7 +5,7 @@ Shapes: N batch, S = 64 pixels a side, C classes of all heads together.
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +73,7 @@ def train_backbone(
         Phase("crops", crop_model, OBJECT_HEADS, batches.crops, 0, config.crop_steps),
         Phase("scenes", backbone, HEADS, batches.whole, config.crop_steps, config.steps),
     )
-    what_matters = [asdict(config), scenes, str(device), torch.get_num_threads()]
+    what_matters = [config, scenes, str(device), torch.get_num_threads()]
     with Checkpoints(checkpoints / fingerprint(what_matters, [])) as kept:
         state = BackboneState(phases, config)
         kept.resume(state)

@@ -28,6 +28,7 @@ GROUPS = {
     "backbone": "recap.backbones.config:BackboneConfig",
     "features": "recap.backbones.config:FeaturesConfig",
     "reduce": "recap.features.config:ReduceConfig",
+    "decoders": "recap.decoders.config:DecodersConfig",
     "train": "recap.training.config:TrainConfig",
     "evaluate": "recap.evaluation.config:EvaluateConfig",
     "visualize": "recap.explain.config:VisualizeConfig",

@@ -2,19 +2,35 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load
 
 from recap.core.artifacts import write_json, write_safetensors
+from recap.decoders.config import DecoderConfig, DecoderName
 from recap.decoders.decoder import Decoder
 from recap.decoders.recurrent import RecurrentDecoder
 from recap.decoders.transformer import TransformerDecoder
 from recap.errors import InputError
 
-NAMES = ("rnn", "lstm", "transformer")
+NAMES: tuple[str, ...] = get_args(DecoderName)
+OF_TRAINING = ("learning_rate", "epochs")
+"""Settings of a decoder that are not of its form."""
+
+
+def describe(name: str, config: DecoderConfig, feature_dim: int, vocabulary_size: int) -> dict[str, Any]:
+    """Make the description of a decoder that ``build_decoder`` takes.
+
+    Args:
+        name: one of ``NAMES``.
+        config: its settings.
+        feature_dim: D, the width of an image's feature.
+        vocabulary_size: V.
+    """
+    sizes = {key: value for key, value in vars(config).items() if key not in OF_TRAINING}
+    return {"name": name, "feature_dim": feature_dim, "vocabulary_size": vocabulary_size, **sizes}
 
 
 def build_decoder(model: dict[str, Any], generator: torch.Generator | None = None) -> Decoder:

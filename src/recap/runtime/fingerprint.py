@@ -18,7 +18,7 @@ def fingerprint(values: Any, inputs: Sequence[Path]) -> str:
     """SHA-256 of all that determines the outcome of long work.
 
     Args:
-        values: settings, as JSON.
+        values: settings: config objects, and what JSON has.
         inputs: files whose content matters.
 
     Returns:
@@ -29,7 +29,7 @@ def fingerprint(values: Any, inputs: Sequence[Path]) -> str:
     code = [path for path in sorted(library.rglob("*.py")) if library / "tracking" not in path.parents]
     versions = [platform.python_version(), platform.machine(), np.__version__, torch.__version__]
     arithmetic = [torch.backends.cpu.get_cpu_capability(), is_installed()]
-    digest.update(json.dumps([values, versions, arithmetic], sort_keys=True).encode())
+    digest.update(json.dumps([values, versions, arithmetic], sort_keys=True, default=vars).encode())
     for path in [*inputs, *code]:
         with open(path, "rb") as file:
             digest.update(hashlib.file_digest(file, "sha256").digest())

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import get_args
 
-from recap.training.config import DecoderName
+from recap.decoders.config import DecoderName
 
 MODEL_FILES = (
     "weights.safetensors",
@@ -18,7 +18,7 @@ REPORT_FILES = ("captions.json", "per_image.json", "metrics.json")
 
 
 def remove_leftovers(models: Path, reports: Path, decoders: Sequence[str]) -> list[str]:
-    """Remove the outputs of the pipeline's decoders that ``train.decoders`` does not name.
+    """Remove the outputs of the pipeline's decoders that ``decoders.names`` does not name.
 
     They belong to no stage any more, but would change the hash of the folders around them. Everything else
     in these folders is the user's and stays: copies of models under other names, files of other names.
