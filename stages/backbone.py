@@ -1,9 +1,8 @@
 """Stage `backbone`: a CNN, trained here on scenes or fetched and verified."""
 
-from pathlib import Path
-
 from recap.backbones.config import BackboneConfig, FeaturesConfig
 from recap.backbones.prepare import prepare_backbone
+from recap.core import paths
 from recap.core.artifacts import write_json
 from recap.core.config import load
 from recap.runtime.config import RuntimeConfig
@@ -14,23 +13,22 @@ from recap.tracking.stage import execute, start
 
 
 def main() -> None:
-    params = Path("params.yaml")
-    runtime = load(params, RuntimeConfig)
-    config, features = load(params, BackboneConfig), load(params, FeaturesConfig)
-    files = Files(Path(".recap/downloads"), Path("downloads.json"), load(params, DataConfig).offline)
+    runtime = load(paths.PARAMS, RuntimeConfig)
+    config, features = load(paths.PARAMS, BackboneConfig), load(paths.PARAMS, FeaturesConfig)
+    files = Files(paths.DOWNLOADS, paths.REGISTRY, load(paths.PARAMS, DataConfig).offline)
     with start("backbone", runtime, config, features) as run:
         device = configure(runtime)
         metrics = prepare_backbone(
-            Path("data/raw"),
-            Path("models/backbone"),
+            paths.RAW,
+            paths.BACKBONE,
             config,
             features,
             device,
             run.log_metrics,
             files,
-            Path(".recap/checkpoints"),
+            paths.CHECKPOINTS,
         )
-        write_json(Path("reports/backbone/metrics.json"), metrics)
+        write_json(paths.metrics_of("backbone"), metrics)
         run.log_metrics(metrics)
 
 

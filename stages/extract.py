@@ -2,9 +2,9 @@
 
 import os
 import sys
-from pathlib import Path
 
 from recap.backbones.config import FeaturesConfig
+from recap.core import paths
 from recap.core.artifacts import write_json
 from recap.core.config import load
 from recap.features.extraction import Folders, extract
@@ -14,13 +14,13 @@ from recap.runtime.setup import configure
 from recap.runtime.workers import join_workers
 from recap.tracking.stage import execute, start
 
-FOLDERS = Folders(Path("data/raw"), Path("models/backbone"), Path("data/features"), Path(".recap/extract"))
+FOLDERS = Folders(paths.RAW, paths.BACKBONE, paths.FEATURES, paths.SHARDS)
 
 
 def main() -> None:
-    runtime = load(Path("params.yaml"), RuntimeConfig)
-    config = load(Path("params.yaml"), FeaturesConfig)
-    distributed = load(Path("params.yaml"), DistributedConfig)
+    runtime = load(paths.PARAMS, RuntimeConfig)
+    config = load(paths.PARAMS, FeaturesConfig)
+    distributed = load(paths.PARAMS, DistributedConfig)
     if launch(distributed, sys.orig_argv[1:], os.environ):
         return
     device = configure(runtime)
@@ -30,7 +30,7 @@ def main() -> None:
     ):
         summary = extract(FOLDERS, config, device, worker)
         if worker.rank == 0:
-            write_json(Path("reports/extract/metrics.json"), summary)
+            write_json(paths.metrics_of("extract"), summary)
         run.log_metrics(summary)
 
 

@@ -1,7 +1,6 @@
 """Stage `fetch`: images and captions, or features and captions, verified."""
 
-from pathlib import Path
-
+from recap.core import paths
 from recap.core.artifacts import write_json
 from recap.core.config import load
 from recap.sources.config import DataConfig
@@ -11,11 +10,11 @@ from recap.tracking.stage import execute, start
 
 
 def main() -> None:
-    config = load(Path("params.yaml"), DataConfig)
-    files = Files(Path(".recap/downloads"), Path("downloads.json"), config.offline)
+    config = load(paths.PARAMS, DataConfig)
+    files = Files(paths.DOWNLOADS, paths.REGISTRY, config.offline)
     with start("fetch", config) as run:
-        summary = fetch(config, Path("data/raw"), files)
-        write_json(Path("reports/fetch/metrics.json"), summary)
+        summary = fetch(config, paths.RAW, files)
+        write_json(paths.metrics_of("fetch"), summary)
         run.log_metrics(summary)
 
 

@@ -2,8 +2,8 @@
 
 import os
 from dataclasses import asdict
-from pathlib import Path
 
+from recap.core import paths
 from recap.core.artifacts import write_json
 from recap.core.config import load_all
 from recap.tracking.place import repository_root
@@ -15,12 +15,12 @@ USED = {"coco": "data.source", "folder": "data.source", "squeezenet1_1": "featur
 
 
 def main() -> None:
-    groups = {name: asdict(group) for name, group in load_all(Path("params.yaml")).items()}
-    digests = Digests(repository_root(os.environ) / ".recap" / "digests.json", Path("downloads.json"))
+    groups = {name: asdict(group) for name, group in load_all(paths.PARAMS).items()}
+    digests = Digests(repository_root(os.environ) / paths.DIGESTS, paths.REGISTRY)
     for name, settings in SETTINGS.items():
         is_used = look_up(groups, USED[name]) == name
         places = {setting: look_up(groups, setting) for setting in settings if is_used}
-        write_json(Path("inputs") / f"{name}.json", user_files(places, digests))
+        write_json(paths.INPUTS / f"{name}.json", user_files(places, digests))
     digests.keep()
 
 

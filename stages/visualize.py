@@ -1,7 +1,6 @@
 """Stage `visualize`: what the networks see."""
 
-from pathlib import Path
-
+from recap.core import paths
 from recap.core.artifacts import write_json
 from recap.core.config import load
 from recap.decoders.config import DecodersConfig
@@ -14,25 +13,25 @@ from recap.workspace.leftovers import remove_leftovers
 
 
 def main() -> None:
-    runtime = load(Path("params.yaml"), RuntimeConfig)
-    config = load(Path("params.yaml"), VisualizeConfig)
-    decoders = load(Path("params.yaml"), DecodersConfig).names
+    runtime = load(paths.PARAMS, RuntimeConfig)
+    config = load(paths.PARAMS, VisualizeConfig)
+    decoders = load(paths.PARAMS, DecodersConfig).names
     with start("visualize", runtime, config) as run:
-        for name in remove_leftovers(Path("models"), Path("reports/decoders"), decoders):
+        for name in remove_leftovers(paths.MODELS, paths.DECODERS, decoders):
             print(f"removed what the decoder {name} left behind: decoders.names does not name it")
         device = configure(runtime)
         summary = visualize(
-            Path("data"),
-            Path("models"),
-            Path("reports/decoders"),
-            Path("reports/vision"),
+            paths.DATA,
+            paths.MODELS,
+            paths.DECODERS,
+            paths.VISION,
             decoders,
             config,
             device,
         )
-        write_json(Path("reports/visualize/metrics.json"), summary)
+        write_json(paths.metrics_of("visualize"), summary)
         run.log_metrics(summary)
-        run.log_artifact(Path("reports/vision"))
+        run.log_artifact(paths.VISION)
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from recap.backbones.backbone import Backbone
 from recap.backbones.build import WEIGHTS_FILE, load_backbone
 from recap.backbones.images import load_images
+from recap.core import paths
 from recap.core.config import load_all
 from recap.core.feature_files import open_features
 from recap.core.raw_data import read_json
@@ -225,9 +226,9 @@ def load(
         raise InputError(f"{folder}: expected a trained decoder or the folder of several, received neither")
     around = Path(os.path.normpath(folder / "..")) if is_one else folder
     root = Path(os.path.normpath(around / ".."))
-    groups = load_all(root / "params.yaml")
+    groups = load_all(root / paths.PARAMS)
     decoding = decoding or groups["evaluate"].decoding
-    captions, reduced = root / "data" / "captions", root / "data" / "reduced"
+    captions, reduced = root / paths.CAPTIONS, root / paths.REDUCED
     training = None
     if decoding.search == "consensus":
         features = open_features(reduced / "train.h5")

@@ -9,6 +9,7 @@ import runpy
 import sys
 from pathlib import Path
 
+from recap.core import paths
 from recap.errors import InputError, disk_fault
 from recap.runtime.parent import end_with_parent
 
@@ -34,7 +35,7 @@ def main() -> None:
 def _steer() -> None:
     from recap.core.arithmetic import steer_stage
 
-    reason = steer_stage(Path(sys.argv[0]).stem, Path("params.yaml"), os.environ)
+    reason = steer_stage(Path(sys.argv[0]).stem, paths.PARAMS, os.environ)
     if reason:
         print(
             f"runtime.arithmetic: expected an x86-64 processor with AVX2, received {reason}; "

@@ -4,8 +4,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-RAW, CAPTIONS, REDUCED = Path("data/raw"), Path("data/captions"), Path("data/reduced")
-DOWNLOADS, REGISTRY = Path(".recap/downloads"), Path("downloads.json")
+from recap.core import paths
+
 WIDEST_BAR = 40
 
 
@@ -45,30 +45,30 @@ def _download(options: argparse.Namespace) -> None:
     from recap.sources.download import download
     from recap.sources.registry import find_remote
 
-    print(download(find_remote(_url(options), REGISTRY), DOWNLOADS, options.offline))
+    print(download(find_remote(_url(options), paths.REGISTRY), paths.DOWNLOADS, options.offline))
 
 
 def _add(options: argparse.Namespace) -> None:
     from recap.sources.download import bring
     from recap.sources.registry import find_remote
 
-    print(bring(find_remote(_url(options), REGISTRY), options.file, DOWNLOADS))
+    print(bring(find_remote(_url(options), paths.REGISTRY), options.file, paths.DOWNLOADS))
 
 
 def _pin(options: argparse.Namespace) -> None:
     from recap.sources.download import download
     from recap.sources.registry import find_remote, pin
 
-    remote = find_remote(_url(options), REGISTRY)
-    pin(REGISTRY, remote, download(remote, DOWNLOADS, options.offline))
-    remote = find_remote(remote.url, REGISTRY)
-    print(f"{REGISTRY}: {remote.url}: {remote.size} bytes, SHA-256 {remote.sha256}")
+    remote = find_remote(_url(options), paths.REGISTRY)
+    pin(paths.REGISTRY, remote, download(remote, paths.DOWNLOADS, options.offline))
+    remote = find_remote(remote.url, paths.REGISTRY)
+    print(f"{paths.REGISTRY}: {remote.url}: {remote.size} bytes, SHA-256 {remote.sha256}")
 
 
 def _describe(options: argparse.Namespace) -> None:
     from recap.report.describe import describe
 
-    found = describe(RAW, CAPTIONS, REDUCED, options.samples, options.seed)
+    found = describe(paths.RAW, paths.CAPTIONS, paths.REDUCED, options.samples, options.seed)
     print(f"source {found['source']['source']}, references {found['source']['references']}")
     for split, counts in found["splits"].items():
         shape = (

@@ -7,11 +7,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from recap.core import paths
+
 if TYPE_CHECKING:
     from recap.proof.verify import Finding
 
 ROOT = Path()
-MACHINE = Path("reports/machine.json")
 
 
 def add_commands(subparsers: Any) -> None:
@@ -33,7 +34,7 @@ def add_commands(subparsers: Any) -> None:
 
     doctor = subparsers.add_parser("doctor", help="how this machine differs from the one that made dvc.lock")
     doctor.add_argument(
-        "--record", action="store_true", help=f"write this machine to {MACHINE}, beside a new dvc.lock"
+        "--record", action="store_true", help=f"write this machine to {paths.MACHINE}, beside a new dvc.lock"
     )
     doctor.set_defaults(run=_doctor)
 
@@ -103,12 +104,12 @@ def _doctor(options: argparse.Namespace) -> int:
     from recap.proof.doctor import as_table, examine, inspect, read_machine, read_pins, write_machine
     from recap.runtime.config import RuntimeConfig
 
-    here = inspect(load(ROOT / "params.yaml", RuntimeConfig))
+    here = inspect(load(ROOT / paths.PARAMS, RuntimeConfig))
     if options.record:
-        write_machine(ROOT / MACHINE, here)
-        print(f"{MACHINE}: written")
+        write_machine(ROOT / paths.MACHINE, here)
+        print(f"{paths.MACHINE}: written")
         return 0
-    there, pins = read_machine(ROOT / MACHINE), read_pins(ROOT / "requirements.lock")
+    there, pins = read_machine(ROOT / paths.MACHINE), read_pins(ROOT / paths.REQUIREMENTS)
     rows = examine(here, there, pins, os.environ)
     print(as_table(rows))
     return 1 if any(row.weight == "matters" for row in rows) else 0

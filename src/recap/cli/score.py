@@ -5,9 +5,9 @@ import os
 from pathlib import Path
 from typing import Any
 
+from recap.core import paths
+
 IMAGES = {"all": slice(None), "even": slice(0, None, 2), "odd": slice(1, None, 2)}
-PARAMS = Path("params.yaml")
-RAW, CAPTIONS, REDUCED, MODELS = Path("data/raw"), Path("data/captions"), Path("data/reduced"), Path("models")
 
 
 def add_commands(subparsers: Any) -> None:
@@ -104,12 +104,12 @@ def _decodings(options: argparse.Namespace) -> None:
     from recap.runtime.config import RuntimeConfig
     from recap.runtime.setup import configure
 
-    device = configure(load(PARAMS, RuntimeConfig))
-    batch_size = load(PARAMS, EvaluateConfig).batch_size
-    validation = load_validation(RAW, CAPTIONS, REDUCED, IMAGES[options.images])
+    device = configure(load(paths.PARAMS, RuntimeConfig))
+    batch_size = load(paths.PARAMS, EvaluateConfig).batch_size
+    validation = load_validation(paths.RAW, paths.CAPTIONS, paths.REDUCED, IMAGES[options.images])
     references = sum(map(len, validation.references))
     for name in options.models:
-        model = load_model([MODELS / member for member in name.split("+")], device)
+        model = load_model([paths.MODELS / member for member in name.split("+")], device)
         rows = compare_decodings(model, validation, batch_size)
         print(
             f"{name}: {len(validation.image_ids)} images, {references} references, from which the idf comes"

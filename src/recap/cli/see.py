@@ -6,14 +6,14 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from recap.core import paths
+
 if TYPE_CHECKING:
     from torch import Tensor
 
     from recap.backbones.backbone import Backbone
     from recap.explain.pictures.drawing import Pixels
 
-PARAMS = Path("params.yaml")
-MODELS, REDUCED = Path("models"), Path("data/reduced")
 NEEDS = "run it where the pipeline has run: it reads models/, data/ and params.yaml"
 LARGEST_SEED = 2**63 - 1
 
@@ -81,12 +81,12 @@ def _prepare() -> None:
     if "torch" in sys.modules:
         return
     steer(os.environ, portable=True)
-    if PARAMS.is_file():
+    if paths.PARAMS.is_file():
         from recap.core.config import load
         from recap.runtime.config import RuntimeConfig
         from recap.runtime.setup import configure
 
-        configure(load(PARAMS, RuntimeConfig))
+        configure(load(paths.PARAMS, RuntimeConfig))
 
 
 def _load(options: argparse.Namespace) -> tuple["Backbone", str]:
@@ -94,7 +94,7 @@ def _load(options: argparse.Namespace) -> tuple["Backbone", str]:
     from recap.backbones.build import load_backbone
     from recap.errors import InputError
 
-    backbone = load_backbone(MODELS / "backbone")
+    backbone = load_backbone(paths.BACKBONE)
     head = options.head or next(iter(backbone.heads))
     if head not in backbone.heads:
         raise InputError(f"--head: expected one of {', '.join(backbone.heads)}, received {head!r}")
@@ -127,8 +127,8 @@ def _image(backbone: "Backbone", path: Path) -> "Tensor":
     from recap.features.projection import Projection, load_projection
 
     images = load_images([path], backbone)
-    known = load_familiarity(REDUCED / FILE)
-    projection = load_projection(REDUCED / PROJECTION_FILE)
+    known = load_familiarity(paths.REDUCED / FILE)
+    projection = load_projection(paths.REDUCED / PROJECTION_FILE)
     read = given = backbone.feature_dim
     if isinstance(projection, Projection):
         given, read = projection.components.shape  # (K, D)
@@ -176,7 +176,7 @@ def _predict(options: argparse.Namespace) -> None:
 
     if options.top < 1:
         raise InputError(f"--top: expected a positive integer, received {options.top}")
-    backbone = load_backbone(MODELS / "backbone")
+    backbone = load_backbone(paths.BACKBONE)
     x = backbone.preprocess(_image(backbone, options.image))
     for head, labels in backbone.heads.items():
         with torch.no_grad():
@@ -262,8 +262,8 @@ def _words(options: argparse.Namespace) -> None:
     from recap.captioner import load
     from recap.explain.pictures.words import word_panels
 
-    backbone = load_backbone(MODELS / "backbone")
-    captioner = load(MODELS / options.decoder)
+    backbone = load_backbone(paths.BACKBONE)
+    captioner = load(paths.MODELS / options.decoder)
     images = load_images([options.image], backbone)
     reduced = captioner.reduce([options.image])  # (1, K)
     _warn(options.image, captioner.is_familiar(reduced))

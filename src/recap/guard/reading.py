@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from recap.core import paths
 from recap.core.config import read_values
 from recap.core.hashes import folder_files, hash_file, hash_list, output_files
 from recap.errors import InputError
@@ -70,12 +71,12 @@ def read(stage: Stage, all_stages: Mapping[str, Stage]) -> Reading:
             files[dependency] = hash_file(path) if path.is_file() else None
     named = read_digests(stage.deps)
     if named:
-        own = named_places(named, Path("params.yaml")).values()
+        own = named_places(named, paths.PARAMS).values()
         places += [place for place in own if place and not is_url(place)]
     data: dict[str, tuple[int, int, int]] = {}
     for place in places:
         data |= _states(Path(place))
-    return Reading(Path("params.yaml").read_bytes(), files, data)
+    return Reading(paths.PARAMS.read_bytes(), files, data)
 
 
 def check_unchanged(stage: Stage, before: Reading, after: Reading) -> None:
@@ -106,7 +107,7 @@ def _states(place: Path) -> dict[str, tuple[int, int, int]]:
 def _changed_params(stage: Stage, before: bytes, after: bytes) -> list[str]:
     if before == after:
         return []
-    old, new = (read_values(content, Path("params.yaml")) for content in (before, after))
+    old, new = (read_values(content, paths.PARAMS) for content in (before, after))
     changed: list[str] = []
     for name in stage.params:
         changed += _differences(name, _value(old, name), _value(new, name))

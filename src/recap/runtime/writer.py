@@ -7,15 +7,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from recap.core import paths
 from recap.errors import InputError
 
-LOCKS = Path(".recap/locks")
 LONGEST_WAIT = 3.0  # seconds; a process that was killed needs some to go
 SECONDS_BETWEEN = 0.05
 
 
 @contextmanager
-def only_writer(stage: str, outputs: tuple[str, ...] = (), folder: Path = LOCKS) -> Iterator[None]:
+def only_writer(stage: str, outputs: tuple[str, ...] = (), folder: Path = paths.LOCKS) -> Iterator[None]:
     """Keep every other process from running the stage in this checkout, whatever its settings.
 
     Args:

@@ -25,7 +25,6 @@ from recap.text.vocabulary import SPECIAL_WORDS, Vocabulary
 ROOT = Path(__file__).resolve().parents[3]
 COMMANDS: dict[str, list[str]] = {
     "config": ["--check"],
-    "deps": [],
     "plots-page": [],
     "verify": ["--against=VALUE", "--json", "--markdown", "--base=VALUE"],
     "doctor": ["--record"],
