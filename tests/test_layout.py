@@ -1,8 +1,11 @@
 """The rooms of src/recap: small, in one order, and each with what docs/architecture.md says of it."""
 
 import ast
+import re
 import subprocess
 import sys
+import tomllib
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -81,3 +84,10 @@ def test_files_and_folders_are_small() -> None:
     for folder in {path.parent for path in FILES} - {LIBRARY / "tracking"}:
         files = [path for path in folder.iterdir() if path.is_file()]
         assert len(files) <= 15, folder
+
+
+def test_the_newest_change_is_that_of_the_version() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    changes = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert re.search(r"^## (\S+)$", changes, flags=re.MULTILINE)[1] == project["version"]
+    assert version(project["name"]) == project["version"], "run: make setup"

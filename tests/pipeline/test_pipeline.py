@@ -220,7 +220,7 @@ def test_an_edit_reruns_what_depends_on_it_and_nothing_else(checkout: Path) -> N
         "evaluate@transformer",
     }.isdisjoint(ran)
 
-    module = checkout / "src" / "recap" / "reporting" / "page.py"
+    module = checkout / "src" / "recap" / "report" / "page.py"
     module.write_text(module.read_text() + "\n# an edit\n")
     assert stages_run(dvc(checkout, "repro")) == ["report"]
 

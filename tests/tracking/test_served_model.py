@@ -122,5 +122,5 @@ def test_a_model_requires_what_its_code_imports() -> None:
     loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     owners = packages_distributions()
     imported = {owner.lower() for name in loaded.stdout.split() for owner in owners.get(name, ())}
-    own = {re.split(r"[\[<>=]", line)[0].lower() for line in requires("recap") or ()}
+    own = {re.split(r"[\[<>=]", line)[0].lower() for line in requires("recap-captioning") or ()}
     assert {"torch", "h5py", "pydantic"} <= imported & own <= set(REQUIREMENTS)
