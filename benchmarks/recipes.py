@@ -43,7 +43,6 @@ from recap.errors import InputError
 from recap.evaluation.evaluate import is_true
 from recap.features.config import ReduceConfig
 from recap.features.reduce import reduce
-from recap.metrics.coco_files import read_references
 from recap.metrics.scores import score_captions
 from recap.metrics.tokenization.by_name import tokenize_groups
 from recap.metrics.tokenization.treebank import tokenize
@@ -52,6 +51,7 @@ from recap.runtime.config import RuntimeConfig
 from recap.runtime.setup import configure
 from recap.text.batches import CaptionedFeatures
 from recap.text.captions import Captions, load_captions, save_captions
+from recap.text.coco_files import read_references
 from recap.training.config import TrainConfig
 from recap.training.train import train
 

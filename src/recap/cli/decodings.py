@@ -21,7 +21,6 @@ from recap.decoding.generate import generate
 from recap.decoding.search import StepDecoder, speakers
 from recap.decoding.searches import make_constraints, make_search
 from recap.evaluation.evaluate import is_true
-from recap.metrics.coco_files import read_references
 from recap.metrics.diversity import diversity
 from recap.metrics.scores import score_captions
 from recap.metrics.tokenization.by_name import tokenize_groups
@@ -29,6 +28,7 @@ from recap.metrics.tokenization.treebank import tokenize
 from recap.metrics.truth import check_caption
 from recap.text.batches import CaptionedFeatures
 from recap.text.captions import load_captions
+from recap.text.coco_files import read_references
 from recap.text.vocabulary import Vocabulary
 
 BAD_LAST_WORDS = ("a", "an", "and", "at", "by", "in", "of", "on", "or", "the", "to", "with")

@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recap.evaluation.config import EvaluateConfig
-from recap.metrics.coco_files import References
 from recap.metrics.scores import score_captions
 from recap.metrics.summary import summarize
 from recap.metrics.tokenization.by_name import tokenize_groups, tokenizer
 from recap.metrics.truth import Claim, check_caption
+from recap.text.coco_files import References
 from recap.text.vocabulary import split_words
 
 

@@ -12,9 +12,9 @@ from recap.decoders.build import load_decoder
 from recap.evaluation.config import EvaluateConfig
 from recap.evaluation.evaluate import Evaluation, evaluate
 from recap.evaluation.perplexity import perplexity
-from recap.metrics.coco_files import read_references
 from recap.text.batches import CaptionedFeatures
 from recap.text.captions import load_captions, load_references
+from recap.text.coco_files import read_references
 
 
 def evaluate_decoder(

@@ -21,7 +21,7 @@ from recap.progress import track
 from recap.sources.archives import extract_member, find_member, open_archive
 from recap.sources.config import CocoConfig
 from recap.text.captions import Captions, check_captions, save_captions
-from recap.text.coco_format import check_coco_captions
+from recap.text.coco_files import check_coco_captions
 from recap.text.vocabulary import Vocabulary, parse_vocabulary
 
 # What is known of the published files; source: the assignment pages of CS231n and public git-lfs pointers.

@@ -12,7 +12,7 @@ from recap.core.image_files import read_image
 from recap.core.raw_data import SPLITS, Source, write_captions
 from recap.errors import InputError
 from recap.progress import track
-from recap.text.coco_format import read_coco_captions, same_name
+from recap.text.coco_files import read_coco_captions, same_name
 
 
 def fetch_folder(

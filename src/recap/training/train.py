@@ -8,13 +8,13 @@ from recap.core.artifacts import write_csv, write_json
 from recap.core.feature_files import open_features
 from recap.decoders.build import build_decoder, describe, save_decoder
 from recap.decoders.config import DecoderConfig
-from recap.metrics.coco_files import read_references
 from recap.metrics.tokenization.by_name import tokenize_groups, tokenizer
 from recap.runtime.checkpoints import Checkpoints
 from recap.runtime.fingerprint import fingerprint
 from recap.runtime.workers import ALONE, Worker
 from recap.text.batches import CaptionedFeatures
 from recap.text.captions import Captions, load_captions
+from recap.text.coco_files import read_references
 from recap.training.config import TrainConfig
 from recap.training.loop import Report, Task, fit
 from recap.training.optimizer import make_optimizer

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from recap.errors import InputError
-from recap.metrics.coco_files import read_references, read_results
+from recap.text.coco_files import read_references, read_results
 
 IMAGES = [{"id": 7}, {"id": 3, "part": "seen"}]
 ANNOTATIONS = [
@@ -67,7 +67,7 @@ def test_bad_results_are_told_in_one_line(write, content, message):
         ([], "expected an object with images and annotations, received a list"),
         ({}, "expected a list of images, received nothing"),
         ({"images": []}, "expected a list of annotations, received nothing"),
-        ({"images": [], "annotations": []}, "expected at least one image"),
+        ({"images": [], "annotations": []}, "expected at least one of images"),
         ({"images": IMAGES + IMAGES[:1], "annotations": ANNOTATIONS}, r"images\[2\]: .* image id 7 again"),
         ({"images": IMAGES[:1], "annotations": ANNOTATIONS}, r"annotations\[0\]: .* received 3"),
         ({"images": IMAGES, "annotations": ANNOTATIONS[1:2]}, "received none for image 3"),
