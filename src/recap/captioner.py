@@ -121,7 +121,7 @@ class Captioner:
         return self.caption_reduced(self.reduce(images), image_ids)
 
     def reduce(self, images: Sequence[Path | str | ArrayLike]) -> NDArray[np.float32]:
-        """What the decoder reads of images, (N, K); arguments as of ``caption``."""
+        """Return what the decoder reads of images, (N, K); arguments as of ``caption``."""
         if isinstance(images, str | Path):
             raise InputError(f"images: expected a list of paths or features, received one path, {images}")
         width, device = self.feature_dim, next(self.decoder.parameters()).device
@@ -165,17 +165,17 @@ class Captioner:
         )
 
     def is_familiar(self, reduced: NDArray[np.float32]) -> list[bool] | None:
-        """Whether images, of which the decoder reads (N, K), are like the training images; None: unknown."""
+        """Return whether images, for the decoder (N, K), are like training images; None: unknown."""
         return self.familiarity.is_familiar(reduced).tolist() if self.familiarity else None
 
     def see(self, x: Tensor) -> Tensor:
-        """What the decoder reads of preprocessed images: (N, 3, S, S) float32 -> (N, K), differentiable."""
+        """Turn preprocessed images into what the decoder reads: (N, 3, S, S) -> (N, K), differentiable."""
         assert self.backbone is not None
         reduced: Tensor = self.projection(self.backbone.features(x))
         return reduced
 
     def score(self, x: Tensor, text: str) -> Caption:
-        """How likely a given caption is of a preprocessed image, (1, 3, S, S) float32."""
+        """Return how likely a given caption is of a preprocessed image, (1, 3, S, S) float32."""
         pieces, tokens = self.vocabulary.read(text)
         with torch.no_grad():
             found = self.log_probabilities(x, torch.tensor([*tokens, END], device=x.device))[0].tolist()
@@ -284,5 +284,5 @@ def load_model(folders: Sequence[Path], device: torch.device | str) -> Decoder |
 
 
 def _width(decoder: Decoder) -> int:
-    """How many features of an image a decoder reads."""
+    """Return how many features of an image a decoder reads."""
     return decoder.get_parameter("projection.weight").shape[1]

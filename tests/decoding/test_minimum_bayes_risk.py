@@ -32,7 +32,7 @@ CAPTIONS = np.array([[1, 4, 5, 2, 0], [1, 4, 2, 0, 0], [1, 6, 5, 7, 2], [1, 8, 5
 FEATURES = np.array([[1, 0, 0], [0, 2, 0], [0, 0, 0.1], [-1, -1, 0]], dtype=np.float32)
 TRAINING = CaptionedFeatures(CAPTIONS, np.array([0, 0, 1, 2], dtype=np.int32), FEATURES)
 SAID = captions_of_images(TRAINING)
-RARITY = InverseFrequency(list(SAID.values()))
+IDF = InverseFrequency(list(SAID.values()))
 
 
 @pytest.fixture
@@ -53,11 +53,11 @@ def search(decoder: Decoder | Ensemble, count: int, ids: range, settings: Consen
 
 
 def test_n_grams_are_rare_by_images_and_the_end_counts() -> None:
-    assert RARITY[(4,)] == pytest.approx(np.log(3))
-    assert RARITY[(5,)] == pytest.approx(0)
-    assert RARITY[(5, END)] == pytest.approx(np.log(3 / 2))
-    assert RARITY[(1000,)] == pytest.approx(np.log(3))
-    assert RARITY[(START,)] == RARITY[(NULL,)] == pytest.approx(np.log(3))  # in no caption
+    assert IDF[(4,)] == pytest.approx(np.log(3))
+    assert IDF[(5,)] == pytest.approx(0)
+    assert IDF[(5, END)] == pytest.approx(np.log(3 / 2))
+    assert IDF[(1000,)] == pytest.approx(np.log(3))
+    assert IDF[(START,)] == IDF[(NULL,)] == pytest.approx(np.log(3))  # in no caption
 
 
 def test_the_first_has_the_highest_mean_official_score(
@@ -70,7 +70,7 @@ def test_the_first_has_the_highest_mean_official_score(
         return found
 
     monkeypatch.setattr(consensus, "sample", watch)
-    settings = Consensus(RARITY, candidates=12, temperature=1.0, voters=9, voter_temperature=2.0)
+    settings = Consensus(IDF, candidates=12, temperature=1.0, voters=9, voter_temperature=2.0)
     found = search(decoder, 4, range(4), settings)
     voters = [words for (words,) in drawn[4 * 12 :]]
     assert len(voters) == 4 * 9
@@ -84,7 +84,7 @@ def test_the_first_has_the_highest_mean_official_score(
             scorer += (text, said)
         # the scorer takes the number of images from that of the captions scored
         scorer.document_frequency = {
-            tuple(map(str, ngram)): len(own) / np.exp(RARITY[ngram])
+            tuple(map(str, ngram)): len(own) / np.exp(IDF[ngram])
             for text in [*texts, *said]
             for words in [[int(word) for word in text.split()]]
             for ngram in {
@@ -100,18 +100,18 @@ def test_the_first_has_the_highest_mean_official_score(
 
 
 def test_draws_are_those_of_the_image_in_any_batch(decoder: Decoder) -> None:
-    settings = Consensus(RARITY, candidates=5, seed=3)
+    settings = Consensus(IDF, candidates=5, seed=3)
     together = search(decoder, 3, range(7, 10), settings)
     features = torch.randn(3, 3, generator=torch.Generator().manual_seed(1))
     with torch.inference_mode():
         alone = settings(decoder, features[1:2], usual_constraints(6), [8])
     assert [words.tokens for words in alone[0]] == [words.tokens for words in together[1]]
-    other = search(decoder, 3, range(7, 10), Consensus(RARITY, candidates=5, seed=4))
+    other = search(decoder, 3, range(7, 10), Consensus(IDF, candidates=5, seed=4))
     assert [w.tokens for w in other[0]] != [w.tokens for w in together[0]]
 
 
 def test_decoding_in_parts_changes_no_caption(decoder: Decoder, monkeypatch: pytest.MonkeyPatch) -> None:
-    settings = Consensus(RARITY, candidates=5, voters=8)
+    settings = Consensus(IDF, candidates=5, voters=8)
     together = search(decoder, 3, range(3), settings)
     monkeypatch.setattr(consensus, "ROWS_AT_ONCE", 7)
     in_parts = search(decoder, 3, range(3), settings)
@@ -136,7 +136,7 @@ def test_members_of_an_ensemble_draw_apart_and_vote_together(
         return sample(who, features, constraints, ids, **options)
 
     monkeypatch.setattr(consensus, "sample", watch)
-    settings = Consensus(RARITY, candidates=5, temperature=0.5, voters=7, voter_temperature=1.5)
+    settings = Consensus(IDF, candidates=5, temperature=0.5, voters=7, voter_temperature=1.5)
     ensemble = Ensemble([decoder, other], [3, 3]).eval()
     with torch.inference_mode():
         found = settings(ensemble, torch.randn(2, 6), usual_constraints(6), range(3, 5))
@@ -153,11 +153,11 @@ def test_the_settings_name_it_with_and_without_weights() -> None:
     )
     weighted = make_search(config, TRAINING)
     assert isinstance(weighted, Consensus)
-    assert weighted == Consensus(weighted.rarity, 7, 0.5, 9, 0.8, 2)
-    assert weighted.rarity[(4,)] == RARITY[(4,)]
+    assert weighted == Consensus(weighted.idf, 7, 0.5, 9, 0.8, 2)
+    assert weighted.idf[(4,)] == IDF[(4,)]
     unweighted = make_search(config)
     assert isinstance(unweighted, Consensus)
-    assert unweighted.rarity[(4,)] == unweighted.rarity[(5, END)] == 1
+    assert unweighted.idf[(4,)] == unweighted.idf[(5, END)] == 1
 
 
 def test_neighbours_need_training_images(decoder: Decoder) -> None:
@@ -200,7 +200,7 @@ def test_neighbours_weights_are_those_of_kernel_ridge_regression(count: int) -> 
 
 
 def test_neighbours_vote_beside_the_draws(decoder: Decoder) -> None:
-    settings = Consensus(RARITY, 30, 1.5, 20, 1.5, neighbours=Neighbours(SAID, FEATURES, 2))
+    settings = Consensus(IDF, 30, 1.5, 20, 1.5, neighbours=Neighbours(SAID, FEATURES, 2))
     features = torch.eye(3)
     with torch.inference_mode():
         asked = settings(decoder, features, usual_constraints(6), range(3))
@@ -218,10 +218,10 @@ def test_neighbours_vote_beside_the_draws(decoder: Decoder) -> None:
     for image, (said, weights) in enumerate(Neighbours(SAID, FEATURES, 2)(features)):
         voters = [words.tokens for (words,) in drawn[20 * image : 20 * image + 20]]
         values = [
-            CiderD(voters, RARITY)(words.tokens)
+            CiderD(voters, IDF)(words.tokens)
             + NEIGHBOURS_TO_VOTERS
             * sum(
-                weight * CiderD([caption], RARITY)(words.tokens)
+                weight * CiderD([caption], IDF)(words.tokens)
                 for caption, weight in zip(said, weights, strict=True)
             )
             for words in asked[image]

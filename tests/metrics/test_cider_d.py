@@ -16,8 +16,8 @@ CAPTION = st.lists(WORDS, max_size=12).map(lambda words: [*words, END])
 
 
 def score(captions: Sequence[Sequence[str]], references: Sequence[Sequence[Sequence[str]]]) -> list[float]:
-    rarity = InverseFrequency(references)
-    return [CiderD(own, rarity)(words) for words, own in zip(captions, references, strict=True)]
+    idf = InverseFrequency(references)
+    return [CiderD(own, idf)(words) for words, own in zip(captions, references, strict=True)]
 
 
 def official(captions: Sequence[Sequence[str]], references: Sequence[Sequence[Sequence[str]]]) -> np.ndarray:
@@ -66,7 +66,7 @@ def test_a_caption_that_is_cut_off_earns_less() -> None:
 )
 def test_weighted_references_add_up(caption: list[str], said: list[tuple[list[str], float]]) -> None:
     references = [words for words, _ in said]
-    rarity = InverseFrequency([[words] for words in references])
-    weighted = CiderD(references, rarity, [weight for _, weight in said])
-    alone = sum(weight * CiderD([words], rarity)(caption) for words, weight in said)
+    idf = InverseFrequency([[words] for words in references])
+    weighted = CiderD(references, idf, [weight for _, weight in said])
+    alone = sum(weight * CiderD([words], idf)(caption) for words, weight in said)
     assert weighted(caption) == pytest.approx(alone, abs=1e-9)

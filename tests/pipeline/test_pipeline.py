@@ -159,8 +159,8 @@ def test_a_consensus_asks_what_the_training_images_were_called(checkout: Path) -
     captions = load_captions(data / "captions")
     training = CaptionedFeatures(*captions.of("train"), np.array(open_features(reduced / "train.h5")))
     said = captions_of_images(training)
-    rarity = InverseFrequency(list(said.values()))
-    asked = Consensus(rarity, 9, 1.5, 4, decoding.voter_temperature, decoding.seed)
+    idf = InverseFrequency(list(said.values()))
+    asked = Consensus(idf, 9, 1.5, 4, decoding.voter_temperature, decoding.seed)
     found = []
     for search in (dataclasses.replace(asked, neighbours=Neighbours(said, training.features, 3)), asked):
         written = generate(

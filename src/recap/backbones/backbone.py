@@ -51,7 +51,7 @@ class Backbone(nn.Module):
 
 
 def head_slices(heads: Mapping[str, Sequence[str]]) -> dict[str, slice]:
-    """Where each head's classes lie among the concatenated logits."""
+    """Return where each head's classes lie among the concatenated logits."""
     slices: dict[str, slice] = {}
     start = 0
     for name, labels in heads.items():

@@ -106,7 +106,7 @@ def fill(backbone: Backbone, weights: Mapping[str, Tensor], path: Path) -> None:
 
 
 def _mismatches(expected: Mapping[str, Tensor], received: Mapping[str, Tensor]) -> list[str]:
-    """What differs in names, shapes and kinds of number, one phrase a tensor, sorted by name."""
+    """Return what differs in names, shapes and kinds of number, one phrase a tensor, sorted by name."""
     mistakes = []
     for name in sorted({*expected, *received}):
         if name not in received:

@@ -66,7 +66,7 @@ class SqueezeNet(Backbone):
         self.register_buffer("std", torch.tensor(IMAGENET_STD), persistent=False)
 
     def feature_maps(self, x: Tensor) -> Tensor:
-        """What the last fire module gives: (N, 3, H, W) -> (N, D, H / 16, W / 16), about."""
+        """Return what the last fire module gives: (N, 3, H, W) -> (N, D, H / 16, W / 16), about."""
         layers = self._modules["features"]
         assert layers is not None
         maps: Tensor = layers(x)

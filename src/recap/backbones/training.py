@@ -147,7 +147,7 @@ class BackboneState:
         self.losses: list[Tensor] = []
 
     def steps_done(self) -> int:
-        """How many steps lie behind."""
+        """Return how many steps lie behind."""
         return self.step
 
     def optimizer(self) -> torch.optim.AdamW:

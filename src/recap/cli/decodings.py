@@ -18,7 +18,7 @@ from recap.decoders.decoder import Decoder, State
 from recap.decoders.ensemble import Ensemble
 from recap.decoding.config import DecodingConfig
 from recap.decoding.generate import generate
-from recap.decoding.search import StepDecoder, speakers
+from recap.decoding.search import StepDecoder, members_of
 from recap.decoding.searches import make_constraints, make_search
 from recap.evaluation.evaluate import is_true
 from recap.metrics.diversity import diversity
@@ -104,7 +104,7 @@ class _Counted:
         self.count = count
 
     def apart(self, features: Tensor) -> list[tuple[StepDecoder, Tensor]]:
-        return [(_Counted(member, self.count), own) for member, own in speakers(self.decoder, features)]
+        return [(_Counted(member, self.count), own) for member, own in members_of(self.decoder, features)]
 
     def start(self, features: Tensor) -> State:
         return self.decoder.start(features)

@@ -44,7 +44,7 @@ WITHOUT_CONVOLUTIONS = ("train", "evaluate")
 
 
 def unsupported() -> str | None:
-    """Why this machine cannot compute portably, or None when it can."""
+    """Return why this machine cannot compute portably, or None when it can."""
     machine = platform.machine()
     if machine not in ("x86_64", "AMD64"):
         return f"an {machine} processor"

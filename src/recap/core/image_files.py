@@ -93,7 +93,7 @@ def _largest_pixels() -> float:
 
 
 def _layout(image: ImageFile.ImageFile) -> str:
-    """How the file packs a pixel, in Pillow's words; known until the image is loaded."""
+    """Return how the file packs a pixel, in Pillow's words; known until the image is loaded."""
     arguments = image.tile[0].args if image.tile else ""
     return str(arguments if isinstance(arguments, str) else (arguments or ("",))[0])
 

@@ -129,7 +129,7 @@ def _check_events(text: str) -> None:
 
 
 def _mistakes(value: Any, where: str) -> Iterator[tuple[str, str]]:
-    """What is not plain: its path and what it is."""
+    """Return what is not plain: its path and what it is."""
     if isinstance(value, dict):
         for key, entry in value.items():
             if isinstance(key, str):

@@ -30,7 +30,7 @@ class RecurrentDecoder(Decoder):
         vocabulary_size: V.
         wordvec_dim: W.
         hidden_dim: H.
-        dropout: share dropped from features, word vectors, and hidden states before the scores.
+        dropout: probability to drop an entry of features, word vectors, and hidden states before the scores.
 
     Raises:
         InputError: the cell is neither.

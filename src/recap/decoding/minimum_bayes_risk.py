@@ -18,7 +18,7 @@ from torch import Tensor
 from recap.decoding.caption import Constraints
 from recap.decoding.neighbours import Neighbours, Said, Tokens
 from recap.decoding.sampling import sample
-from recap.decoding.search import StepDecoder, Words, speakers
+from recap.decoding.search import StepDecoder, Words, members_of
 from recap.metrics.cider_d import CiderD, InverseFrequency
 
 ROWS_AT_ONCE = 16384  # draws that a decoder reads together: bounds memory
@@ -30,7 +30,7 @@ class Consensus:
     """A search: draws candidates and voters and ranks the candidates by mean CIDEr-D against the voters.
 
     Attributes:
-        rarity: weights of n-grams of words' numbers, <END> the last word of a caption.
+        idf: weights of n-grams of words' numbers, <END> the last word of a caption.
         candidates: captions drawn to choose from, by each member of an ensemble.
         temperature: of their draws.
         voters: captions drawn to compare them with, by each member of an ensemble.
@@ -39,7 +39,7 @@ class Consensus:
         neighbours: whose captions vote too, ``NEIGHBOURS_TO_VOTERS`` times their weights.
     """
 
-    rarity: InverseFrequency
+    idf: InverseFrequency
     candidates: int = 40
     temperature: float = 0.5
     voters: int = 40
@@ -58,7 +58,7 @@ class Consensus:
             constraints: what a caption may be.
             image_ids: N; draws depend on them.
         """
-        members = speakers(decoder, features)
+        members = members_of(decoder, features)
         candidates = self._drawn(members, constraints, image_ids, 0, self.candidates, self.temperature)
         voters = self._drawn(
             members, constraints, image_ids, self.candidates, self.voters, self.voter_temperature
@@ -119,7 +119,7 @@ class Consensus:
             said, shares = neighbours
             captions += said
             weights += [NEIGHBOURS_TO_VOTERS * share for share in shares]
-        score = CiderD(captions, self.rarity, weights)
+        score = CiderD(captions, self.idf, weights)
         known: dict[tuple[int, ...], float] = {}  # the same caption is often drawn again
         for words in candidates:
             key = tuple(words.tokens)

@@ -34,7 +34,7 @@ class Speakers(Protocol):
         """Each with what it reads of the features (N, D)."""
 
 
-def speakers(decoder: StepDecoder, features: Tensor) -> Sequence[tuple[StepDecoder, Tensor]]:
+def members_of(decoder: StepDecoder, features: Tensor) -> Sequence[tuple[StepDecoder, Tensor]]:
     """Those who speak one by one, each with its features: of a single decoder itself with features (N, D)."""
     return decoder.apart(features) if isinstance(decoder, Speakers) else [(decoder, features)]
 

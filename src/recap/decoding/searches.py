@@ -32,14 +32,14 @@ def make_search(config: DecodingConfig, training: CaptionedFeatures | None = Non
             raise InputError(
                 f"neighbours: expected 0, as there are no training images here, received {config.neighbours}"
             )
-        rarity, neighbours = InverseFrequency(), None
+        idf, neighbours = InverseFrequency(), None
         if training is not None:
             captions = captions_of_images(training)
-            rarity = InverseFrequency(list(captions.values()))
+            idf = InverseFrequency(list(captions.values()))
             if config.neighbours:
                 neighbours = Neighbours(captions, training.features, config.neighbours)
         return Consensus(
-            rarity,
+            idf,
             candidates=config.candidates,
             temperature=config.temperature,
             voters=config.voters,

@@ -95,7 +95,7 @@ def evaluate(
 
 
 def is_true(claims: Sequence[Claim]) -> bool:
-    """Whether a caption claims something and all of it holds."""
+    """Return whether a caption claims something and all of it holds."""
     return bool(claims) and all(claim.holds for claim in claims)
 
 

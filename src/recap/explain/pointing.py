@@ -21,7 +21,7 @@ _DIGIT_OF = {word: int(digit) for digit, words in DIGITS.items() for word in wor
 
 
 def named_objects(words: Sequence[str], scene: Scene) -> list[tuple[int, SceneObject]]:
-    """Which words of a true caption name a digit, and the object of the scene that each names.
+    """Return which words of a true caption name a digit, and the object of the scene that each names.
 
     Args:
         words: a caption all of whose claims hold in the scene.
@@ -49,7 +49,7 @@ def named_objects(words: Sequence[str], scene: Scene) -> list[tuple[int, SceneOb
 
 
 def digit_places(words: Sequence[str]) -> list[int]:
-    """Where a caption names a digit; the count in "two digits" is none."""
+    """Return where a caption names a digit; the count in "two digits" is none."""
     return [
         place
         for place, word in enumerate(words)
@@ -58,7 +58,7 @@ def digit_places(words: Sequence[str]) -> list[int]:
 
 
 def points_at(heat: NDArray[np.floating], box: Sequence[int]) -> bool:
-    """Whether the largest value of a map (S, S), smoothed, lies in a box (x0, y0, x1, y1), ends excluded."""
+    """Return whether the maximum of a smoothed map (S, S) lies in a box (x0, y0, x1, y1), ends excluded."""
     # Around the edges, because mirrored or empty margins would let a random map favour them or the middle.
     smooth = gaussian_filter(heat.astype(np.float64), SMOOTHING, mode="wrap")
     row, column = np.unravel_index(int(smooth.argmax()), smooth.shape)

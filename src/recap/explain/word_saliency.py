@@ -33,7 +33,7 @@ def word_gradients(captioner: Captioner, x: Tensor, tokens: Tensor, spans: Seque
 def word_integrated_gradients(
     captioner: Captioner, x: Tensor, tokens: Tensor, spans: Sequence[range], points: int = INTEGRATION_POINTS
 ) -> Tensor:
-    """How much each pixel adds to log p(word) on the way from the image's mean colour to the image.
+    """Return how much each pixel adds to log p(word) on the way from the image's mean colour to the image.
 
     Args:
         captioner, x, tokens, spans: as for ``word_gradients``.

@@ -107,9 +107,9 @@ def word_shares(
         said[row, np.unique(caption)] += 1
     said[:, : UNK + 1] = 0
     frequency = (said > 0).sum(axis=0)  # (V,)
-    rarity = np.where(frequency > 0, np.log(images / np.maximum(frequency, 1)), 0.0)
+    idf = np.where(frequency > 0, np.log(images / np.maximum(frequency, 1)), 0.0)
     captions_of = np.bincount(image_rows, minlength=images)[:, None]  # (N, 1)
-    return said / np.maximum(captions_of, 1) * rarity
+    return said / np.maximum(captions_of, 1) * idf
 
 
 def fit_concepts(

@@ -44,7 +44,7 @@ class Familiarity:
     farthest: NDArray[np.float64]
 
     def is_familiar(self, reduced: NDArray[np.float32]) -> NDArray[np.bool_]:
-        """Which images are no farther from the training images than validation images are.
+        """Return which images are no farther from the training images than validation images are.
 
         Args:
             reduced: (N, K), what the decoder reads.

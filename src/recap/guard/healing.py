@@ -144,7 +144,7 @@ def _heal_lock(root: Path) -> list[str]:
 
 
 def _is_beginning(stages: dict[str, Any], whole: dict[str, Any]) -> bool:
-    """Whether a lock is the beginning of another, of which one stage was written anew."""
+    """Return whether a lock is the beginning of another, of which one stage was written anew."""
     names = list(stages)
     differing = sum(stages[name] != whole.get(name) for name in names)
     return len(names) < len(whole) and names == list(whole)[: len(names)] and differing <= 1
@@ -172,7 +172,7 @@ def _leave_experiment(root: Path) -> list[str]:
 
 
 def _git(root: Path, *arguments: str) -> bytes:
-    """What a git command prints; nothing when it fails, or this is no git checkout."""
+    """Return what a git command prints; nothing when it fails, or this is no git checkout."""
     try:
         return ask_git(root, *arguments)
     except InputError:

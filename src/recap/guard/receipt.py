@@ -95,7 +95,7 @@ def tidy_runs(root: Path) -> None:
 
 
 def _recorded_run(root: Path, entry: Mapping[str, Any]) -> Path | None:
-    """Where DVC's cache of runs keeps what an entry of dvc.lock says."""
+    """Return where DVC's cache of runs keeps what an entry of dvc.lock says."""
     for run in (Cache(root).folder.parents[1] / "runs").glob("*/*/*"):
         known = YAML(typ="safe").load(run.read_text(encoding="utf-8")) or {}
         if all(known.get(part) == entry.get(part) for part in ("cmd", "deps", "params", "outs")):
@@ -104,7 +104,7 @@ def _recorded_run(root: Path, entry: Mapping[str, Any]) -> Path | None:
 
 
 def _differences(receipt: Mapping[str, Any], entry: Any) -> list[str]:
-    """What an entry of dvc.lock says otherwise than a receipt, when both speak of the same outputs."""
+    """Return what an entry of dvc.lock says otherwise than a receipt, when both speak of the same outputs."""
     if not entry:
         return []
     made = {output["path"]: output["md5"] for output in entry.get("outs", [])}

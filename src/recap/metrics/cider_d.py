@@ -54,23 +54,23 @@ class CiderD:
         references: one or more captions, each its words. When the last word of all of them marks the end, so
             must that of a finished caption: one that is cut off then misses the n-grams of the end, which
             would otherwise reward captions without one.
-        rarity: weights of n-grams.
+        idf: weights of n-grams.
         weights: of the references, to add up their scores with; without them all weigh the same.
     """
 
     def __init__(
         self,
         references: Sequence[Words],
-        rarity: InverseFrequency,
+        idf: InverseFrequency,
         weights: Sequence[float] | None = None,
     ) -> None:
-        self._rarity = rarity
+        self._idf = idf
         self._weights = None if weights is None else np.array(weights)
         holders: dict[Ngram, tuple[list[int], list[int]]] = {}
         norms = []
         for number, words in enumerate(references):
             counts = Counter(_ngrams(words))
-            norms.append(rarity.norms(counts))
+            norms.append(idf.norms(counts))
             for ngram, count in counts.items():
                 places, times = holders.setdefault(ngram, ([], []))
                 places.append(number * ORDERS + len(ngram) - 1)
@@ -96,10 +96,10 @@ class CiderD:
         places = np.concatenate([self._places[part] for _, part in common])
         times = np.concatenate([self._times[part] for _, part in common])
         said = np.repeat([counts[ngram] for ngram, _ in common], sizes)
-        weights = np.repeat([self._rarity[ngram] ** 2 for ngram, _ in common], sizes)
+        weights = np.repeat([self._idf[ngram] ** 2 for ngram, _ in common], sizes)
         products = np.minimum(said, times) * times * weights
         similarity = np.bincount(places, products, self._norms.size).reshape(self._norms.shape)
-        cosines = similarity / self._norms / _without_zeros([self._rarity.norms(counts)])
+        cosines = similarity / self._norms / _without_zeros([self._idf.norms(counts)])
         difference = max(len(words) - 1, 0) - self._bigrams
         penalty = np.exp(-(difference**2) / (2 * SIGMA**2))
         scores = cosines.sum(axis=1) * penalty

@@ -20,7 +20,7 @@ ERROR_BYTES = 4096
 
 
 def has_java() -> bool:
-    """Whether a Java runtime is on PATH."""
+    """Return whether a Java runtime is on PATH."""
     return shutil.which("java") is not None
 
 

@@ -159,7 +159,7 @@ class _Entries:
         counts: (E,), how often the text has it.
         keys: (E,), image and n-gram in one number.
         captions: how many of the entries are of captions, the first ones.
-        rarity: of each n-gram, its idf.
+        idf: of each n-gram, its idf.
     """
 
     texts: NDArray[np.int64]
@@ -167,7 +167,7 @@ class _Entries:
     counts: NDArray[np.int64]
     keys: NDArray[np.int64]
     captions: int
-    rarity: NDArray[np.float64]
+    idf: NDArray[np.float64]
 
     @classmethod
     def of(cls, ngrams: Ngrams, image_of: NDArray[np.int64], images: int) -> "_Entries":
@@ -177,14 +177,14 @@ class _Entries:
         captions = int(np.searchsorted(texts, images))
         in_images = pd.unique(keys[captions:]) % max(ngrams.different, 1)
         whole = np.log(float(images))
-        rarity = _one_by_one(
+        idf = _one_by_one(
             lambda number: float(whole - np.log(max(1.0, number))),
             np.bincount(in_images, minlength=ngrams.different),
         )
-        return cls(texts, numbers, np.bincount(codes, minlength=len(pairs)), keys, captions, rarity)
+        return cls(texts, numbers, np.bincount(codes, minlength=len(pairs)), keys, captions, idf)
 
     def common(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """What captions and references of an image share: the caption's entry, the reference's.
+        """Return what captions and references of an image share: the caption's entry, the reference's.
 
         They are in the order of the references, and for each in that of the caption.
         """
@@ -197,7 +197,7 @@ class _Entries:
 
     def weights(self) -> NDArray[np.float64]:
         """The weights tf-idf (E,)."""
-        return self.counts * self.rarity[self.numbers]
+        return self.counts * self.idf[self.numbers]
 
 
 def _one_by_one(function: Callable[[Any], float], values: NDArray[Any]) -> NDArray[np.float64]:

@@ -28,7 +28,7 @@ def remove_bad_objects(root: Path) -> Iterator[Path]:
 
 
 def is_cached(cache: Cache, path: str, md5: str) -> bool:
-    """Whether the cache holds an output as dvc.lock records it, a folder with all of its files."""
+    """Return whether the cache holds an output as dvc.lock records it, a folder with all of its files."""
     files = cache.expand(path, md5)
     return files is not None and all(cache.path(own).is_file() for own in [md5, *files.values()])
 

@@ -126,7 +126,7 @@ def inspect(runtime: RuntimeConfig) -> Machine:
 
 
 def _processor_facts() -> dict[str, str]:
-    """What the kernel says of the first processor."""
+    """Return what the kernel says of the first processor."""
     try:
         first = PROCESSOR.read_text(encoding="utf-8").partition("\n\n")[0]
     except OSError:

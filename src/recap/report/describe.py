@@ -92,12 +92,12 @@ def _digests(data: RawData, split: str) -> Iterator[bytes]:
 
 
 def _repeated(items: Any) -> int:
-    """How many items equal an earlier one."""
+    """Return how many items equal an earlier one."""
     return sum(count - 1 for count in Counter(items).values())
 
 
 def _shared(items: dict[str, list[Any]]) -> int:
-    """How many validation items are training items as well."""
+    """Return how many validation items are training items as well."""
     known = set(items["train"])
     return sum(item in known for item in items["val"])
 
@@ -149,7 +149,7 @@ def _encoded(directory: Path) -> dict[str, Any]:
 
 
 def _spectrum(path: Path) -> dict[str, Any] | None:
-    """What the components of a PCA keep; None before `reduce` ran and where features passed through."""
+    """Return what the components of a PCA keep; None before `reduce` ran or where features passed through."""
     if not path.exists():
         return None
     with open(path, newline="", encoding="utf-8") as file:

@@ -50,7 +50,7 @@ class Axis:
     label: str
 
     def share(self, value: float) -> float:
-        """How far along the axis a value is: 0 at its low end, 1 at its high end."""
+        """Return how far along the axis a value is: 0 at its low end, 1 at its high end."""
         return (value - self.low) / (self.high - self.low)
 
 
@@ -58,7 +58,7 @@ class LogAxis(Axis):
     """An axis of powers of ten; its range and ticks are positive."""
 
     def share(self, value: float) -> float:
-        """How far along the axis a positive value is."""
+        """Return how far along the axis a positive value is."""
         return math.log(value / self.low) / math.log(self.high / self.low)
 
 

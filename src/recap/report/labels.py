@@ -69,7 +69,7 @@ PARTS = {
 
 
 def metric(name: str) -> Metric:
-    """How to show a metric; one that is not known is shown under its own name and never marked as best."""
+    """Return how to show a metric; an unknown one keeps its own name and is never marked as best."""
     return METRICS.get(name) or Metric(name.replace("_", " ").capitalize(), "", None, "score", "scores")
 
 

@@ -9,7 +9,7 @@ ABSOLUTE_TOLERANCE = 0.06
 
 
 def is_exact(runtime: Mapping[str, Any]) -> bool:
-    """Whether the params group `runtime` promises the same bytes on every x86-64 processor with AVX2.
+    """Return whether the params group `runtime` promises the same bytes on every x86-64 processor with AVX2.
 
     Args:
         runtime: "arithmetic" and "device"; without the former it is native, without the latter the CPU.
@@ -18,7 +18,7 @@ def is_exact(runtime: Mapping[str, Any]) -> bool:
 
 
 def promise(runtime: Mapping[str, Any]) -> str:
-    """What a run with this params group `runtime` promises, in plain words; as in ``is_exact``."""
+    """Return what a run with this params group `runtime` promises, in plain words; as in ``is_exact``."""
     if is_exact(runtime):
         return (
             "The same requirements.lock, params.yaml and code give the same bytes on every x86-64 processor "

@@ -32,7 +32,7 @@ class Selection:
     training: list[int]
 
     def urls(self, inputs: Inputs) -> list[str]:
-        """Where the images are that the source itself does not have."""
+        """Return where the images are that the source itself does not have."""
         if inputs.raw.source.images:
             return []
         shown = {"val": [*self.examples, *self.random, *self.best, *self.worst], "train": self.training}
@@ -65,7 +65,7 @@ def select(inputs: Inputs, config: ReportConfig) -> Selection:
 
 
 def shown_image(inputs: Inputs, split: str, row: int) -> dict[str, Any]:
-    """What stands for an image: its pixels where there are any, else its number, address and the reason."""
+    """Return what stands for an image: its pixels if any, else its number, address and the reason."""
     image = inputs.splits[split].images[row]
     url = str(image.get("url", ""))
     path = inputs.image_path(split, row) or inputs.fetched.get(url)

@@ -32,7 +32,7 @@ class Resumable(Protocol):
     """What long work knows between two steps."""
 
     def steps_done(self) -> int:
-        """How many steps lie behind."""
+        """Return how many steps lie behind."""
 
     def pack(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Everything as named tensors and JSON values."""
@@ -80,7 +80,7 @@ class Checkpoints:
             self._writer.__exit__(kind, error, trace)
 
     def interrupted(self) -> bool:
-        """Whether a signal asks for the end at once; several workers agree on it in ``save_now_and_then``."""
+        """Return whether a signal asks for the end; several workers agree on it in ``save_now_and_then``."""
         return self.worker.ranks == 1 and self._interruption.signal_number != 0
 
     def resume(self, state: Resumable) -> None:
@@ -155,7 +155,7 @@ class Checkpoints:
 
 
 def pack_moments(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """What an optimizer remembers of each parameter, as ``optimizer/NUMBER/NAME``."""
+    """Return what an optimizer remembers of each parameter, as ``optimizer/NUMBER/NAME``."""
     return {
         f"optimizer/{number}/{name}": value
         for number, moments in optimizer.state_dict()["state"].items()

@@ -40,7 +40,7 @@ def install() -> None:
 
 
 def is_installed() -> bool:
-    """Whether this process computes by these kernels."""
+    """Return whether this process computes by these kernels."""
     return bool(_kernels)
 
 
@@ -170,7 +170,7 @@ def _convolve(
 
 
 def _patches(x: Tensor, kernel: list[int], stride: list[int], padding: list[int]) -> Tensor:
-    """What each place of the kernel sees: (B, channels x kernel, places)."""
+    """Return what each place of the kernel sees: (B, channels x kernel, places)."""
     patches: Tensor = torch.ops.aten.im2col(x, kernel, [1, 1], padding, stride)
     return patches
 

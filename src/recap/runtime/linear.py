@@ -98,7 +98,7 @@ class Linear(nn.Linear):
 
 
 def takes(x: Tensor) -> bool:
-    """Whether oneDNN multiplies it: float32 on a CPU, not under autocast."""
+    """Return whether oneDNN multiplies it: float32 on a CPU, not under autocast."""
     fits = x.device.type == "cpu" and x.dtype == torch.float32 and x.numel() > 0
     return _ONEDNN and fits and not torch.is_autocast_enabled("cpu")
 

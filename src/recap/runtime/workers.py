@@ -35,7 +35,7 @@ class Worker:
         """Replace a tensor by its sum over all processes, the same bits in each."""
 
     def share(self, content: bytes) -> bytes:
-        """What the first process has."""
+        """Return what the first process has."""
         return content
 
     def largest(self, number: int) -> int:
@@ -82,7 +82,7 @@ class ProcessGroup(Worker):
 
 @contextmanager
 def join_workers(processes: int, device: torch.device, environment: Mapping[str, str]) -> Iterator[Worker]:
-    """Which process this is: alone, or one of those that torchrun or ``launch`` started.
+    """Return which process this is: alone, or one of those that torchrun or ``launch`` started.
 
     Args:
         processes: how many there should be.

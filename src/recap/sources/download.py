@@ -133,12 +133,12 @@ def locate(place: str, files: Files) -> Path:
 
 
 def _record_path(path: Path) -> Path:
-    """Where size and SHA-256 of a copy stand, so that it stays what it was on first use."""
+    """Return where size and SHA-256 of a copy stand, so that it stays what it was on first use."""
     return path.with_name(path.name + ".json")
 
 
 def _check_copy(path: Path, remote: RemoteFile) -> str | None:
-    """Why the local copy cannot be used, None when it can."""
+    """Return why the local copy cannot be used, None when it can."""
     if not path.is_file() or not _record_path(path).is_file():
         return "none"
     problem = mismatch(path, remote)

@@ -74,7 +74,7 @@ def fetch_folder(
 
 
 def _url(entry: dict[str, Any]) -> dict[str, str]:
-    """Where the image can be seen, if COCO's fields tell."""
+    """Return where the image can be seen, if COCO's fields tell."""
     for key in ("coco_url", "flickr_url"):
         if isinstance(entry.get(key), str):
             return {"url": entry[key]}

@@ -40,7 +40,7 @@ class RemoteFile:
 
 
 def is_url(text: str) -> bool:
-    """Whether text names something to download rather than a path; ``check_url`` says whether it can be."""
+    """Return whether text names something to download, not a path; ``check_url`` says whether it can be."""
     return SCHEME.match(text) is not None
 
 
@@ -70,7 +70,7 @@ def check_url(url: str, where: str) -> str:
 
 
 def find_remote(url: str, registry: Path, sha256: str | None = None) -> RemoteFile:
-    """What the registry knows of a URL; nothing but the URL when it is not listed.
+    """Return what the registry knows of a URL; nothing but the URL when it is not listed.
 
     Args:
         url: http or https.
@@ -90,12 +90,12 @@ def find_remote(url: str, registry: Path, sha256: str | None = None) -> RemoteFi
 
 
 def is_size(value: Any) -> bool:
-    """Whether a value of a JSON file is a number of bytes."""
+    """Return whether a value of a JSON file is a number of bytes."""
     return type(value) is int and 0 <= value < 1 << 63
 
 
 def is_sha256(value: Any) -> bool:
-    """Whether a value of a JSON file is a SHA-256 or the first digits of one."""
+    """Return whether a value of a JSON file is a SHA-256 or the first digits of one."""
     return isinstance(value, str) and re.fullmatch("[0-9A-Fa-f]{8,64}", value) is not None
 
 
@@ -125,7 +125,7 @@ def hash_file(path: Path) -> str:
 
 
 def mismatch(path: Path, remote: RemoteFile) -> str | None:
-    """How a file differs from what is known of it ("expected ..., received ..."), None when it does not."""
+    """Return how a file differs from what is known of it ("expected ..., received ..."), or None."""
     size = path.stat().st_size
     if remote.size is not None and size != remote.size:
         return f"expected {remote.size} bytes, received {size}"

@@ -172,7 +172,7 @@ def _state_path(part: Path) -> Path:
 
 
 def _resumable(url: str, part: Path, remote: RemoteFile) -> tuple[PartState | None, int]:
-    """What the part file holds, and how many of its bytes may be continued."""
+    """Return what the part file holds, and how many of its bytes may be continued."""
     try:
         content: Any = json.loads(_state_path(part).read_bytes())
         state = PartState(content["url"], content["validator"], content["total"])
@@ -192,7 +192,7 @@ def _resumable(url: str, part: Path, remote: RemoteFile) -> tuple[PartState | No
 def _start(
     response: httpx.Response, url: str, state: PartState | None, have: int, part: Path
 ) -> tuple[int, int | None]:
-    """How many bytes of the part file the response continues, and the length of the whole."""
+    """Return how many bytes of the part file the response continues, and the length of the whole."""
     status = response.status_code
     if status in TRANSIENT:
         raise TransientError(f"HTTP {status}", _retry_after(response.headers.get("Retry-After")))
@@ -230,7 +230,7 @@ def _check_length(total: int | None, remote: RemoteFile, part: Path, have: int) 
 
 
 def _validator(response: httpx.Response) -> str | None:
-    """What tells whether the file changed; a weak ETag may not (RFC 9110 section 13.1.5)."""
+    """Return what tells whether the file changed; a weak ETag may not (RFC 9110 section 13.1.5)."""
     tag, changed = response.headers.get("ETag"), response.headers.get("Last-Modified")
     if _is_validator(tag) and not tag.startswith("W/"):
         return str(tag)
@@ -238,7 +238,7 @@ def _validator(response: httpx.Response) -> str | None:
 
 
 def _is_validator(text: Any) -> bool:
-    """Whether text can be sent back in a header."""
+    """Return whether text can be sent back in a header."""
     return (
         isinstance(text, str) and 0 < len(text) <= LONGEST_VALIDATOR and text.isascii() and text.isprintable()
     )

@@ -91,7 +91,7 @@ class Vocabulary:
 
     @property
     def separator(self) -> str:
-        """What stands between two tokens in a text."""
+        """Return what stands between two tokens in a text."""
         return " " if self.tokens == "word" else ""
 
     @cached_property

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 
 from recap.decoders.config import DecoderConfig
-from recap.decoders.decoder import Decoder, real_targets
+from recap.decoders.decoder import Decoder, target_positions
 from recap.errors import InputError
 from recap.progress import track
 from recap.runtime.workers import ALONE, Worker
@@ -180,13 +180,15 @@ def _train_step(
     loss = torch.zeros((), dtype=weight.dtype, device=weight.device)
     if len(mine):
         features, captions = task.training.batch(mine)
-        real = _move(real_targets(captions), torch.int64, weight)
+        positions = _move(target_positions(captions), torch.int64, weight)
         features, captions = _move(features, weight.dtype, weight), _move(captions, captions.dtype, weight)
         # dropout alone draws from it
         seed_generator(weight.device, derive_seed(config.seed, f"dropout{suffix}", step))
         half = config.precision == "bfloat16"
         with torch.autocast(weight.device.type, torch.bfloat16, enabled=half):
-            loss = state.decoder.loss(features, captions, smoothing=config.label_smoothing, real=real)
+            loss = state.decoder.loss(
+                features, captions, smoothing=config.label_smoothing, positions=positions
+            )
         if worker.ranks > 1:
             loss = loss * (task.training.words(mine) / task.training.words(batch))
         loss.backward()

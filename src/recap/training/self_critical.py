@@ -49,8 +49,8 @@ class RewardedImages:
         """CIDEr-D for each image, with <END> as the last word of every reference."""
         end = self.vocabulary.idx_to_word[END]
         references = [[[*caption.split(), end] for caption in own] for own in self.references]
-        rarity = InverseFrequency(references)
-        return [CiderD(own, rarity) for own in references]
+        idf = InverseFrequency(references)
+        return [CiderD(own, idf) for own in references]
 
 
 def refine(

@@ -37,7 +37,7 @@ class TrainingState:
         return losses.index(min(losses)) + 1 if losses else 0
 
     def steps_done(self) -> int:
-        """How many steps lie behind."""
+        """Return how many steps lie behind."""
         return len(self.steps) + len(self.rewards)
 
     def pack(self) -> tuple[dict[str, Tensor], dict[str, Any]]:

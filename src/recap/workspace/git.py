@@ -7,7 +7,7 @@ from recap.errors import InputError
 
 
 def ask_git(root: Path, *arguments: str) -> bytes:
-    """What a git command prints, run in a checkout.
+    """Return what a git command prints, run in a checkout.
 
     Raises:
         InputError: git is absent or refuses; its reason is told in one line.

@@ -90,7 +90,7 @@ def user_files(settings: Mapping[str, str | None], digests: Digests) -> dict[str
 
 
 def read_digests(dependencies: Sequence[str]) -> dict[str, str | None]:
-    """What the stage `inputs` wrote into the files that a stage depends on: setting -> digest."""
+    """Return what the stage `inputs` wrote into the files that a stage depends on: setting -> digest."""
     found: dict[str, str | None] = {}
     for dependency in dependencies:
         if dependency.startswith(f"{FOLDER}/") and Path(dependency).is_file():
@@ -99,7 +99,7 @@ def read_digests(dependencies: Sequence[str]) -> dict[str, str | None]:
 
 
 def named_places(settings: Iterable[str], params: Path) -> dict[str, str | None]:
-    """What settings say: the paths and URLs of the user's files."""
+    """Return what settings say: the paths and URLs of the user's files."""
     values = read_yaml(params, "a params file")
     return {name: look_up(values, name) for name in settings}
 

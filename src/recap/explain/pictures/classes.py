@@ -94,7 +94,7 @@ def grow_classes(
 
 
 def draw_growth(backbone: Backbone, grown: Mapping[str, ClassVisualization]) -> Pixels:
-    """How the first class grew: a row each way, a panel each snapshot."""
+    """Return how the first class grew: a row each way, a panel each snapshot."""
     rows = []
     for outcome in grown.values():
         shown = {f"{step} steps": images for step, images in outcome.snapshots.items()}

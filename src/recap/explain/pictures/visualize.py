@@ -127,7 +127,7 @@ def _draw_words(
 
 
 def _captions(path: Path, raw: RawData) -> list[str]:
-    """What the stage `evaluate` scored: a caption a validation image."""
+    """Return what the stage `evaluate` scored: a caption a validation image."""
     rows, images = read_json(path), raw.captions("val")["images"]
     if [row["image_id"] for row in rows] != [image["id"] for image in images]:
         raise InputError(f"{path}: expected captions of the {len(images)} validation images in their order")

@@ -78,7 +78,7 @@ def _tokens(text: str, start: int, end: int) -> Iterator[str]:
 
 
 def _token(text: str, start: int) -> tuple[int, str]:
-    """Where the token at a place ends, and what is written for it: nothing for punctuation."""
+    """Return where the token at a place ends, and what is written for it: nothing for punctuation."""
     longest = start
     found = None
     for rule in RULES:

@@ -73,7 +73,7 @@ def _counts(inputs: Inputs, split: str, words: NDArray[np.int64]) -> dict[str, s
 
 
 def _repeated(inputs: Inputs) -> list[tuple[str, str, str]]:
-    """What occurs more than once: in the training split, in the validation split, in both."""
+    """Return what occurs more than once: in the training split, in the validation split, in both."""
     splits, overlap = inputs.description["splits"], inputs.description["overlap"]
     rows = []
     for thing in ("images", "captions"):
@@ -86,7 +86,7 @@ def _repeated(inputs: Inputs) -> list[tuple[str, str, str]]:
 
 
 def _coverage(curve: dict[int, float]) -> Markup | None:
-    """How much of the training text the most frequent words cover; None without words."""
+    """Return how much of the training text the most frequent words cover; None without words."""
     if not curve:
         return None
     words, percent = [float(count) for count in curve], [100 * share for share in curve.values()]

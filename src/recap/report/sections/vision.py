@@ -74,7 +74,7 @@ def build(inputs: Inputs, selection: Selection, config: ReportConfig) -> dict[st
 
 
 def table(kind: str, metrics: Mapping[str, Any]) -> dict[str, Any] | None:
-    """What `visualize` measured of a kind of picture: caption, head and rows; None where it did not."""
+    """Return the table of a kind of picture: caption, head and rows; None where nothing was measured."""
     head: Sequence[str]
     rows: list[Sequence[str]]
     if kind == "fooling" and (fooling := metrics.get("fooling")):

@@ -207,7 +207,7 @@ def _centers(arrangement: str, halves: list[int], generator: Generator) -> list[
 
 
 def position_holds(position: str, object_: SceneObject) -> bool:
-    """Whether an object is where one of ``POSITIONS`` says; "left" also holds at the top left."""
+    """Return whether an object is where one of ``POSITIONS`` says; "left" also holds at the top left."""
     names = (("left", "right"), ("top", "bottom"))
     at = [
         low if coordinate < THIRDS[0] else high if coordinate > THIRDS[1] else "center"
@@ -219,7 +219,7 @@ def position_holds(position: str, object_: SceneObject) -> bool:
 
 
 def relation_holds(relation: str, subject: SceneObject, other: SceneObject) -> bool:
-    """Whether ``subject`` is "left of", "right of", "above" or "below" ``other``."""
+    """Return whether ``subject`` is "left of", "right of", "above" or "below" ``other``."""
     if relation in ("right of", "below"):
         return relation_holds(OPPOSITE[relation], other, subject)
     axis = 0 if relation == "left of" else 1
