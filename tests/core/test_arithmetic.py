@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tests.imports import ROOT
 
 from recap.core import arithmetic
 from recap.errors import InputError
@@ -34,6 +35,18 @@ HOSTILE = {
     "NPY_DISABLE_CPU_FEATURES": "X86_V3",
 }
 AVX2 = "flags\t\t: fpu sse2 fma f16c avx2 bmi2\n"
+
+
+def test_no_library_that_computes_is_loaded_before_the_variables_are_set() -> None:
+    program = (
+        "import os, pathlib, sys, recap.run_stage, recap.guard.stage\n"
+        "from recap.core.arithmetic import steer_stage\n"
+        "steer_stage('train', pathlib.Path('params.yaml'), os.environ)\n"
+        "print({'h5py', 'numpy', 'pandas', 'scipy', 'sklearn', 'torch'} & {*sys.modules})"
+    )
+    command = [sys.executable, "-c", program]
+    found = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "set()"
 
 
 def test_no_steering_variable_is_passed_on() -> None:

@@ -10,11 +10,11 @@ LEVELS = 256  # a mask entry is drawn from 8 random bits
 
 
 class Dropout(nn.Module):
-    """Zero a share of the entries and scale the rest, so that the expectation stays (Srivastava et al. 2014).
+    """Zero entries with a probability, scale the rest: the expectation stays (Srivastava et al. 2014).
 
     Draws from torch's default generator, as nn.Dropout does: on the CPU a seed for numpy's fastest, SFC64,
     one of whose draws of 64 bits serves eight entries. Of a mask a multiple of 1/256 is dropped; which of the
-    two next to the share is drawn too, so that over masks each entry is dropped with the share itself.
+    two next to the probability is drawn too, so that over masks each entry is dropped with it exactly.
     """
 
     def __init__(self, probability: float) -> None:

@@ -7,7 +7,7 @@ from pydantic.dataclasses import dataclass
 
 from recap.core.config import STRICT, Seed
 from recap.decoding.config import DecodingConfig
-from recap.metrics.tokenization.by_name import TokenizerName
+from recap.metrics.config import TokenizerName
 
 
 @dataclass(config=STRICT, frozen=True)

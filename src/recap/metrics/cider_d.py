@@ -23,7 +23,7 @@ Ngram = tuple[Any, ...]
 
 
 class InverseFrequency:
-    """How rare an n-gram is: log of images over images that have it in a reference.
+    """The idf of n-grams: log of images over images that have one in a reference.
 
     Args:
         references: for each image one or more captions, each its words. Without any, all n-grams weigh 1.

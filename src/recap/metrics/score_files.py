@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 
 from recap.errors import InputError
+from recap.metrics.config import TokenizerName
 from recap.metrics.java import has_java, meteor
 from recap.metrics.resampling import paired_difference
 from recap.metrics.scores import score_captions
 from recap.metrics.summary import summarize
-from recap.metrics.tokenization.by_name import TokenizerName, tokenize_groups, tokenizer
+from recap.metrics.tokenization.by_name import tokenize_groups, tokenizer
 from recap.text.coco_files import read_references, read_results
 
 ROWS = {

@@ -159,7 +159,7 @@ class _Entries:
         counts: (E,), how often the text has it.
         keys: (E,), image and n-gram in one number.
         captions: how many of the entries are of captions, the first ones.
-        idf: of each n-gram, its idf.
+        idf: inverse document frequency of each n-gram.
     """
 
     texts: NDArray[np.int64]

@@ -2,12 +2,10 @@
 
 from collections.abc import Callable, Sequence
 from itertools import islice
-from typing import Literal
 
+from recap.metrics.config import TokenizerName
 from recap.metrics.tokenization.treebank import tokenize
 from recap.text.vocabulary import compose
-
-TokenizerName = Literal["ptb", "stanford", "whitespace"]
 
 Tokenizer = Callable[[Sequence[str]], list[str]]
 """Captions to tokenized captions: words with one space between them."""
