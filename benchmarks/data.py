@@ -98,9 +98,9 @@ def _generate(folder: Path, server: str, scale: float) -> tuple[int, str]:
 
 
 def _fetch(folder: Path, server: str, scale: float) -> tuple[int, str]:
-    from recap.data.config import CocoConfig, DataConfig, FolderConfig, ImagesConfig, ScenesConfig
-    from recap.data.download import Files
-    from recap.data.fetch import fetch
+    from recap.sources.config import CocoConfig, DataConfig, FolderConfig, ImagesConfig, ScenesConfig
+    from recap.sources.download import Files
+    from recap.sources.fetch import fetch
 
     annotations = f"{server}/annotations_trainval2014.zip"
     archive = f"{server}/coco_captioning.zip"
@@ -124,7 +124,7 @@ def _tokenize(folder: Path, server: str, scale: float) -> tuple[int, str]:
 
 def _tokenize_text(folder: Path, server: str, scale: float) -> tuple[int, str]:
     """The original captions as a source that is not encoded."""
-    from recap.data.raw import ANNOTATIONS, Source, write_source
+    from recap.core.raw_data import ANNOTATIONS, Source, write_source
 
     raw = folder / "raw_text"
     (raw / ANNOTATIONS).mkdir(parents=True)
@@ -135,8 +135,8 @@ def _tokenize_text(folder: Path, server: str, scale: float) -> tuple[int, str]:
 
 
 def _tokens(raw: Path, captions: Path) -> tuple[int, str]:
-    from recap.data.tokenize import tokenize
-    from recap.data.tokenize_config import TokenizeConfig
+    from recap.text.config import TokenizeConfig
+    from recap.text.encode import tokenize
 
     summary = tokenize(
         raw, captions, TokenizeConfig(tokens="word", min_count=5, max_words=None, max_length=17)
@@ -147,8 +147,8 @@ def _tokens(raw: Path, captions: Path) -> tuple[int, str]:
 
 
 def _reduce(folder: Path, server: str, scale: float) -> tuple[int, str]:
-    from recap.vision.reduce import reduce
-    from recap.vision.reduce_config import ReduceConfig
+    from recap.features.config import ReduceConfig
+    from recap.features.reduce import reduce
 
     features = folder / "raw" / "features"
     config = ReduceConfig(
@@ -167,7 +167,7 @@ def _reduce(folder: Path, server: str, scale: float) -> tuple[int, str]:
 
 
 def _open(folder: Path, server: str, scale: float) -> tuple[int, str]:
-    from recap.data.features import open_features
+    from recap.core.feature_files import open_features
 
     before, start = _anonymous_megabytes(), time.perf_counter()
     features = open_features(folder / "raw" / "features" / "train.h5")

@@ -16,6 +16,7 @@ import tempfile
 import time
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,25 +24,28 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from recap.data.batches import CaptionedFeatures
-from recap.data.vocabulary import END, START
-from recap.decoders.build import NAMES, build_decoder
+from recap.decoders.build import NAMES, build_decoder, describe
+from recap.decoders.config import DecodersConfig
 from recap.decoders.decoder import Decoder
-from recap.generation.beam import beam
-from recap.generation.caption import Constraints
-from recap.generation.greedy import greedy
+from recap.decoding.beam import beam
+from recap.decoding.caption import Constraints
+from recap.decoding.greedy import greedy
 from recap.reference.coco_utils import load_coco_data
 from recap.reference.torch_rnn import CaptioningRNN
 from recap.reference.transformer import CaptioningTransformer
-from recap.runtime import configure
-from recap.runtime_config import RuntimeConfig
-from recap.training.loop import Recipe, Task, fit
+from recap.runtime.config import RuntimeConfig
+from recap.runtime.setup import configure
+from recap.text.batches import CaptionedFeatures
+from recap.text.vocabulary import END, START
+from recap.training.config import TrainConfig
+from recap.training.loop import Task, fit
 from recap.training.optimizer import make_optimizer
 from recap.training.state import TrainingState
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from tests.decoders import from_reference
+from tests.settings import settings
 
 THREADS = 2
 ARCHIVE = Path(__file__).resolve().parents[2] / "shared" / "real" / "coco_captioning_mini.zip"
@@ -168,23 +172,24 @@ def read_archive() -> dict[str, Any]:
 def learn(name: str, data: dict[str, Any], epochs: int) -> Decoder:
     """A fast decoder of the course's sizes after some epochs."""
     sizes: dict[str, Any] = {
-        "name": name,
-        "feature_dim": FEATURE_DIM,
         "wordvec_dim": WORDVEC_DIM,
         "dropout": 0.0,
+        "learning_rate": 1e-3,
+        "epochs": epochs,
     }
-    sizes["vocabulary_size"] = len(data["word_to_idx"])
     if name == "transformer":
         sizes |= {"heads": HEADS, "layers": LAYERS, "feedforward_dim": FEEDFORWARD_DIM, "memory_tokens": 1}
     else:
         sizes["hidden_dim"] = HIDDEN_DIM
-    decoder = build_decoder(sizes, torch.Generator().manual_seed(0))
+    own = replace(settings(DecodersConfig).of(name), **sizes)
+    model = describe(name, own, FEATURE_DIM, len(data["word_to_idx"]))
+    decoder = build_decoder(model, torch.Generator().manual_seed(0))
     features = np.asarray(data["train_features"], dtype=np.float32)
     captions = CaptionedFeatures(data["train_captions"], data["train_image_idxs"], features)
     few = CaptionedFeatures(captions.captions[:1], captions.image_rows[:1], features)
-    recipe = Recipe(128, epochs, 1e-3, warmup_steps=20, gradient_clip=1.0, patience=epochs, seed=0)
+    config = settings(TrainConfig, warmup_steps=20, patience=epochs, label_smoothing=0.0, seed=0)
     state = TrainingState(decoder, make_optimizer(decoder, weight_decay=0.0))
-    fit(Task(name, captions, few, recipe), state, lambda metrics, step: None, lambda state: None)
+    fit(Task(name, captions, few, config, own), state, lambda metrics, step: None, lambda state: None)
     return decoder.eval()
 
 

@@ -50,10 +50,10 @@ GROUPS = {
         ),
     ),
     "kernels": Group(
-        ("decoders/recurrence", "decoders/dropped_attention", "decoders/linear"),
+        ("decoders/recurrence", "decoders/dropped_attention", "runtime/linear"),
         (
             "tests/decoders/test_recurrence.py",
-            "tests/decoders/test_linear.py",
+            "tests/runtime/test_linear.py",
             "tests/decoders/test_decoders.py",
         ),
     ),
@@ -71,32 +71,32 @@ GROUPS = {
         ("training/self_critical",),
         ("tests/training/test_self_critical.py", "tests/training/test_recipes.py"),
     ),
-    "generation": Group(
-        tuple(
-            f"generation/{name}"
-            for name in (
-                *("beam", "caption", "consensus", "decoding", "ensemble", "generate", "greedy"),
-                *("neighbours", "sampling", "search"),
-            )
+    "decoding": Group(
+        (
+            "decoders/ensemble",
+            *(
+                f"decoding/{name}"
+                for name in (
+                    *("beam", "caption", "generate", "greedy", "minimum_bayes_risk", "neighbours"),
+                    *("sampling", "search", "searches"),
+                )
+            ),
         ),
-        ("tests/generation",),
+        ("tests/decoding",),
     ),
     "metrics": Group(
         (
-            *("evaluation/cider_d", "evaluation/consensus", "evaluation/diversity", "evaluation/perplexity"),
-            *("evaluation/resampling", "evaluation/scores", "evaluation/truth"),
+            *("metrics/cider_d", "metrics/baselines", "metrics/diversity", "evaluation/perplexity"),
+            *("metrics/resampling", "metrics/scores", "metrics/truth"),
         ),
-        ("tests/evaluation",),
+        ("tests/metrics", "tests/evaluation"),
     ),
     "verify": Group(
         (
-            *("verify", "proof_commands", "proof/contents", "proof/lock", "proof/metrics", "proof/promise"),
-            *("proof/array_differences", "proof/cache", "proof/report", "differences", "hashes"),
+            *("proof/verify", "cli/proof", "proof/contents", "proof/lock", "proof/metrics", "report/promise"),
+            *("proof/array_differences", "proof/cache", "proof/report", "proof/differences", "core/hashes"),
         ),
-        (
-            *("tests/test_verify.py", "tests/test_differences.py", "tests/test_hashes.py", "tests/proof"),
-            "tests/test_proof_commands.py",
-        ),
+        ("tests/proof", "tests/core/test_hashes.py", "tests/cli/test_proof.py"),
     ),
 }
 

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from recap.data.features import open_features, read_blocks, write_feature_blocks
+from recap.core.feature_files import open_features, read_blocks, write_feature_blocks
 
 THREADS = 2
 BASELINE = "covariance_eigh"
@@ -67,7 +67,7 @@ def _measure(solver: str, folder: Path, components: int) -> None:
     """Fit and project with one solver; print what it took as JSON."""
     from sklearn.decomposition import PCA
 
-    from recap.vision.pca import fit_pca, project
+    from recap.features.pca import fit_pca, project
 
     path = folder / "features.h5"
     start, processor = time.perf_counter(), time.process_time()

@@ -28,31 +28,32 @@ import numpy as np
 from pydantic import TypeAdapter
 from ruamel.yaml import YAML
 
-from recap.artifacts import write_json
-from recap.data.batches import CaptionedFeatures
-from recap.data.captions import Captions, load_captions, save_captions
-from recap.data.features import open_features, write_features
-from recap.data.raw import load_raw, read_json
+from recap.cli.decodings import GREEDY
+from recap.core.artifacts import write_json
+from recap.core.feature_files import open_features, write_features
+from recap.core.raw_data import load_raw, read_json
 from recap.decoders.build import load_decoder
+from recap.decoders.config import DecodersConfig
 from recap.decoders.decoder import Decoder
+from recap.decoders.ensemble import Ensemble
+from recap.decoding.config import DecodingConfig
+from recap.decoding.generate import generate
+from recap.decoding.searches import make_constraints, make_search
 from recap.errors import InputError
-from recap.evaluation.coco import read_references
-from recap.evaluation.decodings import GREEDY
 from recap.evaluation.evaluate import is_true
-from recap.evaluation.scores import score_captions
-from recap.evaluation.tokenizer import tokenize
-from recap.evaluation.tokenizers import tokenize_groups
-from recap.evaluation.truth import check_caption
-from recap.generation.config import DecodingConfig
-from recap.generation.decoding import make_constraints, make_search
-from recap.generation.ensemble import Ensemble
-from recap.generation.generate import generate
-from recap.runtime import configure
-from recap.runtime_config import RuntimeConfig
+from recap.features.config import ReduceConfig
+from recap.features.reduce import reduce
+from recap.metrics.scores import score_captions
+from recap.metrics.tokenization.by_name import tokenize_groups
+from recap.metrics.tokenization.treebank import tokenize
+from recap.metrics.truth import check_caption
+from recap.runtime.config import RuntimeConfig
+from recap.runtime.setup import configure
+from recap.text.batches import CaptionedFeatures
+from recap.text.captions import Captions, load_captions, save_captions
+from recap.text.coco_files import read_references
 from recap.training.config import TrainConfig
 from recap.training.train import train
-from recap.vision.reduce import reduce
-from recap.vision.reduce_config import ReduceConfig
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "docs" / "recipes.jsonl"
@@ -85,6 +86,8 @@ PLAIN: dict[str, Changes] = {
         "train": {
             "batch_size": 32,
             "label_smoothing": 0.0,
+        },
+        "decoders": {
             "lstm": {
                 "wordvec_dim": 256,
                 "hidden_dim": 512,
@@ -94,12 +97,13 @@ PLAIN: dict[str, Changes] = {
             },
         },
     },
-    "scenes": {"reduce": {}, "train": {"label_smoothing": 0.0, "lstm": {"epochs": 4}}},
+    "scenes": {"reduce": {}, "train": {"label_smoothing": 0.0}, "decoders": {"lstm": {"epochs": 4}}},
 }
 SELF_CRITICAL = {"epochs": 6, "learning_rate": 0.0003, "images": 32, "samples": 5}
 CHOSEN: Changes = {
     "reduce": {"concepts": 64},
-    "train": {"keep": "last", "average_decay": 0.998, "lstm": {"epochs": 15}},
+    "train": {"keep": "last", "average_decay": 0.998},
+    "decoders": {"lstm": {"epochs": 15}},
 }
 FEATURES: dict[str, Changes] = {
     **{f"penalty {penalty}": {"concepts_penalty": float(penalty)} for penalty in (1, 2, 4, 16)},
@@ -133,6 +137,7 @@ OPTIONS: dict[str, dict[str, Changes]] = {
         "chosen, self-critical": {
             "reduce": CHOSEN["reduce"],
             "train": {**CHOSEN["train"], "self_critical": SELF_CRITICAL},
+            "decoders": CHOSEN["decoders"],
         },
     },
     "scenes": {
@@ -341,6 +346,7 @@ def fit(data_name: str, changes: Changes, seed: int, folder: Path, output: Path)
         values = merge(values, overrides)
     reduction = TypeAdapter(ReduceConfig).validate_json(json.dumps(values["reduce"]))
     config = TypeAdapter(TrainConfig).validate_json(json.dumps(values["train"]))
+    decoders = TypeAdapter(DecodersConfig).validate_json(json.dumps(values["decoders"]))
     captions, reduced = folder / "captions", folder / "reduced"
     with tempfile.TemporaryDirectory() as checkpoints, contextlib.redirect_stderr(io.StringIO()):
         reduce(folder / "features", captions, reduced, reduction, THREADS)
@@ -350,6 +356,7 @@ def fit(data_name: str, changes: Changes, seed: int, folder: Path, output: Path)
             reduced,
             output,
             config,
+            decoders.lstm,
             device,
             lambda metrics, step: None,
             Path(checkpoints),

@@ -21,10 +21,10 @@ from pycocoevalcap.cider.cider import Cider
 from pycocoevalcap.rouge.rouge import Rouge
 from pycocoevalcap.tokenizer.ptbtokenizer import PTBTokenizer
 
-from recap.evaluation.java import has_java
-from recap.evaluation.scores import score_captions
-from recap.evaluation.tokenizer import tokenize
-from recap.evaluation.tokenizers import tokenize_groups
+from recap.metrics.java import has_java
+from recap.metrics.scores import score_captions
+from recap.metrics.tokenization.by_name import tokenize_groups
+from recap.metrics.tokenization.treebank import tokenize
 
 IMAGES = 40_504
 REFERENCES_AN_IMAGE = 5

@@ -144,7 +144,7 @@ def ask(rows: list[Mapping[str, object]]) -> int:
 
 def measure_serving(checkout: Path, decoder: str) -> None:
     """Captions a second of a served champion, by rows a request."""
-    from recap.data.features import open_features
+    from recap.core.feature_files import open_features
 
     features = open_features(checkout / "data" / "features" / "val.h5")
     rows: list[Mapping[str, object]] = [

@@ -37,20 +37,26 @@ import torch
 from numpy.typing import NDArray
 
 import recap.training.loop
-from recap.arithmetic import unsupported, variables
-from recap.data.batches import CaptionedFeatures, sorted_batches
-from recap.data.vocabulary import END, NULL, SPECIAL_WORDS, START
-from recap.decoders.build import NAMES, build_decoder
-from recap.decoders.linear import product
+from recap.core.arithmetic import unsupported, variables
+from recap.decoders.build import NAMES, build_decoder, describe
+from recap.decoders.config import DecodersConfig
 from recap.reference.solver import CaptioningSolverPytorch, CaptioningSolverTransformer
 from recap.reference.torch_rnn import CaptioningRNN
 from recap.reference.transformer import CaptioningTransformer
-from recap.runtime import configure
-from recap.runtime_config import RuntimeConfig
-from recap.training.checkpoints import SECONDS_BETWEEN, Checkpoints
-from recap.training.loop import Recipe, Task, fit
+from recap.runtime.checkpoints import SECONDS_BETWEEN, Checkpoints
+from recap.runtime.config import RuntimeConfig
+from recap.runtime.linear import product
+from recap.runtime.setup import configure
+from recap.text.batches import CaptionedFeatures, sorted_batches
+from recap.text.vocabulary import END, NULL, SPECIAL_WORDS, START
+from recap.training.config import TrainConfig
+from recap.training.loop import Task, fit
 from recap.training.optimizer import make_optimizer
 from recap.training.state import TrainingState
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from tests.settings import settings
 
 THREADS = 2
 CAPTIONS, STEPS = 3000, 3  # a round, at least
@@ -251,22 +257,23 @@ def fast(
     name: str, data: CaptionedFeatures, batch_size: int, device: torch.device, options: argparse.Namespace
 ) -> tuple[TrainingState, Callable[[], object]]:
     """A state that has the optimizer's moments after the first call of the other: an epoch of a new one."""
-    model: dict[str, Any] = {"name": name, "feature_dim": FEATURE_DIM, "vocabulary_size": WORDS}
-    model |= {"wordvec_dim": WORDVEC_DIM, "dropout": options.dropout}
+    sizes = {"wordvec_dim": WORDVEC_DIM, "dropout": options.dropout, "learning_rate": 1e-3, "epochs": 1}
     if name == "transformer":
-        model |= {"heads": HEADS, "layers": LAYERS, "feedforward_dim": FEEDFORWARD_DIM}
-        model |= {"memory_tokens": 1, "dropout": 0.1}
+        sizes |= {"heads": HEADS, "layers": LAYERS, "feedforward_dim": FEEDFORWARD_DIM}
+        sizes |= {"memory_tokens": 1, "dropout": 0.1}
     else:
-        model["hidden_dim"] = HIDDEN_DIM
+        sizes["hidden_dim"] = HIDDEN_DIM
+    own = replace(settings(DecodersConfig).of(name), **sizes)
+    model = describe(name, own, FEATURE_DIM, WORDS)
     decoder = build_decoder(model, torch.Generator().manual_seed(0)).to(device)
     optimizer = make_optimizer(decoder, weight_decay=0.0)
     one = CaptionedFeatures(data.captions[:1], data.image_rows[:1], data.features)
-    recipe = Recipe(batch_size, 1, 1e-3, warmup_steps=0, gradient_clip=1.0, patience=1, seed=0)
-    recipe = replace(recipe, precision=options.precision)
+    config = settings(TrainConfig, batch_size=batch_size, warmup_steps=0, patience=1, seed=0)
+    config = replace(config, label_smoothing=0.0, precision=options.precision)
 
     def epoch() -> None:
         with contextlib.redirect_stderr(io.StringIO()):
-            fit(Task(name, data, one, recipe), TrainingState(decoder, optimizer), ignore)
+            fit(Task(name, data, one, config, own), TrainingState(decoder, optimizer), ignore)
 
     return TrainingState(decoder, optimizer), epoch
 

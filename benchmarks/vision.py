@@ -13,10 +13,10 @@ from collections.abc import Callable
 import torch
 from torch.nn import functional
 
-from recap.runtime import configure
-from recap.runtime_config import RuntimeConfig
-from recap.vision.saliency import compute_saliency_maps
-from recap.vision.squeezenet import CLASS_COUNT, SqueezeNet
+from recap.backbones.squeezenet import CLASS_COUNT, SqueezeNet
+from recap.explain.saliency import compute_saliency_maps
+from recap.runtime.config import RuntimeConfig
+from recap.runtime.setup import configure
 
 THREADS = 2
 

@@ -1,37 +1,34 @@
 """Stage `backbone`: a CNN, trained here on scenes or fetched and verified."""
 
-from pathlib import Path
-
-from recap.artifacts import write_json
-from recap.config import load
-from recap.data.config import DataConfig
-from recap.data.download import Files
-from recap.runtime import configure
-from recap.runtime_config import RuntimeConfig
+from recap.backbones.config import BackboneConfig, FeaturesConfig
+from recap.backbones.prepare import prepare_backbone
+from recap.core import paths
+from recap.core.artifacts import write_json
+from recap.core.config import load
+from recap.runtime.config import RuntimeConfig
+from recap.runtime.setup import configure
+from recap.sources.config import DataConfig
+from recap.sources.download import Files
 from recap.tracking.stage import execute, start
-from recap.vision.backbone_config import BackboneConfig
-from recap.vision.features_config import FeaturesConfig
-from recap.vision.prepare_backbone import prepare_backbone
 
 
 def main() -> None:
-    params = Path("params.yaml")
-    runtime = load(params, RuntimeConfig)
-    config, features = load(params, BackboneConfig), load(params, FeaturesConfig)
-    files = Files(Path(".recap/downloads"), Path("downloads.json"), load(params, DataConfig).offline)
+    runtime = load(paths.PARAMS, RuntimeConfig)
+    config, features = load(paths.PARAMS, BackboneConfig), load(paths.PARAMS, FeaturesConfig)
+    files = Files(paths.DOWNLOADS, paths.REGISTRY, load(paths.PARAMS, DataConfig).offline)
     with start("backbone", runtime, config, features) as run:
         device = configure(runtime)
         metrics = prepare_backbone(
-            Path("data/raw"),
-            Path("models/backbone"),
+            paths.RAW,
+            paths.BACKBONE,
             config,
             features,
             device,
             run.log_metrics,
             files,
-            Path(".recap/checkpoints"),
+            paths.CHECKPOINTS,
         )
-        write_json(Path("reports/backbone/metrics.json"), metrics)
+        write_json(paths.metrics_of("backbone"), metrics)
         run.log_metrics(metrics)
 
 

@@ -2,26 +2,25 @@
 
 import os
 import sys
-from pathlib import Path
 
-from recap.artifacts import write_json
-from recap.config import load
-from recap.distribution.config import DistributedConfig
-from recap.distribution.launch import launch
-from recap.distribution.workers import join_workers
-from recap.runtime import configure
-from recap.runtime_config import RuntimeConfig
+from recap.backbones.config import FeaturesConfig
+from recap.core import paths
+from recap.core.artifacts import write_json
+from recap.core.config import load
+from recap.features.extraction import Folders, extract
+from recap.runtime.config import DistributedConfig, RuntimeConfig
+from recap.runtime.launch import launch
+from recap.runtime.setup import configure
+from recap.runtime.workers import join_workers
 from recap.tracking.stage import execute, start
-from recap.vision.extraction import Folders, extract
-from recap.vision.features_config import FeaturesConfig
 
-FOLDERS = Folders(Path("data/raw"), Path("models/backbone"), Path("data/features"), Path(".recap/extract"))
+FOLDERS = Folders(paths.RAW, paths.BACKBONE, paths.FEATURES, paths.SHARDS)
 
 
 def main() -> None:
-    runtime = load(Path("params.yaml"), RuntimeConfig)
-    config = load(Path("params.yaml"), FeaturesConfig)
-    distributed = load(Path("params.yaml"), DistributedConfig)
+    runtime = load(paths.PARAMS, RuntimeConfig)
+    config = load(paths.PARAMS, FeaturesConfig)
+    distributed = load(paths.PARAMS, DistributedConfig)
     if launch(distributed, sys.orig_argv[1:], os.environ):
         return
     device = configure(runtime)
@@ -31,7 +30,7 @@ def main() -> None:
     ):
         summary = extract(FOLDERS, config, device, worker)
         if worker.rank == 0:
-            write_json(Path("reports/extract/metrics.json"), summary)
+            write_json(paths.metrics_of("extract"), summary)
         run.log_metrics(summary)
 
 

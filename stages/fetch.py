@@ -1,21 +1,20 @@
 """Stage `fetch`: images and captions, or features and captions, verified."""
 
-from pathlib import Path
-
-from recap.artifacts import write_json
-from recap.config import load
-from recap.data.config import DataConfig
-from recap.data.download import Files
-from recap.data.fetch import fetch
+from recap.core import paths
+from recap.core.artifacts import write_json
+from recap.core.config import load
+from recap.sources.config import DataConfig
+from recap.sources.download import Files
+from recap.sources.fetch import fetch
 from recap.tracking.stage import execute, start
 
 
 def main() -> None:
-    config = load(Path("params.yaml"), DataConfig)
-    files = Files(Path(".recap/downloads"), Path("downloads.json"), config.offline)
+    config = load(paths.PARAMS, DataConfig)
+    files = Files(paths.DOWNLOADS, paths.REGISTRY, config.offline)
     with start("fetch", config) as run:
-        summary = fetch(config, Path("data/raw"), files)
-        write_json(Path("reports/fetch/metrics.json"), summary)
+        summary = fetch(config, paths.RAW, files)
+        write_json(paths.metrics_of("fetch"), summary)
         run.log_metrics(summary)
 
 

@@ -1,23 +1,20 @@
 """Stage `reduce`: PCA, and concepts, fitted on training images only, or pass-through."""
 
-from pathlib import Path
-
-from recap.artifacts import write_json
-from recap.config import load
-from recap.runtime_config import RuntimeConfig
+from recap.core import paths
+from recap.core.artifacts import write_json
+from recap.core.config import load
+from recap.features.config import ReduceConfig
+from recap.features.reduce import reduce
+from recap.runtime.config import RuntimeConfig
 from recap.tracking.stage import execute, start
-from recap.vision.reduce import reduce
-from recap.vision.reduce_config import ReduceConfig
 
 
 def main() -> None:
-    runtime = load(Path("params.yaml"), RuntimeConfig)
-    config = load(Path("params.yaml"), ReduceConfig)
+    runtime = load(paths.PARAMS, RuntimeConfig)
+    config = load(paths.PARAMS, ReduceConfig)
     with start("reduce", runtime, config) as run:
-        summary = reduce(
-            Path("data/features"), Path("data/captions"), Path("data/reduced"), config, runtime.threads
-        )
-        write_json(Path("reports/reduce/metrics.json"), summary)
+        summary = reduce(paths.FEATURES, paths.CAPTIONS, paths.REDUCED, config, runtime.threads)
+        write_json(paths.metrics_of("reduce"), summary)
         run.log_metrics(summary)
 
 

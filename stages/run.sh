@@ -9,7 +9,7 @@ stage=$1
 shift
 for python in ".venv/bin/python" "${DVC_ROOT:-.}/.venv/bin/python" python python3; do
     if command -v "$python" >/dev/null 2>&1 &&
-        "$python" -c 'from importlib.metadata import version; version("recap")' 2>/dev/null; then
+        "$python" -c 'from importlib.metadata import version; version("recap-captioning")' 2>/dev/null; then
         PYTHONPATH="src${PYTHONPATH:+:$PYTHONPATH}" exec "$python" -P -m recap.run_stage "stages/$stage.py" "$@"
     fi
 done

@@ -1,19 +1,18 @@
 """Stage `tokenize`: captions as text to captions as numbers, with their vocabulary and references."""
 
-from pathlib import Path
-
-from recap.artifacts import write_json
-from recap.config import load
-from recap.data.tokenize import tokenize
-from recap.data.tokenize_config import TokenizeConfig
+from recap.core import paths
+from recap.core.artifacts import write_json
+from recap.core.config import load
+from recap.text.config import TokenizeConfig
+from recap.text.encode import tokenize
 from recap.tracking.stage import execute, start
 
 
 def main() -> None:
-    config = load(Path("params.yaml"), TokenizeConfig)
+    config = load(paths.PARAMS, TokenizeConfig)
     with start("tokenize", config) as run:
-        summary = tokenize(Path("data/raw"), Path("data/captions"), config)
-        write_json(Path("reports/tokenize/metrics.json"), summary)
+        summary = tokenize(paths.RAW, paths.CAPTIONS, config)
+        write_json(paths.metrics_of("tokenize"), summary)
         run.log_metrics(summary)
 
 

@@ -2,35 +2,33 @@
 
 import os
 import sys
-from pathlib import Path
 
-from recap.config import load
-from recap.distribution.config import DistributedConfig
-from recap.distribution.launch import launch
-from recap.distribution.workers import join_workers
-from recap.runtime import configure
-from recap.runtime_config import RuntimeConfig
+from recap.core import paths
+from recap.core.config import load
+from recap.decoders.config import DecodersConfig
+from recap.runtime.config import DistributedConfig, RuntimeConfig
+from recap.runtime.launch import launch
+from recap.runtime.setup import configure
+from recap.runtime.workers import join_workers
 from recap.tracking.stage import execute, start
 from recap.training.config import TrainConfig
 from recap.training.train import train
 
-PARAMS = Path("params.yaml")
-
 
 def main() -> None:
     name = sys.argv[1]
-    config = load(PARAMS, TrainConfig)
-    runtime, distributed = load(PARAMS, RuntimeConfig), load(PARAMS, DistributedConfig)
+    config, decoder = load(paths.PARAMS, TrainConfig), load(paths.PARAMS, DecodersConfig).of(name)
+    runtime, distributed = load(paths.PARAMS, RuntimeConfig), load(paths.PARAMS, DistributedConfig)
     if launch(distributed, sys.orig_argv[1:], os.environ):
         return
     device = configure(runtime)
-    folders = Path("data/captions"), Path("data/reduced"), Path("models") / name
+    folders = paths.CAPTIONS, paths.REDUCED, paths.MODELS / name
     with (
         join_workers(distributed.processes, device, os.environ) as worker,
-        start(f"train/{name}", runtime, distributed, config) as run,
+        start(f"train/{name}", runtime, distributed, config, decoder) as run,
     ):
-        checkpoints = Path(".recap/checkpoints")
-        summary = train(name, *folders, config, device, run.log_metrics, checkpoints, worker)
+        checkpoints = paths.CHECKPOINTS
+        summary = train(name, *folders, config, decoder, device, run.log_metrics, checkpoints, worker)
         run.log_metrics(summary)
         run.log_artifact(folders[-1])
 

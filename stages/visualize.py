@@ -1,38 +1,37 @@
 """Stage `visualize`: what the networks see."""
 
-from pathlib import Path
-
-from recap.artifacts import write_json
-from recap.config import load
-from recap.runtime import configure
-from recap.runtime_config import RuntimeConfig
+from recap.core import paths
+from recap.core.artifacts import write_json
+from recap.core.config import load
+from recap.decoders.config import DecodersConfig
+from recap.explain.config import VisualizeConfig
+from recap.explain.pictures.visualize import visualize
+from recap.runtime.config import RuntimeConfig
+from recap.runtime.setup import configure
 from recap.tracking.stage import execute, start
-from recap.training.config import TrainConfig
-from recap.training.leftovers import remove_leftovers
-from recap.vision.visualize import visualize
-from recap.vision.visualize_config import VisualizeConfig
+from recap.workspace.leftovers import remove_leftovers
 
 
 def main() -> None:
-    runtime = load(Path("params.yaml"), RuntimeConfig)
-    config = load(Path("params.yaml"), VisualizeConfig)
-    train = load(Path("params.yaml"), TrainConfig)
+    runtime = load(paths.PARAMS, RuntimeConfig)
+    config = load(paths.PARAMS, VisualizeConfig)
+    decoders = load(paths.PARAMS, DecodersConfig).names
     with start("visualize", runtime, config) as run:
-        for name in remove_leftovers(Path("models"), Path("reports/decoders"), train.decoders):
-            print(f"removed what the decoder {name} left behind: train.decoders does not name it")
+        for name in remove_leftovers(paths.MODELS, paths.DECODERS, decoders):
+            print(f"removed what the decoder {name} left behind: decoders.names does not name it")
         device = configure(runtime)
         summary = visualize(
-            Path("data"),
-            Path("models"),
-            Path("reports/decoders"),
-            Path("reports/vision"),
-            train.decoders,
+            paths.DATA,
+            paths.MODELS,
+            paths.DECODERS,
+            paths.VISION,
+            decoders,
             config,
             device,
         )
-        write_json(Path("reports/visualize/metrics.json"), summary)
+        write_json(paths.metrics_of("visualize"), summary)
         run.log_metrics(summary)
-        run.log_artifact(Path("reports/vision"))
+        run.log_artifact(paths.VISION)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from recap.hashes import hash_output, size_output
+from recap.core.hashes import hash_output, size_output
 
 PIPELINE = """\
 stages:

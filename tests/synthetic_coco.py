@@ -18,12 +18,12 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from recap.artifacts import write_atomically
-from recap.data.features import hdf5_frame
-from recap.data.official import CAPTION_ROWS, IMAGE_ROWS, MEMBER_BYTES, PCA_WIDTH, STEPS, VGG_WIDTH, WORDS
-from recap.data.raw import SPLITS
-from recap.data.vocabulary import END, NULL, SPECIAL_WORDS, START, Vocabulary
+from recap.core.artifacts import write_atomically
+from recap.core.feature_files import hdf5_frame
+from recap.core.raw_data import SPLITS
 from recap.progress import track
+from recap.sources.cs231n import CAPTION_ROWS, IMAGE_ROWS, MEMBER_BYTES, PCA_WIDTH, STEPS, VGG_WIDTH, WORDS
+from recap.text.vocabulary import END, NULL, SPECIAL_WORDS, START, Vocabulary
 
 ORIGINAL_ROWS = {"train": 414_113, "val": 202_654}
 LENGTHS = {

@@ -16,19 +16,19 @@ import torch
 from ruamel.yaml import YAML
 
 import recap
-from recap.artifacts import write_json, write_png, write_safetensors
+from recap.backbones.build import build_backbone, save_backbone
+from recap.backbones.images import load_images
 from recap.captioner import Captioner
-from recap.data.captions import Captions, save_captions
-from recap.data.features import write_features
-from recap.data.vocabulary import SPECIAL_WORDS, Vocabulary
+from recap.cli.decodings import GREEDY
+from recap.core.artifacts import write_json, write_png, write_safetensors
+from recap.core.feature_files import write_features
 from recap.decoders.build import build_decoder, save_decoder
+from recap.decoders.ensemble import Ensemble
+from recap.decoding.minimum_bayes_risk import Consensus
 from recap.errors import InputError
-from recap.evaluation.decodings import GREEDY
-from recap.generation.consensus import Consensus
-from recap.generation.ensemble import Ensemble
-from recap.vision.backbones import build_backbone, save_backbone
-from recap.vision.familiarity import write_familiarity
-from recap.vision.images import load_images
+from recap.features.familiarity import write_familiarity
+from recap.text.captions import Captions, save_captions
+from recap.text.vocabulary import SPECIAL_WORDS, Vocabulary
 
 ROOT = Path(__file__).resolve().parents[1]
 FEATURES, REDUCED = 8, 5

@@ -6,7 +6,7 @@ import pytest
 import tests.synthetic_coco as module
 from tests.synthetic_coco import write_synthetic_coco
 
-from recap.data.official import MEMBER_BYTES
+from recap.sources.cs231n import MEMBER_BYTES
 
 
 def digest(path: Path) -> str:

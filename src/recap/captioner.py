@@ -16,29 +16,30 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
-from recap.config import load_all
-from recap.data.batches import CaptionedFeatures
-from recap.data.captions import load_captions
-from recap.data.features import open_features
-from recap.data.raw import read_json
-from recap.data.vocabulary import END, START, Vocabulary, parse_vocabulary
+from recap.backbones.backbone import Backbone
+from recap.backbones.build import WEIGHTS_FILE, load_backbone
+from recap.backbones.images import load_images
+from recap.core import paths
+from recap.core.config import load_all
+from recap.core.feature_files import open_features
+from recap.core.raw_data import read_json
 from recap.decoders.build import load_decoder
 from recap.decoders.decoder import Decoder
+from recap.decoders.ensemble import Ensemble
+from recap.decoding.caption import Caption
+from recap.decoding.config import DecodingConfig
+from recap.decoding.generate import generate
+from recap.decoding.search import Search
+from recap.decoding.searches import make_constraints, make_search
 from recap.errors import InputError
-from recap.generation.caption import Caption
-from recap.generation.config import DecodingConfig
-from recap.generation.decoding import make_constraints, make_search
-from recap.generation.ensemble import Ensemble
-from recap.generation.generate import generate
-from recap.generation.search import Search
-from recap.runtime import check_product
-from recap.vision.backbone import Backbone
-from recap.vision.backbones import WEIGHTS_FILE, load_backbone
-from recap.vision.familiarity import FILE as FAMILIARITY_FILE
-from recap.vision.familiarity import Familiarity, load_familiarity
-from recap.vision.images import load_images
-from recap.vision.projection import FILE as PROJECTION_FILE
-from recap.vision.projection import Projection, load_projection
+from recap.features.familiarity import FILE as FAMILIARITY_FILE
+from recap.features.familiarity import Familiarity, load_familiarity
+from recap.features.projection import FILE as PROJECTION_FILE
+from recap.features.projection import Projection, load_projection
+from recap.runtime.setup import check_product
+from recap.text.batches import CaptionedFeatures
+from recap.text.captions import load_captions
+from recap.text.vocabulary import END, START, Vocabulary, parse_vocabulary
 
 
 @dataclass(frozen=True)
@@ -120,7 +121,7 @@ class Captioner:
         return self.caption_reduced(self.reduce(images), image_ids)
 
     def reduce(self, images: Sequence[Path | str | ArrayLike]) -> NDArray[np.float32]:
-        """What the decoder reads of images, (N, K); arguments as of ``caption``."""
+        """Return what the decoder reads of images, (N, K); arguments as of ``caption``."""
         if isinstance(images, str | Path):
             raise InputError(f"images: expected a list of paths or features, received one path, {images}")
         width, device = self.feature_dim, next(self.decoder.parameters()).device
@@ -164,17 +165,17 @@ class Captioner:
         )
 
     def is_familiar(self, reduced: NDArray[np.float32]) -> list[bool] | None:
-        """Whether images, of which the decoder reads (N, K), are like the training images; None: unknown."""
+        """Return whether images, for the decoder (N, K), are like training images; None: unknown."""
         return self.familiarity.is_familiar(reduced).tolist() if self.familiarity else None
 
     def see(self, x: Tensor) -> Tensor:
-        """What the decoder reads of preprocessed images: (N, 3, S, S) float32 -> (N, K), differentiable."""
+        """Turn preprocessed images into what the decoder reads: (N, 3, S, S) -> (N, K), differentiable."""
         assert self.backbone is not None
         reduced: Tensor = self.projection(self.backbone.features(x))
         return reduced
 
     def score(self, x: Tensor, text: str) -> Caption:
-        """How likely a given caption is of a preprocessed image, (1, 3, S, S) float32."""
+        """Return how likely a given caption is of a preprocessed image, (1, 3, S, S) float32."""
         pieces, tokens = self.vocabulary.read(text)
         with torch.no_grad():
             found = self.log_probabilities(x, torch.tensor([*tokens, END], device=x.device))[0].tolist()
@@ -212,7 +213,7 @@ def load(
     """Load what a run of the pipeline has left: one of its decoders, or all as an ensemble.
 
     Args:
-        models: "models", for all decoders that `train.decoders` names; or the folder of one, "models/lstm".
+        models: "models", for all decoders that `decoders.names` names; or the folder of one, "models/lstm".
         decoding: the options of the search; None for `evaluate.decoding` of params.yaml.
         device: where to compute.
 
@@ -225,14 +226,14 @@ def load(
         raise InputError(f"{folder}: expected a trained decoder or the folder of several, received neither")
     around = Path(os.path.normpath(folder / "..")) if is_one else folder
     root = Path(os.path.normpath(around / ".."))
-    groups = load_all(root / "params.yaml")
+    groups = load_all(root / paths.PARAMS)
     decoding = decoding or groups["evaluate"].decoding
-    captions, reduced = root / "data" / "captions", root / "data" / "reduced"
+    captions, reduced = root / paths.CAPTIONS, root / paths.REDUCED
     training = None
     if decoding.search == "consensus":
         features = open_features(reduced / "train.h5")
         training = CaptionedFeatures(*load_captions(captions).of("train"), features)
-    folders = [folder] if is_one else [folder / name for name in groups["train"].decoders]
+    folders = [folder] if is_one else [folder / name for name in groups["decoders"].names]
     return replace(
         assemble(folders, captions / "vocabulary.json", reduced, around / "backbone", device),
         decoding=decoding,
@@ -283,5 +284,5 @@ def load_model(folders: Sequence[Path], device: torch.device | str) -> Decoder |
 
 
 def _width(decoder: Decoder) -> int:
-    """How many features of an image a decoder reads."""
+    """Return how many features of an image a decoder reads."""
     return decoder.get_parameter("projection.weight").shape[1]

@@ -9,8 +9,9 @@ import runpy
 import sys
 from pathlib import Path
 
+from recap.core import paths
 from recap.errors import InputError, disk_fault
-from recap.guard.parent import end_with_parent
+from recap.runtime.parent import end_with_parent
 
 
 def main() -> None:
@@ -32,12 +33,9 @@ def main() -> None:
 
 
 def _steer() -> None:
-    from recap.arithmetic import steer
-    from recap.config import load
-    from recap.runtime_config import RuntimeConfig
+    from recap.core.arithmetic import steer_stage
 
-    portable = load(Path("params.yaml"), RuntimeConfig).arithmetic == "portable"
-    reason = steer(os.environ, portable=portable, stage=Path(sys.argv[0]).stem)
+    reason = steer_stage(Path(sys.argv[0]).stem, paths.PARAMS, os.environ)
     if reason:
         print(
             f"runtime.arithmetic: expected an x86-64 processor with AVX2, received {reason}; "

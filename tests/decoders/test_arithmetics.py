@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from recap import portable_kernels
 from recap.decoders.build import NAMES, build_decoder
 from recap.decoders.decoder import Decoder
+from recap.runtime import kernels
 
 SIZES = {
     "rnn": {"hidden_dim": 12},
@@ -27,11 +27,11 @@ def test_both_arithmetics_agree(name: str) -> None:
     model = {"name": name, "feature_dim": 6, "vocabulary_size": 9, "wordvec_dim": 8, "dropout": 0.0}
     decoder = build_decoder(model | SIZES[name], torch.Generator().manual_seed(1)).train()
     native = loss_and_gradients(decoder)
-    portable_kernels.install()
+    kernels.install()
     try:
         portable = loss_and_gradients(decoder)
     finally:
-        portable_kernels._kernels.pop()._destroy()
+        kernels._kernels.pop()._destroy()
         torch.backends.cuda.enable_flash_sdp(True)
         torch.backends.nnpack.set_flags(True)
     for ours, theirs in zip(portable, native, strict=True):

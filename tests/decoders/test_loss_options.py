@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from recap.data.vocabulary import NULL
 from recap.decoders.build import NAMES, build_decoder
 from recap.decoders.decoder import Decoder
+from recap.text.vocabulary import NULL
 
 WORDS = 9
 CAPTIONS = torch.tensor([[1, 4, 5, 2, 0], [1, 6, 2, 0, 0], [1, 7, 8, 4, 2]])

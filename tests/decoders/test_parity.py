@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 from tests.decoders import from_reference
 from torch import Tensor
 
-from recap.data.vocabulary import END, NULL, SPECIAL_WORDS, START
 from recap.decoders.decoder import Decoder
-from recap.generation.caption import Constraints
-from recap.generation.greedy import greedy
+from recap.decoding.caption import Constraints
+from recap.decoding.greedy import greedy
 from recap.reference.rnn import CaptioningRNN
 from recap.reference.torch_layers import temporal_softmax_loss
 from recap.reference.transformer import CaptioningTransformer
+from recap.text.vocabulary import END, NULL, SPECIAL_WORDS, START
 
 HEADS, FEATURE_DIM = 2, 5
 WORDS = {word: number for number, word in enumerate((*SPECIAL_WORDS, "cat", "dog", "sat", "on", "mat"))}

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from recap.data.vocabulary import END, NULL, START
 from recap.decoders.build import build_decoder
 from recap.evaluation.perplexity import perplexity
+from recap.text.vocabulary import END, NULL, START
 
 MODEL = {
     "name": "lstm",

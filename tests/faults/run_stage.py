@@ -10,14 +10,14 @@ from pathlib import Path
 
 import torch
 
-from recap.data.config import CocoConfig, DataConfig, FolderConfig, ImagesConfig, ScenesConfig
-from recap.data.download import Files
-from recap.data.fetch import fetch
-from recap.distribution.workers import ALONE
-from recap.vision.extraction import Folders, extract
-from recap.vision.features_config import FeaturesConfig
-from recap.vision.reduce import reduce
-from recap.vision.reduce_config import ReduceConfig
+from recap.backbones.config import FeaturesConfig
+from recap.features.config import ReduceConfig
+from recap.features.extraction import Folders, extract
+from recap.features.reduce import reduce
+from recap.runtime.workers import ALONE
+from recap.sources.config import CocoConfig, DataConfig, FolderConfig, ImagesConfig, ScenesConfig
+from recap.sources.download import Files
+from recap.sources.fetch import fetch
 
 
 def run_fetch(url: str, raw: str, downloads: str) -> None:

@@ -20,10 +20,10 @@ import pytest
 import torch
 from tests.synthetic_coco import write_synthetic_coco
 
-from recap.artifacts import write_png
-from recap.data.features import write_features
-from recap.data.raw import Source, write_captions, write_source
-from recap.vision.backbones import build_backbone, save_backbone
+from recap.backbones.build import build_backbone, save_backbone
+from recap.core.artifacts import write_png
+from recap.core.feature_files import write_features
+from recap.core.raw_data import Source, write_captions, write_source
 
 KILLS = 50
 

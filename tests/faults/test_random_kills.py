@@ -18,7 +18,7 @@ import psutil
 import pytest
 from tests.pipeline.test_pipeline import change_params, copy_checkout
 
-from recap.verify import verify
+from recap.proof.verify import verify
 
 KILLS = int(os.environ.get("RECAP_TEST_KILLS", "4"))
 SEED = int(os.environ.get("RECAP_TEST_SEED", "231"))
@@ -26,7 +26,7 @@ SMALLER = {
     "data": {"scenes": {"train_images": 60, "validation_images": 12}},
     "backbone": {"crop_steps": 5, "steps": 10, "feature_dim": 64},
     "reduce": {"components": 16},
-    "train": {"decoders": ["lstm"]},
+    "decoders": {"names": ["lstm"]},
     "tokenize": {"min_count": 1},
     "visualize": {"images": 1, "iterations": 10, "fooled_images": 1, "worded_images": 1},
 }

@@ -12,19 +12,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from recap.data.captions import Captions, save_captions
-from recap.data.config import ScenesConfig
-from recap.data.features import write_features
-from recap.data.raw import Source, write_source
-from recap.data.scenes import write_scenes
-from recap.data.vocabulary import SPECIAL_WORDS, Vocabulary
+from recap.core.feature_files import write_features
+from recap.core.raw_data import Source, write_source
+from recap.sources.config import ScenesConfig
+from recap.sources.draw_scenes import write_scenes
+from recap.text.captions import Captions, save_captions
+from recap.text.vocabulary import SPECIAL_WORDS, Vocabulary
 
 pytestmark = pytest.mark.slow
 
 OFTEN = """
 import sys
 if any(argument.startswith("stages/") for argument in sys.orig_argv):
-    from recap.training import checkpoints
+    from recap.runtime import checkpoints
     defaults = checkpoints.Checkpoints.__init__.__defaults__
     checkpoints.Checkpoints.__init__.__defaults__ = (0.0, *defaults[1:])
 """
@@ -90,14 +90,17 @@ def test_the_backbone(
 def test_repro_goes_on_by_itself(
     tmp_path: Path, variables: dict[str, str], make_stage_folder: Callable[..., Path]
 ) -> None:
-    group = {"batch_size": 4, "warmup_steps": 5, "patience": 100, "decoders": ["rnn"]}
-    group["rnn"] = {  # type: ignore[assignment]
+    group = {"batch_size": 4, "warmup_steps": 5, "patience": 100}
+    rnn = {
         "wordvec_dim": 16, "hidden_dim": 24, "dropout": 0.2, "learning_rate": 0.01,
         "epochs": 12,
     }  # fmt: skip
     results = []
     for name in ("whole", "killed"):
-        folder = make_stage_folder(tmp_path / name, {"train": group, "runtime": {"threads": 1}})
+        folder = make_stage_folder(
+            tmp_path / name,
+            {"train": group, "decoders": {"names": ["rnn"], "rnn": rnn}, "runtime": {"threads": 1}},
+        )
         _write_task(folder / "data")
         command = f"{sys.executable} -P -m recap.run_stage stages/train.py rnn"
         stage = f"{{cmd: {command}, deps: [data], outs: [models/rnn]}}"

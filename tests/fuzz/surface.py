@@ -53,7 +53,7 @@ def run_command(arguments: Sequence[str], codes: Sequence[int] = (0, 1)) -> int:
         InputError: it left with exit code 2.
         Failed: it left with another code than the given ones, or told nothing.
     """
-    from recap.cli import main
+    from recap.cli.main import main
 
     output, errors = io.TextIOWrapper(io.BytesIO(), "utf-8"), io.StringIO()
     with contextlib.redirect_stdout(output), contextlib.redirect_stderr(errors):

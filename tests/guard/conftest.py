@@ -18,7 +18,7 @@ SCRIPT = """\
 import os, sys, time
 from pathlib import Path
 from ruamel.yaml import YAML
-from recap.artifacts import write_text
+from recap.core.artifacts import write_text
 from recap.tracking.stage import execute
 
 def main():
@@ -40,10 +40,10 @@ stages:
     deps: [given.txt]
     outs: [data]
   train:
-    matrix: {decoder: "${train.decoders}"}
+    matrix: {decoder: "${decoders.names}"}
     cmd: sh stages/run.sh train ${item.decoder}
-    params: ["train.seed", "train.${item.decoder}"]
-    deps: [data, stages/train.py, src/helper.py]
+    params: ["train.seed", "decoders.${item.decoder}"]
+    deps: [data, stages/train.py, src/helper.py, src/words]
     outs: ["models/${item.decoder}"]
 """
 
@@ -98,10 +98,11 @@ class Checkout:
             text=True,
         )
 
-    def set(self, **train: Any) -> None:
-        """Change settings of the group `train`."""
+    def set(self, decoders: dict[str, Any] | None = None, **train: Any) -> None:
+        """Change settings of the groups `decoders` and `train`."""
         params = YAML(typ="safe", pure=True).load(self.root / "params.yaml")
         params["train"] |= train
+        params["decoders"] |= decoders or {}
         (self.root / "params.yaml").write_text(json.dumps(params))
 
     def locked(self) -> dict[str, Any]:
@@ -119,12 +120,14 @@ def checkout(tmp_path: Path) -> Iterator[Checkout]:
     for name in ("src", "stages", ".dvc"):
         (root / name).mkdir(parents=True)
     params = YAML(typ="safe", pure=True).load((ROOT / "params.yaml").read_text(encoding="utf-8"))
-    params["train"] |= {"decoders": ["lstm"], "seed": 231}
+    params["train"]["seed"] = 231
+    params["decoders"]["names"] = ["lstm"]
     files = {
         "params.yaml": json.dumps(params),  # JSON is YAML
         "dvc.yaml": PIPELINE,
         "stages/train.py": SCRIPT,
         "stages/run.sh": (ROOT / "stages" / "run.sh").read_text(),
+        "src/words/more.py": "",
         "src/helper.py": 'word = "made of "\n',
         "given.txt": "given",
         ".gitignore": "/data\n/models\n/.recap\n/started\n/wait\n__pycache__\n",
@@ -132,6 +135,7 @@ def checkout(tmp_path: Path) -> Iterator[Checkout]:
         ".dvc/.gitignore": "/tmp\n/cache\n",
     }
     for name, text in files.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text(text)
     programs = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     environment = os.environ | {"PATH": programs, "RECAP_TRACKING": "off", "DVC_NO_ANALYTICS": "true"}
@@ -157,10 +161,12 @@ def edits(checkout: Checkout) -> dict[str, Callable[[], object]]:
     root = checkout.root
     return {
         "train.seed": lambda: checkout.set(seed=999),
-        "train.lstm.epochs": lambda: checkout.set(
-            lstm=json.loads((root / "params.yaml").read_text())["train"]["lstm"] | {"epochs": 3}
+        "decoders.lstm.epochs": lambda: checkout.set(
+            {"lstm": json.loads((root / "params.yaml").read_text())["decoders"]["lstm"] | {"epochs": 3}}
         ),
         "src/helper.py": lambda: (root / "src/helper.py").write_text('word = "other "\n'),
+        "src/words/more.py": lambda: (root / "src/words/more.py").write_text("# edited\n"),
+        "src/words/new.py": lambda: (root / "src/words/new.py").touch(),
         "stages/train.py": lambda: (root / "stages/train.py").write_text(SCRIPT + "\n# edited\n"),
         "data/in.txt": lambda: (root / "data/in.txt").write_text("other"),
     }

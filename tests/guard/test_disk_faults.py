@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from recap import artifacts
-from recap.cli import main
-from recap.data.features import write_features
+from recap.cli.main import main
+from recap.core import artifacts
+from recap.core.feature_files import write_features
 from recap.errors import disk_fault
 
 GENERATOR = np.random.default_rng(0)
@@ -64,8 +64,7 @@ def test_a_place_that_is_no_folder_is_one_line_of_the_door(checkout: Any) -> Non
 def test_a_command_says_it_in_one_line_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "params.yaml").write_text("")
-    (tmp_path / "dvc.yaml").mkdir()
+    (tmp_path / ".dvc").touch()
     monkeypatch.chdir(tmp_path)
-    assert main(["deps"]) == 2
-    assert capfd.readouterr().err == "dvc.yaml: expected to read or write it, received: Is a directory\n"
+    assert main(["plots-page"]) == 2
+    assert capfd.readouterr().err == ".dvc/tmp: expected to read or write it, received: Not a directory\n"

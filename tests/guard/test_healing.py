@@ -14,10 +14,10 @@ import pytest
 from tests.small_pipeline import OUTPUTS, PARAMS, dvc, environment, git, read_lock_file
 
 import recap.guard.healing
+from recap.core.hashes import hash_output
 from recap.errors import InputError
 from recap.guard.healing import heal, keep_lock
 from recap.guard.restore import restore
-from recap.hashes import hash_output
 
 PATHS = [path for paths in OUTPUTS.values() for path in paths]
 HOLDER = {"pid": 2**22 + 1, "cmd": "dvc repro"}  # larger than any process's id

@@ -77,8 +77,8 @@ def test_workers_end_with_an_agent_that_is_killed_while_they_import(checkout: An
     script = """
 import os, sys
 from pathlib import Path
-from recap.distribution.config import DistributedConfig
-from recap.distribution.launch import launch
+from recap.runtime.config import DistributedConfig
+from recap.runtime.launch import launch
 from recap.tracking.stage import execute
 
 def main():

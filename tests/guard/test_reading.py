@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from recap.hashes import hash_file
+from recap.core.hashes import hash_file
 
 
 def run_cache(root: Path) -> list[Path]:
@@ -17,7 +17,10 @@ def run_cache(root: Path) -> list[Path]:
     return [path for path in runs.rglob("*") if path.is_file() and "run.sh train" in path.read_text()]
 
 
-CHANGED = ["train.seed", "train.lstm.epochs", "src/helper.py", "stages/train.py", "data/in.txt"]
+CHANGED = [
+    *("train.seed", "decoders.lstm.epochs", "src/helper.py", "src/words/more.py", "src/words/new.py"),
+    *("stages/train.py", "data/in.txt"),
+]
 DVC = (sys.executable, "-m", "dvc")
 
 
@@ -44,8 +47,10 @@ def test_a_file_that_goes_or_comes_is_a_change(checkout: Any) -> None:
 
 def test_what_the_stage_does_not_read_may_be_edited(checkout: Any) -> None:
     process = checkout.start_stage()
-    checkout.set(patience=4, rnn={"epochs": 1})
+    checkout.set({"rnn": {"epochs": 1}}, patience=4)
     (checkout.root / "src" / "more.py").write_text("")
+    (checkout.root / "src" / "words" / "__pycache__").mkdir()
+    (checkout.root / "src" / "words" / "__pycache__" / "more.pyc").write_bytes(b"compiled")
     (checkout.root / "src" / "helper.py").touch()
     checkout.go_on()
     assert process.communicate()[0] == ""
@@ -63,7 +68,7 @@ def give_file(checkout: Any, content: str) -> Path:
     digests = {"features.class_names": hash_file(mine), "features.weights": None}
     (checkout.root / "inputs" / "mine.json").write_text(json.dumps(digests))
     pipeline = checkout.root / "dvc.yaml"
-    pipeline.write_text(pipeline.read_text().replace("src/helper.py]", "inputs/mine.json, src/helper.py]"))
+    pipeline.write_text(pipeline.read_text().replace("src/helper.py,", "inputs/mine.json, src/helper.py,"))
     return mine
 
 

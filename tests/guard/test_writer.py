@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-import recap.guard.writer
+import recap.runtime.writer
 from recap.errors import InputError
-from recap.guard.writer import only_writer
+from recap.runtime.writer import only_writer
 
 
 def test_a_second_process_is_refused_and_the_first_one_named(checkout: Any) -> None:
@@ -46,7 +46,7 @@ def test_the_lock_of_a_killed_process_is_free(checkout: Any) -> None:
 
 
 def test_other_stages_and_other_checkouts_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recap.guard.writer, "LONGEST_WAIT", 0.0)
+    monkeypatch.setattr(recap.runtime.writer, "LONGEST_WAIT", 0.0)
     with (
         only_writer("train@lstm", folder=tmp_path / "a"),
         only_writer("train@rnn", folder=tmp_path / "a"),

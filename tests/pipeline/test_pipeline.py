@@ -15,28 +15,28 @@ import torch
 from ruamel.yaml import YAML
 
 import recap
-from recap.config import load
-from recap.data.batches import CaptionedFeatures
-from recap.data.captions import load_captions
-from recap.data.features import open_features
-from recap.data.raw import load_raw
+from recap.core.config import load
+from recap.core.feature_files import open_features
+from recap.core.raw_data import load_raw
 from recap.decoders.build import load_decoder
-from recap.evaluation.cider_d import InverseFrequency
+from recap.decoding.generate import generate
+from recap.decoding.minimum_bayes_risk import Consensus
+from recap.decoding.neighbours import Neighbours, captions_of_images
+from recap.decoding.searches import make_constraints
 from recap.evaluation.config import EvaluateConfig
 from recap.evaluation.evaluate_decoder import evaluate_decoder
-from recap.generation.consensus import Consensus
-from recap.generation.decoding import make_constraints
-from recap.generation.generate import generate
-from recap.generation.neighbours import Neighbours, captions_of_images
+from recap.metrics.cider_d import InverseFrequency
 from recap.proof.lock import read_lock
-from recap.verify import verify
+from recap.proof.verify import verify
+from recap.text.batches import CaptionedFeatures
+from recap.text.captions import load_captions
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = {
     "data": {"scenes": {"train_images": 120, "validation_images": 24}},
     "backbone": {"crop_steps": 10, "steps": 20, "batch_size": 16},
     "reduce": {"components": 32},
-    "train": {name: {"epochs": 1} for name in ("rnn", "lstm", "transformer")},
+    "decoders": {name: {"epochs": 1} for name in ("rnn", "lstm", "transformer")},
     "sanity": {"captions": 4},
     "visualize": {"images": 2, "heads": ["first_digit"], "fooled_images": 2, "worded_images": 2},
 }
@@ -159,8 +159,8 @@ def test_a_consensus_asks_what_the_training_images_were_called(checkout: Path) -
     captions = load_captions(data / "captions")
     training = CaptionedFeatures(*captions.of("train"), np.array(open_features(reduced / "train.h5")))
     said = captions_of_images(training)
-    rarity = InverseFrequency(list(said.values()))
-    asked = Consensus(rarity, 9, 1.5, 4, decoding.voter_temperature, decoding.seed)
+    idf = InverseFrequency(list(said.values()))
+    asked = Consensus(idf, 9, 1.5, 4, decoding.voter_temperature, decoding.seed)
     found = []
     for search in (dataclasses.replace(asked, neighbours=Neighbours(said, training.features, 3)), asked):
         written = generate(
@@ -207,7 +207,7 @@ def test_another_place_without_tracking_gives_the_same_lock(checkout: Path, tmp_
 
 
 def test_an_edit_reruns_what_depends_on_it_and_nothing_else(checkout: Path) -> None:
-    change_params(checkout, {"train": {"lstm": {"hidden_dim": 64}}})
+    change_params(checkout, {"decoders": {"lstm": {"hidden_dim": 64}}})
     ran = stages_run(dvc(checkout, "repro"))
     assert {"train@lstm", "evaluate@lstm", "report"} <= set(ran)
     assert {
@@ -220,7 +220,7 @@ def test_an_edit_reruns_what_depends_on_it_and_nothing_else(checkout: Path) -> N
         "evaluate@transformer",
     }.isdisjoint(ran)
 
-    module = checkout / "src" / "recap" / "reporting" / "page.py"
+    module = checkout / "src" / "recap" / "report" / "page.py"
     module.write_text(module.read_text() + "\n# an edit\n")
     assert stages_run(dvc(checkout, "repro")) == ["report"]
 
@@ -235,7 +235,7 @@ def test_a_decoder_less_leaves_nothing_stale_and_nothing_missing(checkout: Path)
     own[1].write_text("my notes")
     params = (checkout / "params.yaml").read_text()
     try:
-        change_params(checkout, {"train": {"decoders": ["lstm", "transformer"]}})
+        change_params(checkout, {"decoders": {"names": ["lstm", "transformer"]}})
         assert set(stages_run(dvc(checkout, "repro"))) == {"visualize", "report"}
         assert stages_run(dvc(checkout, "repro")) == []
         assert {finding.verdict for finding in verify(checkout)} == {"identical"}

@@ -13,8 +13,8 @@ import pytest
 from PIL import Image
 from ruamel.yaml import YAML
 
-from recap.guard.user_files import Digests
-from recap.hashes import hash_file, hash_output
+from recap.core.hashes import hash_file, hash_output
+from recap.workspace.user_files import Digests
 
 ROOT = Path(__file__).resolve().parents[2]
 

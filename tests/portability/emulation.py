@@ -18,7 +18,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from recap.arithmetic import WITHOUT_CONVOLUTIONS, variables
+from recap.core.arithmetic import WITHOUT_CONVOLUTIONS, variables
 
 ROOT = Path(__file__).resolve().parents[2]
 EMULATOR = "qemu-x86_64"
@@ -46,7 +46,8 @@ FEW: dict[str, Any] = {
     "tokenize": {"min_count": 2},
     "backbone": {"crop_steps": 2, "steps": 2, "batch_size": 6},
     "reduce": {"components": 12},
-    "train": {"batch_size": 48, **{name: {"epochs": 1} for name in DECODERS}},
+    "decoders": {name: {"epochs": 1} for name in DECODERS},
+    "train": {"batch_size": 48},
     "evaluate": {"bootstrap_resamples": 100, "decoding": {"max_length": 8}},
     "sanity": {"captions": 2},
     "visualize": {
@@ -62,7 +63,7 @@ FEW: dict[str, Any] = {
 
 NARROW: dict[str, Any] = {
     "backbone": {"feature_dim": 64},
-    "train": {
+    "decoders": {
         **{name: {"wordvec_dim": 32, "hidden_dim": 64} for name in ("rnn", "lstm")},
         "transformer": {"wordvec_dim": 32, "feedforward_dim": 64},
     },

@@ -1,4 +1,4 @@
-"""Prints, as JSON, SHA-256 of products of many sizes by recap.decoders.linear: products.py [--large]."""
+"""Prints, as JSON, SHA-256 of products of many sizes by recap.runtime.linear: products.py [--large]."""
 
 import hashlib
 import json
@@ -7,9 +7,9 @@ from itertools import product as combinations
 
 import torch
 
-from recap.decoders.linear import multiplier, parameter_gradients
-from recap.runtime import configure
-from recap.runtime_config import RuntimeConfig
+from recap.runtime.config import RuntimeConfig
+from recap.runtime.linear import multiplier, parameter_gradients
+from recap.runtime.setup import configure
 
 INNER = (2, 8, 100, 384, 512, 513, 768, 1004, 1024, 1025, 2048, 3000)
 SMALL = [(rows, inner, columns) for inner in INNER for rows, columns in combinations((1, 2, 7), (1, 5, 40))]

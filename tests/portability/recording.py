@@ -16,8 +16,8 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from recap.runtime import configure
-from recap.runtime_config import RuntimeConfig
+from recap.runtime.config import RuntimeConfig
+from recap.runtime.setup import configure
 
 NAMED = (torch.dtype, torch.layout, torch.memory_format)
 CALLS_OF_EACH = 3

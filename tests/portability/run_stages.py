@@ -20,14 +20,14 @@ sys.path.insert(0, str(Path(__file__).parent))
 from recording import Recorder
 
 SMALLER: dict[str, dict[str, Any]] = {
-    "recap.vision.small_vgg": {
+    "recap.backbones.small_vgg": {
         "BLOCKS": ((8, 1, True), (8, 1, True), (16, 2, True), (16, 1, False)),
         "FC6_DIM": 64,
     },
-    "recap.vision.attributions": {"INTEGRATION_STEPS": 3, "NOISE_SAMPLES": 2},
-    "recap.vision.fooling_pictures": {"MAX_ITERATIONS": 4},
-    "recap.vision.saliency_pictures": {"SHARES": (0.0, 1.0)},
-    "recap.reference.overfit": {"HIDDEN_DIM": 32, "WORDVEC_DIM": 16, "EPOCHS": 3, "RECURRENT_EPOCHS": 3},
+    "recap.explain.attributions": {"INTEGRATION_STEPS": 3, "NOISE_SAMPLES": 2},
+    "recap.explain.pictures.fooling": {"MAX_ITERATIONS": 4},
+    "recap.explain.pictures.saliency": {"SHARES": (0.0, 1.0)},
+    "recap.sanity.overfit": {"HIDDEN_DIM": 32, "WORDVEC_DIM": 16, "EPOCHS": 3, "RECURRENT_EPOCHS": 3},
 }
 """Constants that make networks narrow and loops short, so that an emulator gets through them."""
 

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.imports import all_imports
+from tests.pipeline.test_dependencies import WITHOUT_EFFECT
 from tests.portability import array_calls, emulation
-
-from recap.stage_dependencies import imported_modules
 
 HERE = Path(__file__).parent
 MORE_SETTINGS = {
@@ -16,6 +16,8 @@ MORE_SETTINGS = {
         "keep": "last",
         "average_decay": 0.9,
         "self_critical": {"epochs": 1, "images": 4},
+    },
+    "decoders": {
         "rnn": {"wordvec_dim": 64, "hidden_dim": 64},
         "transformer": {"memory_tokens": 1},
     },
@@ -64,10 +66,8 @@ def test_other_settings_call_what_was_shown_to_be_portable(tmp_path: Path) -> No
 
 
 def test_numpy_is_asked_for_nothing_that_was_not_shown() -> None:
-    source = emulation.ROOT / "src"
-    runner = source / "recap" / "run_stage.py"
     scripts = (emulation.ROOT / "stages").glob("*.py")
-    files = {path for script in scripts for path in imported_modules(script, source, runner)}
+    files = {path for script in scripts for path in all_imports(script, WITHOUT_EFFECT)}
     called = array_calls.calls_in(files)
     assert len(called) > 50
     assert called - array_calls.SHOWN.keys() - array_calls.ROUNDS_NOTHING == set(), "add to array_calls.py"

@@ -13,7 +13,7 @@ from PIL import Image
 from safetensors.numpy import save_file
 
 import recap.proof.array_differences
-from recap.differences import first_difference
+from recap.proof.differences import first_difference
 
 
 def write_hdf5(path: Path, arrays: dict[str, Any]) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from tests.small_pipeline import dvc
 
-from recap.cli import main
+from recap.cli.main import main
 from recap.proof.cache import is_cached, remove_bad_objects
 from recap.proof.lock import read_lock
 from recap.tracking.trees import Cache

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from tests.small_pipeline import OUTPUTS
 
-from recap.verify import verify
+from recap.proof.verify import verify
 
 PATHS = [path for paths in OUTPUTS.values() for path in paths]
 

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from recap.proof.lock import LockedOutput
 from recap.proof.metrics import MetricChange
-from recap.proof.promise import is_exact, promise
 from recap.proof.report import Report, as_json, as_line, as_markdown, counts
-from recap.verify import Finding
+from recap.proof.verify import Finding
+from recap.report.promise import is_exact, promise
 
 PORTABLE = {"arithmetic": "portable", "threads": 2, "device": "cpu"}
 SAME = Finding(LockedOutput("fetch", "data/raw", "a.dir"), "identical", "a.dir")

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from recap.reference.gradient_check import eval_numerical_gradient, eval_numerical_gradient_array, rel_error
-from recap.reference.gradient_table import MODEL, SEQUENCE, STEP, gradient_table
 from recap.reference.layers import rnn_step_backward
+from recap.sanity.gradient_table import MODEL, SEQUENCE, STEP, gradient_table
 
 
 def test_numerical_gradient_of_a_number(capsys: pytest.CaptureFixture[str]) -> None:

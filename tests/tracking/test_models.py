@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from recap.evaluation.decodings import GREEDY
+from recap.cli.decodings import GREEDY
 
 pytestmark = [
     pytest.mark.slow,
@@ -50,13 +50,13 @@ MAKE = f"""\
 from pathlib import Path
 import numpy as np, torch
 from common import CONFIG
-from recap.artifacts import write_json, write_png, write_safetensors
-from recap.data.features import write_features
-from recap.data.vocabulary import build_vocabulary
+from recap.core.artifacts import write_json, write_png, write_safetensors
+from recap.core.feature_files import write_features
+from recap.text.vocabulary import build_vocabulary
 from recap.decoders.build import build_decoder, save_decoder
 from recap.tracking.stage import execute, start
-from recap.vision.backbones import build_backbone, save_backbone
-from recap.vision.familiarity import write_familiarity
+from recap.backbones.build import build_backbone, save_backbone
+from recap.features.familiarity import write_familiarity
 
 def main():
     with start("make"):
@@ -85,7 +85,7 @@ execute(main)
 EVALUATE = """\
 from pathlib import Path
 from common import CONFIG
-from recap.artifacts import write_json
+from recap.core.artifacts import write_json
 from recap.tracking.stage import execute, start
 
 def main():
@@ -213,8 +213,8 @@ def test_a_model_says_what_it_takes_and_gives(checkout: Any) -> None:
 def test_features_a_path_and_base64_of_one_image_agree(checkout: Any) -> None:
     import torch
 
-    from recap.vision.backbones import load_backbone
-    from recap.vision.images import load_images
+    from recap.backbones.build import load_backbone
+    from recap.backbones.images import load_images
 
     image = checkout.root / "data" / "image.png"
     backbone = load_backbone(checkout.root / "models" / "backbone")

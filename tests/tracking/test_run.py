@@ -15,7 +15,7 @@ SCRIPT = """
 import sys
 from pathlib import Path
 from recap.errors import InputError
-from recap.reporting.config import ReportConfig
+from recap.report.config import ReportConfig
 from recap.tracking.stage import execute, start
 
 def main():

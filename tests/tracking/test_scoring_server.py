@@ -19,11 +19,11 @@ import pytest
 import torch
 from PIL import Image
 
-from recap.artifacts import write_json
-from recap.data.vocabulary import SPECIAL_WORDS, Vocabulary
+from recap.backbones.build import build_backbone, save_backbone
+from recap.cli.decodings import GREEDY
+from recap.core.artifacts import write_json
 from recap.decoders.build import build_decoder, save_decoder
-from recap.evaluation.decodings import GREEDY
-from recap.vision.backbones import build_backbone, save_backbone
+from recap.text.vocabulary import SPECIAL_WORDS, Vocabulary
 
 pytestmark = [
     pytest.mark.slow,

@@ -15,15 +15,15 @@ import pandas
 import pytest
 import torch
 
-from recap.artifacts import write_json
-from recap.data.features import write_features
-from recap.data.vocabulary import SPECIAL_WORDS, Vocabulary
+from recap.cli.decodings import GREEDY
+from recap.core.artifacts import write_json
+from recap.core.feature_files import write_features
 from recap.decoders.build import build_decoder, load_decoder, save_decoder
-from recap.evaluation.decodings import GREEDY
-from recap.generation.decoding import make_constraints, make_search
-from recap.generation.generate import generate
+from recap.decoding.generate import generate
+from recap.decoding.searches import make_constraints, make_search
+from recap.features.familiarity import FILE, write_familiarity
+from recap.text.vocabulary import SPECIAL_WORDS, Vocabulary
 from recap.tracking.models import REQUIREMENTS
-from recap.vision.familiarity import FILE, write_familiarity
 
 pytestmark = [
     pytest.mark.slow,
@@ -122,5 +122,5 @@ def test_a_model_requires_what_its_code_imports() -> None:
     loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     owners = packages_distributions()
     imported = {owner.lower() for name in loaded.stdout.split() for owner in owners.get(name, ())}
-    own = {re.split(r"[\[<>=]", line)[0].lower() for line in requires("recap") or ()}
+    own = {re.split(r"[\[<>=]", line)[0].lower() for line in requires("recap-captioning") or ()}
     assert {"torch", "h5py", "pydantic"} <= imported & own <= set(REQUIREMENTS)

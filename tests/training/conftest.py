@@ -8,9 +8,9 @@ import pytest
 import torch
 from ruamel.yaml import YAML
 
-from recap.data.captions import Captions, save_captions
-from recap.data.features import write_features
-from recap.data.vocabulary import SPECIAL_WORDS, Vocabulary
+from recap.core.feature_files import write_features
+from recap.text.captions import Captions, save_captions
+from recap.text.vocabulary import SPECIAL_WORDS, Vocabulary
 
 ROOT = Path(__file__).resolve().parents[2]
 WORDS = ("red", "green", "blue", "grey")
@@ -38,17 +38,18 @@ def task(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def group() -> dict:
-    """The params group `train` of the repository, made small."""
-    params = (ROOT / "params.yaml").read_text(encoding="utf-8")
-    values: dict = YAML(typ="safe", pure=True).load(params)["train"]
-    values |= {"batch_size": 16, "warmup_steps": 5, "seed": 3}
+def params() -> dict:
+    """The params groups `train` and `decoders` of the repository, made small."""
+    content = (ROOT / "params.yaml").read_text(encoding="utf-8")
+    groups = YAML(typ="safe", pure=True).load(content)
+    groups["train"] |= {"batch_size": 16, "warmup_steps": 5, "seed": 3}
+    values: dict = groups["decoders"]
     for name in ("rnn", "lstm", "transformer"):
         values[name] |= {"wordvec_dim": 16, "dropout": 0.2, "learning_rate": 0.01, "epochs": 3}
     for name in ("rnn", "lstm"):
         values[name]["hidden_dim"] = 24
     values["transformer"] |= {"heads": 2, "layers": 2, "feedforward_dim": 32, "memory_tokens": 2}
-    return values
+    return {name: groups[name] for name in ("train", "decoders")}
 
 
 @pytest.fixture(autouse=True)

@@ -13,37 +13,36 @@ import pytest
 import torch
 
 from recap.decoders.build import NAMES
-from recap.distribution.config import DistributedConfig
-from recap.distribution.launch import launch
-from recap.distribution.workers import join_workers
 from recap.errors import InputError
+from recap.runtime.config import DistributedConfig
+from recap.runtime.launch import launch
+from recap.runtime.workers import join_workers
 
 SOURCE = Path(__file__).resolve().parents[2] / "src"
 
-# argv: processes, folder of the task, folder to write to, params of the group `train`, decoder
+# argv: processes, folder of the task, folder to write to, the groups `train` and `decoders`, decoder
 TRAIN = """
-import os, sys
+import json, os, sys
 from pathlib import Path
-from pydantic import TypeAdapter
-from recap.distribution.config import DistributedConfig
-from recap.distribution.launch import launch
+from recap.runtime.config import DistributedConfig
+from recap.runtime.launch import launch
 from recap.tracking.stage import execute
 
 def main():
-    processes, task, output, group = int(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]), sys.argv[4]
+    processes, task, output, params = int(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]), sys.argv[4]
     if launch(DistributedConfig(processes), sys.orig_argv[1:], os.environ):
         return
-    from recap.distribution.workers import ALONE, join_workers
-    from recap.runtime import configure
-    from recap.runtime_config import RuntimeConfig
-    from recap.training.checkpoints import Checkpoints
-    from recap.training.config import TrainConfig
+    from recap.runtime.workers import ALONE, join_workers
+    from recap.runtime.setup import configure
+    from recap.runtime.config import RuntimeConfig
+    from recap.runtime.checkpoints import Checkpoints
+    from tests.settings import training_settings
     from recap.training.train import train
     Checkpoints.__init__.__defaults__ = (0.0, ALONE)  # at every occasion
     device = configure(RuntimeConfig("native", 1, "cpu"))
-    config = TypeAdapter(TrainConfig).validate_json(group)
+    settings = training_settings(json.loads(params), sys.argv[5])
     with join_workers(processes, device, os.environ) as worker:
-        train(sys.argv[5], task / "captions", task / "features", output / sys.argv[5], config, device,
+        train(sys.argv[5], task / "captions", task / "features", output / sys.argv[5], *settings, device,
               lambda metrics, step: None, output / "checkpoints", worker)
 
 execute(main)
@@ -52,14 +51,18 @@ execute(main)
 # the loss of every step in float64, without dropout; argv: processes, folder of the task, file to write
 CURVES = """
 import json, os, sys
+from dataclasses import replace
 from pathlib import Path
 import torch
-from recap.data.batches import CaptionedFeatures
-from recap.data.captions import load_captions
-from recap.data.features import open_features
-from recap.decoders.build import build_decoder
-from recap.distribution.workers import join_workers
-from recap.training.loop import Recipe, Task, fit
+from recap.text.batches import CaptionedFeatures
+from recap.text.captions import load_captions
+from recap.core.feature_files import open_features
+from recap.decoders.build import build_decoder, describe
+from recap.runtime.workers import join_workers
+from tests.settings import settings
+from recap.decoders.config import DecodersConfig
+from recap.training.config import TrainConfig
+from recap.training.loop import Task, fit
 from recap.training.optimizer import make_optimizer
 from recap.training.state import TrainingState
 torch.set_num_threads(1)
@@ -67,18 +70,18 @@ processes, task = int(sys.argv[1]), Path(sys.argv[2])
 captions = load_captions(task / "captions")
 splits = [CaptionedFeatures(*captions.of(split), open_features(task / "features" / f"{split}.h5"))
           for split in ("train", "val")]
-recipe = Recipe(batch_size=17, epochs=2, learning_rate=0.003, warmup_steps=3, gradient_clip=1.0,
-                patience=9, seed=1)
+config = settings(TrainConfig, batch_size=17, warmup_steps=3, patience=9, label_smoothing=0.0, seed=1)
+decoders = settings(DecodersConfig)
 curves = {}
 with join_workers(processes, torch.device("cpu"), os.environ) as worker:
     for name in ("rnn", "lstm", "transformer"):
-        model = {"name": name, "feature_dim": 8, "vocabulary_size": len(captions.vocabulary),
-                 "wordvec_dim": 8, "dropout": 0.0}
-        model |= ({"heads": 2, "layers": 2, "feedforward_dim": 16, "memory_tokens": 2}
-                  if name == "transformer" else {"hidden_dim": 12})
+        sizes = ({"heads": 2, "layers": 2, "feedforward_dim": 16, "memory_tokens": 2}
+                 if name == "transformer" else {"hidden_dim": 12})
+        own = replace(decoders.of(name), wordvec_dim=8, dropout=0.0, learning_rate=0.003, epochs=2, **sizes)
+        model = describe(name, own, 8, len(captions.vocabulary))
         decoder = build_decoder(model, torch.Generator().manual_seed(1)).double()
         state = TrainingState(decoder, make_optimizer(decoder, 0.01))
-        fit(Task(name, *splits, recipe, worker), state, lambda metrics, step: None)
+        fit(Task(name, *splits, config, own, worker), state, lambda metrics, step: None)
         curves[name] = [[row[2], row[4]] for row in state.steps] + [row[1:3] for row in state.epochs]
     if worker.rank == 0:
         Path(sys.argv[3]).write_text(json.dumps(curves))
@@ -86,21 +89,21 @@ with join_workers(processes, torch.device("cpu"), os.environ) as worker:
 
 
 def environment(**variables: str) -> dict[str, str]:
-    return os.environ | {"PYTHONPATH": str(SOURCE)} | variables
+    return os.environ | {"PYTHONPATH": f"{SOURCE}{os.pathsep}{SOURCE.parent}"} | variables
 
 
 @pytest.fixture
-def start(task: Path, tmp_path: Path, group: dict) -> Iterator[Callable[..., "subprocess.Popen[str]"]]:
+def start(task: Path, tmp_path: Path, params: dict) -> Iterator[Callable[..., "subprocess.Popen[str]"]]:
     """Starts a training into a folder of tmp_path in two processes."""
     script = tmp_path / "train.py"
     script.write_text(TRAIN)
-    group["batch_size"], group["patience"] = 4, 100
+    params["train"]["batch_size"], params["train"]["patience"] = 4, 100
     for name in NAMES:
-        group[name]["epochs"] = 6
+        params["decoders"][name]["epochs"] = 6
     started = []
 
     def start_training(folder: str, name: str = "lstm", **variables: str) -> "subprocess.Popen[str]":
-        arguments = ["2", str(task), str(tmp_path / folder), json.dumps(group), name]
+        arguments = ["2", str(task), str(tmp_path / folder), json.dumps(params), name]
         command = [sys.executable, str(script), *arguments]
         process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment(**variables))
         started.append(process)

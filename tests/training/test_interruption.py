@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from recap.data.config import ScenesConfig
-from recap.data.raw import Source, write_source
-from recap.data.scenes import write_scenes
+from recap.core.raw_data import Source, write_source
+from recap.sources.config import ScenesConfig
+from recap.sources.draw_scenes import write_scenes
 
 Start = Callable[..., "subprocess.Popen[str]"]
 
@@ -41,14 +41,15 @@ def test_training_ends_after_a_checkpoint_and_goes_on_to_the_same_bytes(
     number: signal.Signals,
     task: Path,
     tmp_path: Path,
-    group: dict,
+    params: dict,
     make_stage_folder: Callable[..., Path],
     start_stage: Start,
 ) -> None:
-    group["batch_size"], group["patience"], group["lstm"]["epochs"] = 4, 100, 20
+    params["train"] |= {"batch_size": 4, "patience": 100}
+    params["decoders"]["lstm"]["epochs"] = 20
     results = []
     for name, killed in (("whole", False), ("interrupted", True)):
-        checkout = make_stage_folder(tmp_path / name, {"train": group, "runtime": {"threads": 1}})
+        checkout = make_stage_folder(tmp_path / name, {**params, "runtime": {"threads": 1}})
         (checkout / "data" / "captions").symlink_to(task / "captions")
         (checkout / "data" / "reduced").symlink_to(task / "features")
         if killed:
@@ -73,14 +74,15 @@ def test_a_gpu_gives_the_same_bytes_twice_and_after_an_interruption(
     name: str,
     task: Path,
     tmp_path: Path,
-    group: dict,
+    params: dict,
     make_stage_folder: Callable[..., Path],
     start_stage: Start,
 ) -> None:
-    group["batch_size"], group["patience"], group[name]["epochs"] = 4, 100, 20
+    params["train"] |= {"batch_size": 4, "patience": 100}
+    params["decoders"][name]["epochs"] = 20
     results = []
     for folder, killed in (("first", False), ("second", False), ("interrupted", True)):
-        checkout = make_stage_folder(tmp_path / folder, {"train": group, "runtime": {"device": "cuda"}})
+        checkout = make_stage_folder(tmp_path / folder, {**params, "runtime": {"device": "cuda"}})
         (checkout / "data" / "captions").symlink_to(task / "captions")
         (checkout / "data" / "reduced").symlink_to(task / "features")
         process = start_stage(checkout, "train", name)

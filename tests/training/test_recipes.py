@@ -9,12 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from pydantic import TypeAdapter
+from tests.settings import training_settings
 
-from recap.data.captions import load_captions
 from recap.decoders.build import load_decoder
-from recap.training.checkpoints import Checkpoints
-from recap.training.config import TrainConfig
+from recap.runtime.checkpoints import Checkpoints
+from recap.text.captions import load_captions
 from recap.training.state import TrainingState
 from recap.training.train import train
 
@@ -55,16 +54,17 @@ def worded_task(task: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(
-    task: Path, output: Path, group: dict[str, Any], options: dict[str, Any], name: str = "lstm"
+    task: Path, output: Path, params: dict[str, Any], options: dict[str, Any], name: str = "lstm"
 ) -> dict[str, float]:
     changes = {key: value for key, value in options.items() if key != "lstm"}
-    group = group | changes | {"lstm": group["lstm"] | options.get("lstm", {})}
+    own = {"lstm": params["decoders"]["lstm"] | options.get("lstm", {})}
+    chosen = {"train": params["train"] | changes, "decoders": params["decoders"] | own}
     return train(
         name,
         task / "captions",
         task / "features",
         output / name,
-        TypeAdapter(TrainConfig).validate_json(json.dumps(group)),
+        *training_settings(chosen, name),
         torch.device("cpu"),
         lambda metrics, step: None,
         output / "checkpoints",
@@ -86,13 +86,13 @@ class _Killed(Exception):
 
 @pytest.mark.parametrize("option", OPTIONS)
 def test_a_resumed_run_gives_the_same_bytes(
-    option: str, worded_task: Path, tmp_path: Path, group: dict, monkeypatch: pytest.MonkeyPatch
+    option: str, worded_task: Path, tmp_path: Path, params: dict, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     options = OPTIONS[option]
-    group["lstm"]["epochs"] = 2
-    group["label_smoothing"] = 0.0
-    plain = run(worded_task, tmp_path / "plain", group, {})
-    whole = run(worded_task, tmp_path / "whole", group, options)
+    params["decoders"]["lstm"]["epochs"] = 2
+    params["train"]["label_smoothing"] = 0.0
+    plain = run(worded_task, tmp_path / "plain", params, {})
+    whole = run(worded_task, tmp_path / "whole", params, options)
     assert whole.items() >= {"epochs": 2, "steps": 30}.items()
     if option != "last":  # the last epoch of this run is its best
         weights = [tmp_path / run_name / "lstm" / "weights.safetensors" for run_name in ("plain", "whole")]
@@ -111,7 +111,7 @@ def test_a_resumed_run_gives_the_same_bytes(
         kills = 0
         while not (tmp_path / "killed" / "lstm").exists():
             try:
-                run(worded_task, tmp_path / "killed", group, options)
+                run(worded_task, tmp_path / "killed", params, options)
             except _Killed:
                 kills += 1
     assert kills >= 1 + (plain["steps"] < saved)
@@ -121,11 +121,11 @@ def test_a_resumed_run_gives_the_same_bytes(
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["rnn", "lstm", "transformer"])
 def test_rewards_rise_and_their_history_is_written(
-    name: str, worded_task: Path, tmp_path: Path, group: dict
+    name: str, worded_task: Path, tmp_path: Path, params: dict
 ) -> None:
-    group[name]["epochs"] = 1
+    params["decoders"][name]["epochs"] = 1
     options = {"self_critical": SELF_CRITICAL | {"epochs": 30, "learning_rate": 0.003}}
-    summary = run(worded_task, tmp_path, group, options, name)
+    summary = run(worded_task, tmp_path, params, options, name)
     rewards = column(tmp_path / name / "history_self_critical.csv", "reward")
     assert column(tmp_path / name / "history_self_critical.csv", "step") == list(range(1, 30 * 4 + 1))
     assert summary["self_critical_epochs"] == 30
@@ -134,11 +134,11 @@ def test_rewards_rise_and_their_history_is_written(
     load_decoder(tmp_path / name)
 
 
-def test_the_last_epoch_is_kept_when_asked(worded_task: Path, tmp_path: Path, group: dict) -> None:
+def test_the_last_epoch_is_kept_when_asked(worded_task: Path, tmp_path: Path, params: dict) -> None:
     # a learning rate so high that the validation loss is best before the end
-    group["patience"] = 1
-    group["lstm"] |= {"epochs": 12, "learning_rate": 0.05, "dropout": 0.0}
-    summary = run(worded_task, tmp_path, group, {"keep": "last"})
+    params["train"]["patience"] = 1
+    params["decoders"]["lstm"] |= {"epochs": 12, "learning_rate": 0.05, "dropout": 0.0}
+    summary = run(worded_task, tmp_path, params, {"keep": "last"})
     losses = column(tmp_path / "lstm" / "history.csv", "validation_loss")
     assert min(losses) < losses[-1]
     assert summary["epochs"] == summary["best_epoch"] == len(losses) == 12

@@ -8,17 +8,18 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from tests.settings import settings
 from torch import Tensor
 
-from recap.data.vocabulary import END, NULL, SPECIAL_WORDS, START, Vocabulary
 from recap.decoders.build import build_decoder
 from recap.decoders.decoder import Decoder
-from recap.distribution.workers import Worker
+from recap.runtime.workers import Worker
+from recap.text.vocabulary import END, NULL, SPECIAL_WORDS, START, Vocabulary
 from recap.training import self_critical
+from recap.training.config import SelfCriticalConfig, TrainConfig
 from recap.training.optimizer import make_optimizer
 from recap.training.self_critical import (
     RewardedImages,
-    SelfCriticalRecipe,
     draw_words,
     leave_one_out,
     refine,
@@ -27,9 +28,8 @@ from recap.training.self_critical import (
 from recap.training.state import TrainingState
 
 VOCABULARY = Vocabulary((*SPECIAL_WORDS, "a", "red", "blue", "thing", "here"))
-RECIPE = SelfCriticalRecipe(
-    epochs=1, learning_rate=0.01, images=4, samples=3, gradient_clip=1e9, average_decay=0.0, seed=1
-)
+SELF_CRITICAL = SelfCriticalConfig(epochs=1, learning_rate=0.01, images=4, samples=3)
+CONFIG = settings(TrainConfig, self_critical=SELF_CRITICAL, gradient_clip=1e9, seed=1)
 
 
 def build(dropout: float = 0.0) -> Decoder:
@@ -94,12 +94,12 @@ def test_a_step_follows_the_gradient_of_the_rewarded_log_likelihoods(monkeypatch
     data = images()
     state = fitted(decoder)
     monkeypatch.setattr(state.optimizer, "step", ignore)
-    refine("lstm", data, RECIPE, state, ignore, ignore)
+    refine("lstm", data, CONFIG, state, ignore, ignore)
     captions = drawn[0]
     order = np.random.default_rng(
-        self_critical.derive_seed(RECIPE.seed, "self-critical order", 1)
+        self_critical.derive_seed(CONFIG.seed, "self-critical order", 1)
     ).permutation(4)
-    rows = [row for row in order.tolist() for _ in range(RECIPE.samples)]
+    rows = [row for row in order.tolist() for _ in range(SELF_CRITICAL.samples)]
     scorers = data.rewards()
     total, targets = torch.zeros(()), 0
     rewards = []
@@ -126,24 +126,23 @@ def test_a_long_gradient_is_clipped_and_its_own_norm_recorded() -> None:
         before = torch.nn.utils.parameters_to_vector(decoder.parameters()).detach().clone()
         best = {name: value.clone() for name, value in decoder.state_dict().items()}
         state = TrainingState(decoder, torch.optim.SGD(decoder.parameters(), lr=1.0), best=best)
-        refine("lstm", images(), replace(RECIPE, gradient_clip=clip), state, ignore, ignore)
+        refine("lstm", images(), replace(CONFIG, gradient_clip=clip), state, ignore, ignore)
         after = torch.nn.utils.parameters_to_vector(decoder.parameters()).detach()
         return (after - before).norm().item(), state.rewards[0][4]
 
     free, norm = moved(1e9)
-    assert free == pytest.approx(RECIPE.learning_rate * norm, rel=1e-3)
+    assert free == pytest.approx(SELF_CRITICAL.learning_rate * norm, rel=1e-3)
     clipped, recorded = moved(norm / 8)
-    assert clipped == pytest.approx(RECIPE.learning_rate * norm / 8, rel=1e-3)
+    assert clipped == pytest.approx(SELF_CRITICAL.learning_rate * norm / 8, rel=1e-3)
     assert recorded == pytest.approx(norm)
 
 
 def test_the_reward_rises_and_captions_end() -> None:
     state = fitted(build())
-    recipe = SelfCriticalRecipe(
-        epochs=60, learning_rate=0.02, images=8, samples=5, gradient_clip=5.0, average_decay=0.9, seed=1
-    )
+    own = SelfCriticalConfig(epochs=60, learning_rate=0.02, images=8, samples=5)
+    config = replace(CONFIG, self_critical=own, gradient_clip=5.0, average_decay=0.9)
     data = images(16)
-    refine("lstm", data, recipe, state, ignore, ignore)
+    refine("lstm", data, config, state, ignore, ignore)
     assert len(state.rewards) == 120
     rewards = [row[2] for row in state.rewards]
     assert np.mean(rewards[-10:]) > np.mean(rewards[:10]) + 2
@@ -176,10 +175,11 @@ class _Threads(Worker):
 def test_two_workers_share_the_images_and_end_with_the_same_weights(images_a_step: int) -> None:
     barrier, posted = threading.Barrier(2), [None, None]
     states = [fitted(build()) for _ in range(2)]
-    recipe = replace(RECIPE, images=images_a_step, epochs=2, average_decay=0.5)
+    own = replace(SELF_CRITICAL, images=images_a_step, epochs=2)
+    config = replace(CONFIG, self_critical=own, average_decay=0.5)
 
     def work(rank: int) -> None:
-        refine("lstm", images(), recipe, states[rank], ignore, ignore, _Threads(rank, barrier, posted))
+        refine("lstm", images(), config, states[rank], ignore, ignore, _Threads(rank, barrier, posted))
 
     with ThreadPoolExecutor(2) as pool:
         for future in [pool.submit(work, rank) for rank in range(2)]:
@@ -190,6 +190,6 @@ def test_two_workers_share_the_images_and_end_with_the_same_weights(images_a_ste
         assert torch.equal(value, states[1].best[name])
     if images_a_step == 1:  # the first worker has every image, as one that works alone
         alone = fitted(build())
-        refine("lstm", images(), recipe, alone, ignore, ignore)
+        refine("lstm", images(), config, alone, ignore, ignore)
         for name, value in states[0].best.items():
             torch.testing.assert_close(value, alone.best[name])

@@ -16,16 +16,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from pydantic import TypeAdapter
+from tests.settings import training_settings
 
 import recap
-from recap.data.captions import load_captions
-from recap.data.features import open_features, write_features
+from recap.core.feature_files import open_features, write_features
 from recap.decoders.build import NAMES, load_decoder
 from recap.errors import InputError
-from recap.fingerprint import fingerprint
-from recap.training.checkpoints import KEPT, Checkpoints
-from recap.training.config import TrainConfig
+from recap.runtime.checkpoints import KEPT, Checkpoints
+from recap.runtime.fingerprint import fingerprint
+from recap.text.captions import load_captions
 from recap.training.loop import CaptionedFeatures, mean_loss
 from recap.training.state import TrainingState
 from recap.training.train import train
@@ -36,34 +35,32 @@ SCRIPT = """
 import json, sys
 from pathlib import Path
 import torch
-from pydantic import TypeAdapter
-from recap.runtime import configure
-from recap.runtime_config import RuntimeConfig
-from recap.training import checkpoints
-from recap.training.config import TrainConfig
+from tests.settings import training_settings
+from recap.runtime.setup import configure
+from recap.runtime.config import RuntimeConfig
+from recap.runtime import checkpoints
 from recap.training.train import train
-name, task, output, group, threads, seconds = sys.argv[1:]
+name, task, output, params, threads, seconds = sys.argv[1:]
 device = configure(RuntimeConfig("native", int(threads), "cpu"))
 keep_checkpoints = checkpoints.Checkpoints.__init__
 checkpoints.Checkpoints.__init__ = (
     lambda self, folder, worker: keep_checkpoints(self, folder, float(seconds), worker)
 )
-config = TypeAdapter(TrainConfig).validate_json(group)
+settings = training_settings(json.loads(params), name)
 task, output = Path(task), Path(output)
-train(name, task / "captions", task / "features", output / name, config, device,
+train(name, task / "captions", task / "features", output / name, *settings, device,
       lambda metrics, step: None, output / "checkpoints")
 """
 
 
-def run(name: str, task: Path, output: Path, group: dict[str, Any], **changes: Any) -> dict[str, float]:
-    group = group | {name: group[name] | changes}
-    config = TypeAdapter(TrainConfig).validate_json(json.dumps(group))
+def run(name: str, task: Path, output: Path, params: dict[str, Any], **changes: Any) -> dict[str, float]:
+    decoders = params["decoders"] | {name: params["decoders"][name] | changes}
     return train(
         name,
         task / "captions",
         task / "features",
         output / name,
-        config,
+        *training_settings({**params, "decoders": decoders}, name),
         torch.device("cpu"),
         lambda metrics, step: None,
         output / "checkpoints",
@@ -71,9 +68,9 @@ def run(name: str, task: Path, output: Path, group: dict[str, Any], **changes: A
 
 
 def command(
-    name: str, task: Path, output: Path, group: dict[str, Any], seconds: float = 30.0, threads: int = 1
+    name: str, task: Path, output: Path, params: dict[str, Any], seconds: float = 30.0, threads: int = 1
 ) -> list[str]:
-    arguments = [name, str(task), str(output), json.dumps(group), str(threads), str(seconds)]
+    arguments = [name, str(task), str(output), json.dumps(params), str(threads), str(seconds)]
     return [sys.executable, "-c", SCRIPT, *arguments]
 
 
@@ -88,8 +85,8 @@ def rows(path: Path) -> list[dict[str, str]]:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_decoder_learns_what_it_is_shown(name: str, task: Path, tmp_path: Path, group: dict) -> None:
-    summary = run(name, task, tmp_path, group, epochs=15)
+def test_a_decoder_learns_what_it_is_shown(name: str, task: Path, tmp_path: Path, params: dict) -> None:
+    summary = run(name, task, tmp_path, params, epochs=15)
     epochs = rows(tmp_path / name / "history.csv")
     steps = rows(tmp_path / name / "history_steps.csv")
     assert [int(row["epoch"]) for row in epochs] == list(range(1, len(epochs) + 1))
@@ -111,8 +108,8 @@ def _split(task: Path, split: str) -> CaptionedFeatures:
     return CaptionedFeatures(*captions.of(split), open_features(task / "features" / f"{split}.h5"))
 
 
-def test_training_stops_early_and_keeps_the_best_weights(task: Path, tmp_path: Path, group: dict) -> None:
-    group["patience"] = 2
+def test_training_stops_early_and_keeps_the_best_weights(task: Path, tmp_path: Path, params: dict) -> None:
+    params["train"]["patience"] = 2
     folder = tmp_path / "task"
     (folder / "features").mkdir(parents=True)
     (folder / "captions").symlink_to(task / "captions")
@@ -120,22 +117,21 @@ def test_training_stops_early_and_keeps_the_best_weights(task: Path, tmp_path: P
     # features that say the contrary of the captions: what is learnt makes the validation loss worse
     features = open_features(task / "features" / "val.h5")
     write_features(folder / "features" / "val.h5", np.roll(features, 1, axis=1))
-    summary = run("lstm", folder, tmp_path, group, epochs=20, learning_rate=0.03)
+    summary = run("lstm", folder, tmp_path, params, epochs=20, learning_rate=0.03)
     assert summary["epochs"] < 20
     assert summary["epochs"] - summary["best_epoch"] == 2
     decoder = load_decoder(tmp_path / "lstm")
     assert mean_loss(decoder, _split(folder, "val"), 16) == summary["validation_loss"]
 
 
-def test_live_metrics_are_those_of_the_history(task: Path, tmp_path: Path, group: dict) -> None:
+def test_live_metrics_are_those_of_the_history(task: Path, tmp_path: Path, params: dict) -> None:
     received: list[tuple[dict[str, float], int]] = []
-    config = TypeAdapter(TrainConfig).validate_json(json.dumps(group))
     train(
         "rnn",
         task / "captions",
         task / "features",
         tmp_path / "rnn",
-        config,
+        *training_settings(params, "rnn"),
         torch.device("cpu"),
         lambda metrics, step: received.append((metrics, step)),
         tmp_path / "checkpoints",
@@ -150,28 +146,27 @@ def test_live_metrics_are_those_of_the_history(task: Path, tmp_path: Path, group
     }
 
 
-def test_an_unknown_decoder_is_told(task: Path, tmp_path: Path, group: dict) -> None:
-    config = TypeAdapter(TrainConfig).validate_json(json.dumps(group))
+def test_an_unknown_decoder_is_told(params: dict) -> None:
     with pytest.raises(InputError, match="expected one of rnn, lstm, transformer, received 'gru'"):
-        train("gru", task, task, tmp_path, config, torch.device("cpu"), lambda metrics, step: None, tmp_path)
+        training_settings(params, "gru")
 
 
-def test_a_loss_that_is_not_finite_is_told(task: Path, tmp_path: Path, group: dict) -> None:
+def test_a_loss_that_is_not_finite_is_told(task: Path, tmp_path: Path, params: dict) -> None:
     folder = tmp_path / "task"
     (folder / "features").mkdir(parents=True)
     (folder / "captions").symlink_to(task / "captions")
     features = np.array(open_features(task / "features" / "train.h5"))
     write_features(folder / "features" / "train.h5", np.full_like(features, np.inf))
     (folder / "features" / "val.h5").symlink_to(task / "features" / "val.h5")
-    with pytest.raises(InputError, match=r"train\.rnn\.learning_rate: expected a finite training loss"):
-        run("rnn", folder, tmp_path, group)
+    with pytest.raises(InputError, match=r"decoders\.rnn\.learning_rate: expected a finite training loss"):
+        run("rnn", folder, tmp_path, params)
     assert not (tmp_path / "rnn").exists()
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_two_processes_give_the_same_bytes(name: str, task: Path, tmp_path: Path, group: dict) -> None:
-    run(name, task, tmp_path / "first", group)
-    subprocess.run(command(name, task, tmp_path / "second", group), check=True, capture_output=True)
+def test_two_processes_give_the_same_bytes(name: str, task: Path, tmp_path: Path, params: dict) -> None:
+    run(name, task, tmp_path / "first", params)
+    subprocess.run(command(name, task, tmp_path / "second", params), check=True, capture_output=True)
     assert digests(tmp_path / "first" / name) == digests(tmp_path / "second" / name)
     assert not list((tmp_path / "first" / "checkpoints").glob("*/*"))
 
@@ -179,16 +174,16 @@ def test_two_processes_give_the_same_bytes(name: str, task: Path, tmp_path: Path
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_two_processes_give_the_same_bytes_on_two_threads(
-    name: str, task: Path, tmp_path: Path, group: dict
+    name: str, task: Path, tmp_path: Path, params: dict
 ) -> None:
-    group["batch_size"] = 64
-    group["transformer"] |= {"wordvec_dim": 128, "feedforward_dim": 512}
+    params["train"]["batch_size"] = 64
+    params["decoders"]["transformer"] |= {"wordvec_dim": 128, "feedforward_dim": 512}
     for kind in ("rnn", "lstm"):  # so wide that threads share each product
-        group[kind] |= {"wordvec_dim": 128, "hidden_dim": 256}
-    group[name]["epochs"] = 2
+        params["decoders"][kind] |= {"wordvec_dim": 128, "hidden_dim": 256}
+    params["decoders"][name]["epochs"] = 2
     found = []
     for place in ("first", "second"):
-        made = subprocess.run(command(name, task, tmp_path / place, group, threads=2), capture_output=True)
+        made = subprocess.run(command(name, task, tmp_path / place, params, threads=2), capture_output=True)
         assert made.returncode == 0, made.stderr
         found.append(digests(tmp_path / place / name))
     assert found[0] == found[1]
@@ -201,10 +196,10 @@ class _Killed(Exception):
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("kills", [[1], [2, 3], [4]])
 def test_a_resumed_run_gives_the_same_bytes(
-    name: str, kills: list[int], task: Path, tmp_path: Path, group: dict, monkeypatch: pytest.MonkeyPatch
+    name: str, kills: list[int], task: Path, tmp_path: Path, params: dict, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    group["batch_size"] = 4  # several checkpoints an epoch
-    run(name, task, tmp_path / "whole", group, epochs=2)
+    params["train"]["batch_size"] = 4  # several checkpoints an epoch
+    run(name, task, tmp_path / "whole", params, epochs=2)
 
     saved = 0
 
@@ -218,8 +213,8 @@ def test_a_resumed_run_gives_the_same_bytes(
     monkeypatch.setattr(Checkpoints, "save_now_and_then", save_and_die)
     for _ in kills:
         with pytest.raises(_Killed):
-            run(name, task, tmp_path / "killed", group, epochs=2)
-    run(name, task, tmp_path / "killed", group, epochs=2)
+            run(name, task, tmp_path / "killed", params, epochs=2)
+    run(name, task, tmp_path / "killed", params, epochs=2)
     assert digests(tmp_path / "killed" / name) == digests(tmp_path / "whole" / name)
 
 
@@ -231,17 +226,17 @@ def test_a_run_killed_at_any_moment_gives_the_same_bytes(
     threads: int,
     task: Path,
     tmp_path: Path,
-    group: dict,
+    params: dict,
     stop_inside_a_write: Callable[["subprocess.Popen[str]", Path], None],
     unpublished: Callable[[Path], list[Path]],
 ) -> None:
-    group["batch_size"], group["patience"] = 4, 100
-    group[name]["epochs"] = 10
+    params["train"]["batch_size"], params["train"]["patience"] = 4, 100
+    params["decoders"][name]["epochs"] = 10
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     begin = time.monotonic()
-    subprocess.run(command(name, task, whole, group, threads=threads), check=True, capture_output=True)
+    subprocess.run(command(name, task, whole, params, threads=threads), check=True, capture_output=True)
     duration = time.monotonic() - begin
-    again = command(name, task, killed, group, seconds=0.0, threads=threads)
+    again = command(name, task, killed, params, seconds=0.0, threads=threads)
     resumed = inside = 0
     generator = random.Random(threads)
     for aimed in (True, False, True):
@@ -264,12 +259,12 @@ def test_a_run_killed_at_any_moment_gives_the_same_bytes(
 def test_a_corrupt_checkpoint_is_refused_and_the_one_before_used(
     task: Path,
     tmp_path: Path,
-    group: dict,
+    params: dict,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    group["batch_size"] = 4
-    run("rnn", task, tmp_path / "whole", group, epochs=2)
+    params["train"]["batch_size"] = 4
+    run("rnn", task, tmp_path / "whole", params, epochs=2)
     saved: list[int] = []
 
     def save_and_die(self: Checkpoints, state: TrainingState) -> None:
@@ -281,14 +276,14 @@ def test_a_corrupt_checkpoint_is_refused_and_the_one_before_used(
     with monkeypatch.context() as patch:
         patch.setattr(Checkpoints, "save_now_and_then", save_and_die)
         with pytest.raises(_Killed):
-            run("rnn", task, tmp_path / "killed", group, epochs=2)
+            run("rnn", task, tmp_path / "killed", params, epochs=2)
     files = sorted((tmp_path / "killed" / "checkpoints").glob("*/*.checkpoint"))
     assert [int(path.stem) for path in files] == saved[-KEPT:]
     content = bytearray(files[-1].read_bytes())
     content[len(content) // 2] ^= 1
     files[-1].write_bytes(content)
     capsys.readouterr()
-    run("rnn", task, tmp_path / "killed", group, epochs=2)
+    run("rnn", task, tmp_path / "killed", params, epochs=2)
     messages = capsys.readouterr().err
     assert f"checkpoint of step {saved[2]}: corrupt, not used" in messages
     assert f"resumed after step {saved[1]}" in messages
@@ -296,7 +291,7 @@ def test_a_corrupt_checkpoint_is_refused_and_the_one_before_used(
 
 
 def test_a_second_trainer_is_refused(tmp_path: Path) -> None:
-    script = "import sys; from pathlib import Path; from recap.training.checkpoints import Checkpoints\n"
+    script = "import sys; from pathlib import Path; from recap.runtime.checkpoints import Checkpoints\n"
     script += "with Checkpoints(Path(sys.argv[1])): print('held', flush=True); sys.stdin.read()"
     process = subprocess.Popen(
         [sys.executable, "-c", script, str(tmp_path / "key")],

@@ -1,6 +1,8 @@
 """Makes decoders from their description, and keeps them: weights.safetensors and model.json."""
 
 import json
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -8,13 +10,34 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load
 
-from recap.artifacts import write_json, write_safetensors
+from recap.core.artifacts import write_json, write_safetensors
+from recap.decoders.config import DecoderConfig
 from recap.decoders.decoder import Decoder
 from recap.decoders.recurrent import RecurrentDecoder
 from recap.decoders.transformer import TransformerDecoder
 from recap.errors import InputError
 
-NAMES = ("rnn", "lstm", "transformer")
+DECODERS: dict[str, Callable[..., Decoder]] = {
+    "rnn": partial(RecurrentDecoder, "rnn"),
+    "lstm": partial(RecurrentDecoder, "lstm"),
+    "transformer": TransformerDecoder,
+}
+NAMES = tuple(DECODERS)
+OF_TRAINING = ("learning_rate", "epochs")
+"""Settings of a decoder that are not of its form."""
+
+
+def describe(name: str, config: DecoderConfig, feature_dim: int, vocabulary_size: int) -> dict[str, Any]:
+    """Make the description of a decoder that ``build_decoder`` takes.
+
+    Args:
+        name: one of ``NAMES``.
+        config: its settings.
+        feature_dim: D, the width of an image's feature.
+        vocabulary_size: V.
+    """
+    sizes = {key: value for key, value in vars(config).items() if key not in OF_TRAINING}
+    return {"name": name, "feature_dim": feature_dim, "vocabulary_size": vocabulary_size, **sizes}
 
 
 def build_decoder(model: dict[str, Any], generator: torch.Generator | None = None) -> Decoder:
@@ -33,9 +56,7 @@ def build_decoder(model: dict[str, Any], generator: torch.Generator | None = Non
         raise InputError(f"decoder: expected one of {', '.join(NAMES)}, received {name!r}")
     try:
         with torch.device("meta"):
-            decoder = (
-                TransformerDecoder(**sizes) if name == "transformer" else RecurrentDecoder(name, **sizes)
-            )
+            decoder = DECODERS[name](**sizes)
         decoder = decoder.to_empty(device="cpu")
     except (TypeError, ValueError, RuntimeError, ArithmeticError, AssertionError) as error:
         reason = " ".join(str(error).split())[:300]

@@ -9,15 +9,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from recap.data.vocabulary import NULL
-from recap.decoders.linear import Linear
+from recap.runtime.linear import Linear
+from recap.text.vocabulary import NULL
 
 State = tuple[Tensor, ...]
 """What a decoder remembers of the words so far; the first axis of every tensor is the batch."""
 
 
-def real_targets(captions: Tensor) -> Tensor:
-    """Where the targets (N, L - 1) of captions (N, L), flattened, are not <NULL>: (M,) int64."""
+def target_positions(captions: Tensor) -> Tensor:
+    """Return where the targets (N, L - 1) of captions (N, L), flattened, are not <NULL>: (M,) int64."""
     return (captions[:, 1:].flatten() != NULL).nonzero().squeeze(1)
 
 
@@ -60,7 +60,7 @@ class Decoder(nn.Module, ABC):
         *,
         smoothing: float = 0.0,
         weights: Tensor | None = None,
-        real: Tensor | None = None,
+        positions: Tensor | None = None,
     ) -> Tensor:
         """Cross-entropy, mean over the targets that are not <NULL>; 0 when all are.
 
@@ -71,8 +71,8 @@ class Decoder(nn.Module, ABC):
             captions: (N, L) int64; the words but the last are read, the words but the first are targets.
             smoothing: share of each target that all V words have in equal parts (Szegedy et al. 2016).
             weights: (N,) factors of the captions' cross-entropies; the divisor stays the number of targets.
-            real: (M,) int64, what ``real_targets`` says of the captions; looked up when absent, which makes
-                the CPU wait for a GPU.
+            positions: (M,) int64, the ``target_positions`` of the captions; looked up when absent, which
+                makes the CPU wait for a GPU.
         """
         hidden = self.hidden(features, captions[:, :-1])  # (N, T, H), T = L - 1
         count, steps = hidden.shape[:2]
@@ -82,11 +82,11 @@ class Decoder(nn.Module, ABC):
             """(N, T, ...) to (N T, ...), in the order in which the hidden states lie."""
             return (x.transpose(0, 1) if by_time else x).flatten(0, 1)
 
-        real = real_targets(captions) if real is None else real
+        positions = target_positions(captions) if positions is None else positions
         hidden, targets = flat(hidden), flat(captions[:, 1:])
         rows: Tensor | slice = slice(None)
-        if len(real) < len(targets):
-            rows = real % steps * count + real // steps if by_time else real
+        if len(positions) < len(targets):
+            rows = positions % steps * count + positions // steps if by_time else positions
             # a lookup, because its backward is faster than that of indexing, and deterministic
             hidden = functional.embedding(rows, hidden)  # (M, H)
         targets = targets[rows]  # (M,)
@@ -96,7 +96,7 @@ class Decoder(nn.Module, ABC):
         else:
             losses = functional.cross_entropy(scores, targets, reduction="none", label_smoothing=smoothing)
             total = losses @ flat(weights[:, None].expand(count, steps))[rows]  # (M,) @ (M,)
-        return total / max(len(real), 1)
+        return total / max(len(positions), 1)
 
     def initialise(self, generator: torch.Generator) -> None:
         """Draw every weight: Glorot's uniform, orthogonal recurrence, small word vectors, zero biases."""

@@ -10,16 +10,16 @@ LEVELS = 256  # a mask entry is drawn from 8 random bits
 
 
 class Dropout(nn.Module):
-    """Zero a share of the entries and scale the rest, so that the expectation stays (Srivastava et al. 2014).
+    """Zero entries with a probability, scale the rest: the expectation stays (Srivastava et al. 2014).
 
     Draws from torch's default generator, as nn.Dropout does: on the CPU a seed for numpy's fastest, SFC64,
     one of whose draws of 64 bits serves eight entries. Of a mask a multiple of 1/256 is dropped; which of the
-    two next to the share is drawn too, so that over masks each entry is dropped with the share itself.
+    two next to the probability is drawn too, so that over masks each entry is dropped with it exactly.
     """
 
-    def __init__(self, share: float) -> None:
+    def __init__(self, probability: float) -> None:
         super().__init__()
-        self.share = share
+        self.probability = probability
 
     def forward(self, x: Tensor) -> Tensor:
         """Any shape in, the same shape out; unchanged in eval mode."""
@@ -33,23 +33,23 @@ class Dropout(nn.Module):
         return dropped
 
     def active(self) -> bool:
-        """Whether anything is dropped."""
-        return self.training and self.share > 0
+        """Return whether anything is dropped."""
+        return self.training and self.probability > 0
 
     def mask(self, x: Tensor) -> Tensor:
         """0 where an entry of ``x`` is dropped, else the factor that keeps the expectation; shape of x."""
         if x.device.type != "cpu":
-            return nn.functional.dropout(torch.ones_like(x), self.share)
-        return _kept(x, self.share).to(x.dtype).mul_(self._scale())
+            return nn.functional.dropout(torch.ones_like(x), self.probability)
+        return _kept(x, self.probability).to(x.dtype).mul_(self._scale())
 
     def _scale(self) -> float:
-        return 1 / (1 - self.share)
+        return 1 / (1 - self.probability)
 
 
-def _kept(x: Tensor, share: float) -> Tensor:
+def _kept(x: Tensor, probability: float) -> Tensor:
     """uint8 of the shape of ``x``: 0 where an entry is dropped, else 1."""
     generator = np.random.SFC64(int(torch.empty((), dtype=torch.int64).random_()))
-    dropped = int(share * LEVELS + generator.random_raw() / 2**64)
+    dropped = int(probability * LEVELS + generator.random_raw() / 2**64)
     draws = generator.random_raw((x.numel() + 7) // 8)
     # torch compares bytes, and converts bool to float, several times slower
     kept = np.greater_equal(draws.view(np.uint8)[: x.numel()], dropped)

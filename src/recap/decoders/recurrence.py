@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from recap.decoders.linear import multiplier, parameter_gradients, product
+from recap.runtime.linear import multiplier, parameter_gradients, product
 
 
 def recur(words: Tensor, first: Tensor, from_word: Tensor, from_state: Tensor, bias: Tensor) -> Tensor:

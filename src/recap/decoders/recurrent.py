@@ -10,10 +10,10 @@ from torch import Tensor, nn
 
 from recap.decoders.decoder import Decoder, State
 from recap.decoders.dropout import Dropout
-from recap.decoders.linear import Linear, linear, takes
 from recap.decoders.recurrence import recur, recur_gated
 from recap.errors import InputError
-from recap.portable_kernels import is_installed
+from recap.runtime.kernels import is_installed
+from recap.runtime.linear import Linear, linear, takes
 
 CELLS = {"rnn": nn.RNN, "lstm": nn.LSTM}
 
@@ -30,7 +30,7 @@ class RecurrentDecoder(Decoder):
         vocabulary_size: V.
         wordvec_dim: W.
         hidden_dim: H.
-        dropout: share dropped from features, word vectors, and hidden states before the scores.
+        dropout: probability to drop an entry of features, word vectors, and hidden states before the scores.
 
     Raises:
         InputError: the cell is neither.

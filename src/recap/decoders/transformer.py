@@ -13,8 +13,8 @@ from torch.nn import functional
 from recap.decoders.decoder import Decoder, State
 from recap.decoders.dropout import Dropout
 from recap.decoders.dropped_attention import attend
-from recap.decoders.linear import Linear, linear
 from recap.errors import InputError
+from recap.runtime.linear import Linear, linear
 
 LONGEST = 1024  # words of a caption
 
@@ -55,7 +55,7 @@ class Attention(nn.Module):
         if keys.shape[2] == 1 and not causal:
             return self._attend_to_one(x, values)
         queries = self._split(self.query(x))
-        dropout = self.dropout.share if self.training else 0.0
+        dropout = self.dropout.probability if self.training else 0.0
         attended = functional.scaled_dot_product_attention(
             queries, keys, values, dropout_p=dropout, is_causal=causal
         )
@@ -63,11 +63,11 @@ class Attention(nn.Module):
         return self.output(merged)
 
     def drops_here(self) -> bool:
-        """Whether attention weights are dropped on the CPU, for which torch has no fused kernel."""
+        """Return whether attention weights are dropped on the CPU, for which torch has no fused kernel."""
         return self.dropout.active() and self.query.weight.device.type == "cpu"
 
     def dropped(self, x: Tensor) -> Tensor:
-        """What ``forward`` makes of x (N, T, W) and its own keys and values, ``causal``; (N, T, W).
+        """Return what ``forward`` makes of x (N, T, W) and its own keys and values, ``causal``; (N, T, W).
 
         Queries, keys and values are one product.
         """
@@ -137,7 +137,8 @@ class TransformerDecoder(Decoder):
         layers: decoder layers.
         feedforward_dim: width inside a layer's feed-forward part.
         memory_tokens: K.
-        dropout: share dropped from features, attention weights, embedded words and each part's output.
+        dropout: probability to drop an entry of features, attention weights, embedded words and the output
+            of each part.
     """
 
     def __init__(

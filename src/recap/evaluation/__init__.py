@@ -1,1 +1,1 @@
-"""Scores and truth of captions."""
+"""The stage `evaluate`: captions of the validation images, and their scores."""

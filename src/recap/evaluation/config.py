@@ -1,14 +1,13 @@
 """Settings of the stage `evaluate`."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from annotated_types import Ge, Le
 from pydantic.dataclasses import dataclass
 
-from recap.config import STRICT, Seed
-from recap.generation.config import DecodingConfig
-
-TokenizerName = Literal["ptb", "stanford", "whitespace"]
+from recap.core.config import STRICT, Seed
+from recap.decoding.config import DecodingConfig
+from recap.metrics.config import TokenizerName
 
 
 @dataclass(config=STRICT, frozen=True)

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recap.data.vocabulary import split_words
-from recap.evaluation.coco import References
 from recap.evaluation.config import EvaluateConfig
-from recap.evaluation.scores import score_captions
-from recap.evaluation.summary import summarize
-from recap.evaluation.tokenizers import tokenize_groups, tokenizer
-from recap.evaluation.truth import Claim, check_caption
+from recap.metrics.scores import score_captions
+from recap.metrics.summary import summarize
+from recap.metrics.tokenization.by_name import tokenize_groups, tokenizer
+from recap.metrics.truth import Claim, check_caption
+from recap.text.coco_files import References
+from recap.text.vocabulary import split_words
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ def evaluate(
 
 
 def is_true(claims: Sequence[Claim]) -> bool:
-    """Whether a caption claims something and all of it holds."""
+    """Return whether a caption claims something and all of it holds."""
     return bool(claims) and all(claim.holds for claim in claims)
 
 

@@ -6,15 +6,15 @@ from pathlib import Path
 import torch
 
 from recap.captioner import Captioner
-from recap.data.batches import CaptionedFeatures
-from recap.data.captions import load_captions, load_references
-from recap.data.features import open_features
-from recap.data.raw import load_raw
+from recap.core.feature_files import open_features
+from recap.core.raw_data import load_raw
 from recap.decoders.build import load_decoder
-from recap.evaluation.coco import read_references
 from recap.evaluation.config import EvaluateConfig
 from recap.evaluation.evaluate import Evaluation, evaluate
 from recap.evaluation.perplexity import perplexity
+from recap.text.batches import CaptionedFeatures
+from recap.text.captions import load_captions, load_references
+from recap.text.coco_files import read_references
 
 
 def evaluate_decoder(

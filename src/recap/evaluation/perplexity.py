@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from recap.data.vocabulary import NULL
 from recap.decoders.decoder import Decoder
+from recap.text.vocabulary import NULL
 
 
 def perplexity(

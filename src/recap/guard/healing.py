@@ -8,17 +8,16 @@ import json
 from pathlib import Path
 from typing import Any
 
-from recap.artifacts import write_bytes
+from recap.core import paths
+from recap.core.artifacts import write_bytes
+from recap.core.hashes import hash_output
+from recap.core.plain_yaml import parse_yaml
 from recap.errors import InputError
 from recap.guard.receipt import compare_receipts, forget, tidy_runs
-from recap.hashes import hash_output
-from recap.plain_yaml import parse_yaml
 from recap.proof.cache import add, is_cached
-from recap.proof.git import ask_git
 from recap.tracking.trees import Cache
+from recap.workspace.git import ask_git
 
-LOCK = Path("dvc.lock")
-KEPT_LOCK = Path(".recap/dvc.lock")
 RWLOCKS = (Path(".dvc/tmp/rwlock"), Path(".dvc/tmp/exps/rwlock"))
 EXPERIMENT_REFS = "refs/exps/exec/"
 
@@ -26,10 +25,10 @@ EXPERIMENT_REFS = "refs/exps/exec/"
 def keep_lock(root: Path) -> None:
     """Keep a copy of a dvc.lock that is whole, as it is before each stage."""
     try:
-        content = (root / LOCK).read_bytes()
+        content = (root / paths.LOCK).read_bytes()
     except FileNotFoundError:
         return
-    kept = root / KEPT_LOCK
+    kept = root / paths.KEPT_LOCK
     if (not kept.is_file() or kept.read_bytes() != content) and locked_stages(content) is not None:
         write_bytes(kept, content)
 
@@ -65,11 +64,11 @@ def writers(root: Path) -> list[int]:
 def _fill_cache(root: Path) -> list[str]:
     """Bring what a full disk kept out of the cache into it; DVC would make it again, or lose it."""
     cache = Cache(root)
-    if not (root / LOCK).is_file():
+    if not (root / paths.LOCK).is_file():
         return []
     for leftover in cache.folder.glob("??/.*.tmp"):
         leftover.unlink()
-    stages = (locked_stages((root / LOCK).read_bytes()) or {}).values()
+    stages = (locked_stages((root / paths.LOCK).read_bytes()) or {}).values()
     outputs = {output["path"]: output["md5"] for stage in stages for output in stage["outs"]}
     absent = {path: md5 for path, md5 in outputs.items() if not is_cached(cache, path, md5)}
     tracked = _git(root, "ls-files", "-z", "--", *absent).decode().split("\0") if absent else []
@@ -126,26 +125,26 @@ def _drop_broken(path: Path) -> bool:
 
 
 def _heal_lock(root: Path) -> list[str]:
-    path = root / LOCK
+    path = root / paths.LOCK
     try:
         content = path.read_bytes()
     except FileNotFoundError:
         return []
-    kept = (root / KEPT_LOCK).read_bytes() if (root / KEPT_LOCK).is_file() else b""
-    committed = _git(root, "show", f"HEAD:./{LOCK}")
+    kept = (root / paths.KEPT_LOCK).read_bytes() if (root / paths.KEPT_LOCK).is_file() else b""
+    committed = _git(root, "show", f"HEAD:./{paths.LOCK}")
     stages, whole = locked_stages(content), locked_stages(kept)
     if stages is not None and (content == committed or not _is_beginning(stages, whole or {})):
         return []
     for source, better in (("the copy that the last stage kept", kept), ("the last commit", committed)):
         if locked_stages(better) is not None:
             write_bytes(path, better)
-            return [f"{LOCK}: cut short, restored from {source}"]
+            return [f"{paths.LOCK}: cut short, restored from {source}"]
     path.unlink()
-    return [f"{LOCK}: cut short, removed; DVC finds what was computed in its cache"]
+    return [f"{paths.LOCK}: cut short, removed; DVC finds what was computed in its cache"]
 
 
 def _is_beginning(stages: dict[str, Any], whole: dict[str, Any]) -> bool:
-    """Whether a lock is the beginning of another, of which one stage was written anew."""
+    """Return whether a lock is the beginning of another, of which one stage was written anew."""
     names = list(stages)
     differing = sum(stages[name] != whole.get(name) for name in names)
     return len(names) < len(whole) and names == list(whole)[: len(names)] and differing <= 1
@@ -173,7 +172,7 @@ def _leave_experiment(root: Path) -> list[str]:
 
 
 def _git(root: Path, *arguments: str) -> bytes:
-    """What a git command prints; nothing when it fails, or this is no git checkout."""
+    """Return what a git command prints; nothing when it fails, or this is no git checkout."""
     try:
         return ask_git(root, *arguments)
     except InputError:

@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from recap.config import read_values
-from recap.data.registry import is_url
+from recap.core import paths
+from recap.core.config import read_values
+from recap.core.hashes import folder_files, hash_file, hash_list, output_files
 from recap.errors import InputError
-from recap.guard.definition import Stage, look_up
-from recap.guard.user_files import named_places, read_digests
-from recap.hashes import hash_file, output_files
+from recap.sources.registry import is_url
+from recap.workspace.definition import Stage, look_up
+from recap.workspace.user_files import named_places, read_digests
 
 NOTHING = object()
 
@@ -25,7 +26,8 @@ class Reading:
 
     Attributes:
         params: the bytes of params.yaml.
-        files: code and other files that no stage makes: path -> digest, or None where there is none.
+        files: code and other files that no stage makes, those in folders too: path -> digest, or None where
+            there is none.
         data: files that stages made, and the user's own: path -> size, moment of the last change and number
             on the disk.
     """
@@ -33,6 +35,18 @@ class Reading:
     params: bytes
     files: dict[str, str | None]
     data: dict[str, tuple[int, int, int]]
+
+    def digest(self, dependency: str) -> str | None:
+        """Give what DVC would record of a file or folder that no stage makes; None for everything else."""
+        if dependency in self.files:
+            return self.files[dependency]
+        start = f"{dependency}/"
+        inside = {
+            name.removeprefix(start): md5
+            for name, md5 in self.files.items()
+            if md5 is not None and name.startswith(start)
+        }
+        return hash_list(inside) if inside else None
 
 
 def read(stage: Stage, all_stages: Mapping[str, Stage]) -> Reading:
@@ -49,18 +63,20 @@ def read(stage: Stage, all_stages: Mapping[str, Stage]) -> Reading:
         inside = [output for output in outputs if output.startswith(f"{dependency}/")]
         around = any(dependency == output or dependency.startswith(f"{output}/") for output in outputs)
         path = Path(dependency)
-        if inside or around or path.is_dir():
+        if inside or around:
             places += inside or [dependency]
+        elif path.is_dir():
+            files |= {f"{dependency}/{name}": hash_file(file) for name, file in folder_files(path).items()}
         else:
             files[dependency] = hash_file(path) if path.is_file() else None
     named = read_digests(stage.deps)
     if named:
-        own = named_places(named, Path("params.yaml")).values()
+        own = named_places(named, paths.PARAMS).values()
         places += [place for place in own if place and not is_url(place)]
     data: dict[str, tuple[int, int, int]] = {}
     for place in places:
         data |= _states(Path(place))
-    return Reading(Path("params.yaml").read_bytes(), files, data)
+    return Reading(paths.PARAMS.read_bytes(), files, data)
 
 
 def check_unchanged(stage: Stage, before: Reading, after: Reading) -> None:
@@ -91,7 +107,7 @@ def _states(place: Path) -> dict[str, tuple[int, int, int]]:
 def _changed_params(stage: Stage, before: bytes, after: bytes) -> list[str]:
     if before == after:
         return []
-    old, new = (read_values(content, Path("params.yaml")) for content in (before, after))
+    old, new = (read_values(content, paths.PARAMS) for content in (before, after))
     changed: list[str] = []
     for name in stage.params:
         changed += _differences(name, _value(old, name), _value(new, name))

@@ -12,22 +12,21 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from recap.artifacts import write_bytes, write_json
-from recap.config import read_values
-from recap.guard.definition import Stage, look_up
+from recap.core import paths
+from recap.core.artifacts import write_bytes, write_json
+from recap.core.config import read_values
+from recap.core.hashes import hash_output, output_files
 from recap.guard.reading import Reading
-from recap.hashes import hash_output, output_files
 from recap.tracking.trees import Cache
+from recap.workspace.definition import Stage, look_up
 
-RECEIPTS = Path(".recap/receipts")
-LOCK = Path("dvc.lock")
 PARAMS = "params.yaml"
 LARGEST = 64 * 2**20  # bytes; larger outputs are not hashed twice, and leave no receipt
 
 
 def leave_receipt(stage: Stage, reading: Reading) -> None:
     """Note what a stage read and what it made of it, in the working directory."""
-    path = RECEIPTS / f"{stage.name}.json"
+    path = paths.RECEIPTS / f"{stage.name}.json"
     outputs = [Path(output) for output in stage.outputs if Path(output).exists()]
     if sum(file.stat().st_size for output in outputs for file in output_files(output)) > LARGEST:
         path.unlink(missing_ok=True)
@@ -35,7 +34,7 @@ def leave_receipt(stage: Stage, reading: Reading) -> None:
     values = read_values(reading.params, Path(PARAMS))
     receipt = {
         "params": {name: look_up(values, name) for name in stage.params},
-        "files": reading.files,
+        "files": {dep: reading.digest(dep) for dep in stage.deps if reading.digest(dep)},
         "outputs": {output.as_posix(): hash_output(output) for output in outputs},
     }
     write_json(path, receipt, compact=True)
@@ -44,14 +43,14 @@ def leave_receipt(stage: Stage, reading: Reading) -> None:
 def compare_receipts(root: Path) -> dict[str, list[str]]:
     """The stages whose outputs dvc.lock binds to what they did not read: name -> what differs."""
     receipts = {}
-    for path in sorted((root / RECEIPTS).glob("*.json")):
+    for path in sorted((root / paths.RECEIPTS).glob("*.json")):
         try:
             receipts[path.stem] = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError):
             continue
-    if not receipts or not (root / LOCK).is_file():
+    if not receipts or not (root / paths.LOCK).is_file():
         return {}
-    text = (root / LOCK).read_text(encoding="utf-8")
+    text = (root / paths.LOCK).read_text(encoding="utf-8")
     found: dict[str, list[str]] = {}
     stages: dict[str, Any] = {}
     for loader in (YAML(typ="safe"), YAML(typ="safe", pure=True)):  # fast; and DVC's own, to be sure
@@ -67,14 +66,14 @@ def compare_receipts(root: Path) -> dict[str, list[str]]:
     for name in receipts:
         run = _recorded_run(root, stages[name])
         # an older one was recorded rightly, and DVC has taken these outputs from it
-        if run and run.stat().st_mtime >= (root / RECEIPTS / f"{name}.json").stat().st_mtime:
+        if run and run.stat().st_mtime >= (root / paths.RECEIPTS / f"{name}.json").stat().st_mtime:
             wrong[name] = found[name]
     return wrong
 
 
 def forget(root: Path, stage: str) -> None:
     """Take a stage out of dvc.lock, and out of DVC's cache of runs."""
-    path = root / LOCK
+    path = root / paths.LOCK
     text = path.read_text(encoding="utf-8")
     entry = YAML(typ="safe").load(text)["stages"][stage]
     pattern = rf"^  {re.escape(stage)}:\n(?:   .*\n)*"
@@ -83,7 +82,7 @@ def forget(root: Path, stage: str) -> None:
     if run:
         run.unlink()
         tidy_runs(root)
-    (root / RECEIPTS / f"{stage}.json").unlink()
+    (root / paths.RECEIPTS / f"{stage}.json").unlink()
 
 
 def tidy_runs(root: Path) -> None:
@@ -96,7 +95,7 @@ def tidy_runs(root: Path) -> None:
 
 
 def _recorded_run(root: Path, entry: Mapping[str, Any]) -> Path | None:
-    """Where DVC's cache of runs keeps what an entry of dvc.lock says."""
+    """Return where DVC's cache of runs keeps what an entry of dvc.lock says."""
     for run in (Cache(root).folder.parents[1] / "runs").glob("*/*/*"):
         known = YAML(typ="safe").load(run.read_text(encoding="utf-8")) or {}
         if all(known.get(part) == entry.get(part) for part in ("cmd", "deps", "params", "outs")):
@@ -105,7 +104,7 @@ def _recorded_run(root: Path, entry: Mapping[str, Any]) -> Path | None:
 
 
 def _differences(receipt: Mapping[str, Any], entry: Any) -> list[str]:
-    """What an entry of dvc.lock says otherwise than a receipt, when both speak of the same outputs."""
+    """Return what an entry of dvc.lock says otherwise than a receipt, when both speak of the same outputs."""
     if not entry:
         return []
     made = {output["path"]: output["md5"] for output in entry.get("outs", [])}

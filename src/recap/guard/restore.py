@@ -5,15 +5,13 @@ import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from recap.artifacts import write_bytes
+from recap.core import paths
+from recap.core.artifacts import write_bytes
+from recap.core.hashes import hash_output
 from recap.errors import InputError
-from recap.guard.healing import LOCK, heal, locked_stages, writers
-from recap.hashes import hash_output
+from recap.guard.healing import heal, locked_stages, writers
 from recap.proof.cache import add, is_cached
 from recap.tracking.trees import Cache
-
-SETTINGS = Path("params.yaml")
-BEFORE = Path(".recap/params.before.yaml")
 
 
 def restore(root: Path, environment: Mapping[str, str]) -> Iterator[str]:
@@ -32,11 +30,11 @@ def restore(root: Path, environment: Mapping[str, str]) -> Iterator[str]:
     if busy := writers(root):
         raise InputError(f"restore: expected no DVC at work in this checkout, received process {busy[0]}")
     yield from heal(root)
-    committed = _run(root, environment, "git", "show", f"HEAD:./{SETTINGS}")
-    if (root / SETTINGS).is_file() and (root / SETTINGS).read_bytes() != committed:
-        write_bytes(root / BEFORE, (root / SETTINGS).read_bytes())
-        yield f"{SETTINGS}: as committed; what was in it is in {BEFORE}"
-    tracked = _run(root, environment, "git", "ls-files", "-z", "--", str(SETTINGS), "dvc.lock", "reports")
+    committed = _run(root, environment, "git", "show", f"HEAD:./{paths.PARAMS}")
+    if (root / paths.PARAMS).is_file() and (root / paths.PARAMS).read_bytes() != committed:
+        write_bytes(root / paths.PARAMS_BEFORE, (root / paths.PARAMS).read_bytes())
+        yield f"{paths.PARAMS}: as committed; what was in it is in {paths.PARAMS_BEFORE}"
+    tracked = _run(root, environment, "git", "ls-files", "-z", "--", str(paths.PARAMS), "dvc.lock", "reports")
     names = [name for name in tracked.decode().split("\0") if name]
     _run(root, environment, "git", "checkout", "--quiet", "HEAD", "--", *names)
     yield from _restore_outputs(root, environment, set(names))
@@ -45,7 +43,7 @@ def restore(root: Path, environment: Mapping[str, str]) -> Iterator[str]:
 def _restore_outputs(root: Path, environment: Mapping[str, str], tracked: set[str]) -> Iterator[str]:
     """Bring back what the cache holds, and leave alone what is right already: DVC would remove it."""
     cache = Cache(root)
-    content = (root / LOCK).read_bytes() if (root / LOCK).is_file() else b""
+    content = (root / paths.LOCK).read_bytes() if (root / paths.LOCK).is_file() else b""
     stages = (locked_stages(content) or {}).values()
     outputs = {own["path"]: own["md5"] for stage in stages for own in stage["outs"]}
     held, absent = [], []

@@ -4,8 +4,8 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+from recap.core.hashes import hash_file, output_files
 from recap.errors import InputError
-from recap.hashes import hash_file, output_files
 from recap.tracking.trees import Cache
 
 

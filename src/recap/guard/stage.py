@@ -4,15 +4,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from recap.core import paths
 from recap.errors import InputError
-from recap.guard.definition import read_definitions
 from recap.guard.healing import keep_lock
 from recap.guard.reading import check_unchanged, read
 from recap.guard.receipt import compare_receipts, forget, leave_receipt
 from recap.guard.room import check_room
-from recap.guard.user_files import Digests, check_current, read_digests
-from recap.guard.writer import only_writer
+from recap.runtime.writer import only_writer
 from recap.tracking.place import repository_root
+from recap.workspace.definition import read_definitions
+from recap.workspace.user_files import Digests, check_current, read_digests
 
 
 @contextmanager
@@ -34,15 +35,15 @@ def guard(command: Sequence[str], environment: Mapping[str, str]) -> Iterator[No
         return
     script, *arguments = command
     by_command = "@".join([Path(script).stem, *arguments[:1]])
-    stages = read_definitions(Path("dvc.yaml"), Path("params.yaml"))
+    stages = read_definitions(paths.PIPELINE, paths.PARAMS)
     stage = stages.get(environment.get("DVC_STAGE", by_command))
     with only_writer(stage.name if stage else by_command, stage.outputs if stage else ()):
         _check_receipts()
         keep_lock(Path())
         before = read(stage, stages) if stage else None
         if stage and (named := read_digests(stage.deps)):
-            kept = repository_root(environment) / ".recap" / "digests.json"
-            check_current(stage.name, named, Path("params.yaml"), Digests(kept, Path("downloads.json")))
+            kept = repository_root(environment) / paths.DIGESTS
+            check_current(stage.name, named, paths.PARAMS, Digests(kept, paths.REGISTRY))
         yield
         if stage and before:
             check_room(stage.name, stage.outputs, Path())

@@ -41,7 +41,7 @@ def hdf5_difference(expected: Path, received: Path) -> str:
 
     Links to elsewhere are not followed, and data sets that declare more than their file holds are not read.
     """
-    from recap.data.hdf5 import Expected, open_checked
+    from recap.core.hdf5 import Expected, open_checked
 
     ours, theirs = _layouts(expected), _layouts(received)
     if found := _absent_name("data set", ours, theirs):

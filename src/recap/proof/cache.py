@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from recap.artifacts import write_bytes
-from recap.hashes import hash_file, list_folder
+from recap.core.artifacts import write_bytes
+from recap.core.hashes import hash_file, list_folder
 from recap.tracking.trees import Cache
 
 HEX_DIGITS = 32
@@ -28,7 +28,7 @@ def remove_bad_objects(root: Path) -> Iterator[Path]:
 
 
 def is_cached(cache: Cache, path: str, md5: str) -> bool:
-    """Whether the cache holds an output as dvc.lock records it, a folder with all of its files."""
+    """Return whether the cache holds an output as dvc.lock records it, a folder with all of its files."""
     files = cache.expand(path, md5)
     return files is not None and all(cache.path(own).is_file() for own in [md5, *files.values()])
 

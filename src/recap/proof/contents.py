@@ -3,8 +3,8 @@
 import json
 from pathlib import Path
 
-from recap.differences import absent_file, file_difference, first_difference, one_line
-from recap.hashes import folder_files, hash_file, hash_output
+from recap.core.hashes import folder_files, hash_file, hash_output
+from recap.proof.differences import absent_file, file_difference, first_difference, one_line
 from recap.proof.lock import LockedOutput
 from recap.tracking.trees import Cache
 

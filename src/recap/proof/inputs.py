@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from recap.differences import one_line
+from recap.proof.differences import one_line
 from recap.proof.lock import Lock
 from recap.proof.pipeline import present_inputs
 
@@ -37,7 +37,7 @@ def stale_stages(root: Path, lock: Lock) -> dict[str, str]:
 
 
 def _inputs(entry: Mapping[str, Any], made: set[str]) -> dict[str, Any]:
-    """What goes into a stage, each thing by its name."""
+    """Return what goes into a stage, each thing by its name."""
     dependencies = {own["path"]: dict(own) for own in entry.get("deps") or [] if own["path"] not in made}
     params = {
         f"{file}:{key}": value

@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from recap.core.plain_yaml import parse_yaml, read_content
 from recap.errors import InputError
-from recap.plain_yaml import parse_yaml, read_content
 from recap.proof.pipeline import declared_outputs
-from recap.proof.promise import is_exact
+from recap.report.promise import is_exact
 
 MD5 = re.compile(r"[0-9a-f]{32}(\.dir)?")
 PARAMS = "params.yaml"
@@ -51,7 +51,7 @@ class Lock:
         return min(training, key=is_exact, default={})
 
     def is_exact(self, stage: str) -> bool:
-        """Whether the outputs of a stage are promised to the byte; what it does not list, training says."""
+        """Return whether a stage's outputs are promised to the byte; what it does not list, training says."""
         return is_exact(self.runtime | self.runtimes.get(stage, {}))
 
 
@@ -159,7 +159,7 @@ def _check_keys(path: Path, stage: str, entry: dict[Any, Any], known: frozenset[
 
 
 def _runtime(path: Path, stage: str, params: Any) -> dict[str, Any]:
-    """What a stage's locked params say of the group `runtime`, whether it lists the group or keys of it.
+    """Return what a stage's locked params say of `runtime`, whether it lists the group or keys of it.
 
     A group without `arithmetic` is from before there was a choice: native.
     """

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from recap.errors import InputError
-from recap.proof.git import ask_git
+from recap.workspace.git import ask_git
 
 FOLDER, NAME = "reports", "metrics.json"
 

@@ -28,7 +28,7 @@ def declared_outputs(root: Path) -> dict[str, list[str]]:
 
 
 def present_inputs(root: Path, made: Collection[str]) -> dict[str, dict[str, Any]]:
-    """What DVC would record of every stage's command, dependencies and params, by the stage's name.
+    """Return what DVC would record of every stage's command, dependencies and params, by the stage's name.
 
     Args:
         root: the checkout; every dependency is hashed.

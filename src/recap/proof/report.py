@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from recap.proof.metrics import MetricChange
-from recap.proof.promise import promise
-from recap.verify import Finding
+from recap.proof.verify import Finding
+from recap.report.promise import promise
 
 MARKUP = re.compile(r"[&<>|`*_\[\]\\~!#@$]")
 
@@ -41,7 +41,7 @@ def as_line(finding: Finding) -> str:
 
 
 def counts(findings: Sequence[Finding]) -> str:
-    """How many outputs have which verdict, in a line."""
+    """Return how many outputs have which verdict, in a line."""
     found = Counter(finding.verdict for finding in findings)
     return ", ".join(f"{count} {verdict}" for verdict, count in sorted(found.items())) or "no outputs"
 

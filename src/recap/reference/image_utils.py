@@ -11,8 +11,8 @@ import httpx
 import numpy as np
 from numpy.typing import NDArray
 
-from recap.artifacts import write_bytes
-from recap.data.image_files import read_image
+from recap.core.artifacts import write_bytes
+from recap.core.image_files import read_image
 from recap.errors import InputError
 
 SQUEEZENET_MEAN = np.array([0.485, 0.456, 0.406], dtype=np.float32)

@@ -13,7 +13,7 @@ def threshold_rnn(x: Sequence[int], w1: float, w2: float, b: float, s0: int) -> 
 
 
 def threshold_constraints(x: Sequence[int], s: Sequence[int], s0: int) -> dict[tuple[int, int, int], int]:
-    """What weights must satisfy so that inputs x give the states s from s0.
+    """Return what weights must satisfy so that inputs x give the states s from s0.
 
     Returns:
         For each (x_t, s_{t-1}, 1) that occurs the state s_t: its product with (w1, w2, b) is to be positive

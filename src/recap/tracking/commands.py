@@ -92,7 +92,7 @@ def _sync(options: argparse.Namespace) -> int:
 
 
 def _serve(options: argparse.Namespace) -> None:
-    from recap.arithmetic import steer
+    from recap.core.arithmetic import steer
     from recap.errors import InputError
     from recap.tracking.lookup import open_store
     from recap.tracking.models import model_address

@@ -10,7 +10,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from recap.guard.definition import Stage
 from recap.tracking.delivery import log_table, stage_params
 from recap.tracking.flatten import flatten, flatten_numbers
 from recap.tracking.headline import headline_metrics
@@ -36,6 +35,7 @@ from recap.tracking.store import (
     equals,
 )
 from recap.tracking.trees import Cache, CommitTree, FolderTree
+from recap.workspace.definition import Stage
 
 if TYPE_CHECKING:
     from mlflow.entities import Run

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from recap.guard.definition import Stage
 from recap.tracking.flatten import flatten
 from recap.tracking.headline import headline_metrics, headline_params
 from recap.tracking.journal import PIPELINE_FILES, Journal, Start
@@ -30,6 +29,7 @@ from recap.tracking.store import (
     equals,
 )
 from recap.tracking.trees import Cache, FolderTree
+from recap.workspace.definition import Stage
 
 KILLED = "the process ended without a word: killed, or the machine went down"
 

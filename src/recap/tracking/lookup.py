@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from recap.errors import InputError
-from recap.guard.definition import Stage
 from recap.tracking.pipeline import Pipeline
 from recap.tracking.place import hide_password, repository_root
 from recap.tracking.store import (
@@ -24,6 +23,7 @@ from recap.tracking.store import (
     equals,
 )
 from recap.tracking.trees import Cache, FolderTree
+from recap.workspace.definition import Stage
 
 if TYPE_CHECKING:
     from mlflow.entities import Run

@@ -195,7 +195,7 @@ def _requirements() -> list[str]:
 
 def _example_features(pipeline: Pipeline, files: Mapping[str, str]) -> list[float]:
     """The first validation image's features."""
-    from recap.data.features import open_features
+    from recap.core.feature_files import open_features
 
     features = open_features(pipeline.cache.path(files["data/features/val.h5"]))
     return [float(value) for value in features[0]]

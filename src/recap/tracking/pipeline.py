@@ -6,11 +6,11 @@ from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import Any
 
-from recap.guard.definition import Stage, look_up, resolve
-from recap.guard.user_files import FOLDER
-from recap.hashes import hash_list
-from recap.plain_yaml import parse_yaml
+from recap.core.hashes import hash_list
+from recap.core.plain_yaml import parse_yaml
 from recap.tracking.trees import Cache, Tree, read_bytes
+from recap.workspace.definition import Stage, look_up, resolve
+from recap.workspace.user_files import FOLDER
 
 
 class Pipeline:

@@ -23,8 +23,8 @@ from numpy.typing import ArrayLike, NDArray
 from pydantic import TypeAdapter, ValidationError
 
 from recap.captioner import assemble
+from recap.decoding.config import DecodingConfig
 from recap.errors import InputError
-from recap.generation.config import DecodingConfig
 
 
 class CaptionModel(PythonModel):
@@ -54,7 +54,7 @@ class CaptionModel(PythonModel):
             context: unused.
             model_input: N rows with ``features``, D numbers before PCA, or ``image``: base64, or a path below
                 the folder that the setting ``images`` names, and relative to it.
-            params: fields of ``recap.generation.config.DecodingConfig``; sampling draws by the row's number.
+            params: fields of ``recap.decoding.config.DecodingConfig``; sampling draws by the row's number.
 
         Returns:
             A row each: ``caption``, ``log_probability`` (nats, of the whole caption), and ``familiar``, False

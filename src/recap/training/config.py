@@ -1,49 +1,12 @@
-"""Settings of the stage `train`: the decoders and the recipe that fits them."""
+"""Settings of the stage `train` that all decoders share."""
 
 from typing import Annotated, Literal
 
-from annotated_types import Ge, Gt, Le, Len, Lt
-from pydantic import ValidationInfo, field_validator
+from annotated_types import Ge, Gt, Le
 from pydantic.dataclasses import dataclass
 
-from recap.config import STRICT, Count, Seed
-
-Probability = Annotated[float, Ge(0), Lt(1)]
-Size = Annotated[int, Ge(1), Le(8192)]
-DecoderName = Literal["rnn", "lstm", "transformer"]
-
-
-@dataclass(config=STRICT, frozen=True)
-class RecurrentConfig:
-    """An RNN or an LSTM: the image feature is projected to the first hidden state."""
-
-    wordvec_dim: Size
-    hidden_dim: Size
-    dropout: Probability
-    learning_rate: Annotated[float, Gt(0), Le(1)]
-    epochs: Count
-
-
-@dataclass(config=STRICT, frozen=True)
-class TransformerConfig:
-    """A Transformer decoder: the image feature is projected to ``memory_tokens`` tokens."""
-
-    wordvec_dim: Size
-    heads: Annotated[int, Ge(1), Le(8192)]
-    layers: Annotated[int, Ge(1), Le(256)]
-    feedforward_dim: Size
-    memory_tokens: Annotated[int, Ge(1), Le(4096)]
-    dropout: Probability
-    learning_rate: Annotated[float, Gt(0), Le(1)]
-    epochs: Count
-
-    @field_validator("heads")
-    @classmethod
-    def _heads_share_the_width(cls, heads: int, info: ValidationInfo) -> int:
-        width = info.data.get("wordvec_dim")
-        if width is not None and width % heads:
-            raise ValueError(f"a divisor of wordvec_dim, {width}")
-        return heads
+from recap.core.config import STRICT, Count, Seed
+from recap.decoders.config import Probability
 
 
 @dataclass(config=STRICT, frozen=True)
@@ -60,7 +23,6 @@ class SelfCriticalConfig:
 class TrainConfig:
     """Group `train` of params.yaml."""
 
-    decoders: Annotated[tuple[DecoderName, ...], Len(min_length=1)]
     batch_size: Annotated[int, Ge(1), Le(65_536)]
     weight_decay: Annotated[float, Ge(0), Le(1000)]
     gradient_clip: Annotated[float, Gt(0), Le(1e9)]
@@ -73,13 +35,3 @@ class TrainConfig:
     seed: Seed
     precision: Literal["float32", "tf32", "bfloat16"]
     self_critical: SelfCriticalConfig
-    rnn: RecurrentConfig
-    lstm: RecurrentConfig
-    transformer: TransformerConfig
-
-    @field_validator("decoders")
-    @classmethod
-    def _each_once(cls, decoders: tuple[str, ...]) -> tuple[str, ...]:
-        if len(set(decoders)) < len(decoders):
-            raise ValueError("each decoder once")
-        return decoders

@@ -12,12 +12,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 
-from recap.data.batches import CaptionedFeatures, shuffled_batches, sorted_batches
-from recap.decoders.decoder import Decoder, real_targets
-from recap.distribution.workers import ALONE, Worker
+from recap.decoders.config import DecoderConfig
+from recap.decoders.decoder import Decoder, target_positions
 from recap.errors import InputError
 from recap.progress import track
+from recap.runtime.workers import ALONE, Worker
+from recap.text.batches import CaptionedFeatures, shuffled_batches, sorted_batches
 from recap.training.averaging import averaged, update_average
+from recap.training.config import TrainConfig
 from recap.training.optimizer import learning_rate_at
 from recap.training.seeds import derive_seed, seed_generator
 from recap.training.state import TrainingState
@@ -32,34 +34,23 @@ Report = Callable[[dict[str, float], int], None]
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """How a decoder is fitted; the fields are those of the params group `train`."""
-
-    batch_size: int
-    epochs: int
-    learning_rate: float
-    warmup_steps: int
-    gradient_clip: float
-    patience: int
-    seed: int
-    label_smoothing: float = 0.0
-    average_decay: float = 0.0
-    keep: str = "best"
-    schedule: str = "cosine"
-    precision: str = "float32"
-
-
-@dataclass(frozen=True)
 class Task:
-    """What is learnt, from what, and how; ``name`` is the decoder's, for messages.
+    """What is learnt, from what, and how.
 
-    Of several workers each computes its share of every batch.
+    Attributes:
+        name: the decoder's, for messages.
+        training: what is learnt from.
+        validation: what chooses the epoch that is kept.
+        config: the group `train`.
+        decoder: the decoder's own settings, of which learning rate and epochs count here.
+        worker: which of the processes that share every batch this is.
     """
 
     name: str
     training: CaptionedFeatures
     validation: CaptionedFeatures
-    recipe: Recipe
+    config: TrainConfig
+    decoder: DecoderConfig
     worker: Worker = ALONE
 
 
@@ -87,14 +78,14 @@ def fit(
     Raises:
         InputError: a training loss is not finite.
     """
-    recipe = task.recipe
+    config, epochs = task.config, task.decoder.epochs
 
     def end_when_asked() -> None:
         if interrupted():
             keep(state)
 
-    patience = recipe.patience if recipe.keep == "best" else recipe.epochs
-    while len(state.epochs) < recipe.epochs and len(state.epochs) - state.best_epoch() < patience:
+    patience = config.patience if config.keep == "best" else epochs
+    while len(state.epochs) < epochs and len(state.epochs) - state.best_epoch() < patience:
         epoch = len(state.epochs) + 1
         start, steps_before = time.monotonic(), len(state.steps)
         _train_epoch(task, state, epoch, report, keep, interrupted)
@@ -103,20 +94,20 @@ def fit(
         training_loss = float((losses * words).sum() / words.sum())
         with averaged(state.average, state.decoder):
             validation_loss = mean_loss(
-                state.decoder, task.validation, recipe.batch_size, task.worker, end_when_asked
+                state.decoder, task.validation, config.batch_size, task.worker, end_when_asked
             )
             state.epochs.append(
                 [epoch, training_loss, validation_loss, float(rates[-1]), float(norms.mean())]
             )
-            if recipe.keep == "last" or state.best_epoch() == epoch:
+            if config.keep == "last" or state.best_epoch() == epoch:
                 state.best = {name: value.clone() for name, value in state.decoder.state_dict().items()}
         keep(state)
         report({"training_loss": training_loss, "validation_loss": validation_loss}, epoch)
         if task.worker.rank:
             continue
         print(
-            f"{task.name}: epoch {epoch} of {recipe.epochs}: training loss {training_loss:.4f}, "
-            f"validation loss {validation_loss:.4f}, {steps * recipe.batch_size / seconds:,.0f} captions/s",
+            f"{task.name}: epoch {epoch} of {epochs}: training loss {training_loss:.4f}, "
+            f"validation loss {validation_loss:.4f}, {steps * config.batch_size / seconds:,.0f} captions/s",
             file=sys.stderr,
             flush=True,
         )
@@ -156,20 +147,20 @@ def _train_epoch(
     interrupted: Callable[[], bool],
 ) -> None:
     """Do the steps of an epoch that are not yet done."""
-    recipe = task.recipe
+    config, epochs = task.config, task.decoder.epochs
     lengths = task.training.lengths()
-    generator = np.random.default_rng(derive_seed(recipe.seed, "order", epoch))
-    batches = shuffled_batches(lengths, recipe.batch_size, generator)
+    generator = np.random.default_rng(derive_seed(config.seed, "order", epoch))
+    batches = shuffled_batches(lengths, config.batch_size, generator)
     done = len(state.steps) - len(batches) * (epoch - 1)
     state.decoder.train()
     waiting: list[list[float | Tensor]] = []
     todo: Iterable[NDArray[np.int64]] = batches[done:]
     if task.worker.rank == 0:
-        todo = track(todo, f"{task.name}: epoch {epoch} of {recipe.epochs}")
+        todo = track(todo, f"{task.name}: epoch {epoch} of {epochs}")
     for batch in todo:
         step = len(state.steps) + len(waiting)
-        total = len(batches) * recipe.epochs
-        rate = learning_rate_at(step, recipe.learning_rate, recipe.warmup_steps, total, recipe.schedule)
+        total = len(batches) * epochs
+        rate = learning_rate_at(step, task.decoder.learning_rate, config.warmup_steps, total, config.schedule)
         loss, norm = _train_step(task, state, batch, step, rate)
         waiting.append([step + 1, epoch, loss, rate, norm, int((lengths[batch] - 1).sum())])
         if len(waiting) == STEPS_A_READING or interrupted():
@@ -182,31 +173,33 @@ def _train_step(
     task: Task, state: TrainingState, batch: NDArray[np.int64], step: int, rate: float
 ) -> tuple[Tensor, Tensor]:
     """One update of the weights; returns the loss and the gradient's norm, on the device."""
-    recipe, worker, weight = task.recipe, task.worker, next(state.decoder.parameters())
+    config, worker, weight = task.config, task.worker, next(state.decoder.parameters())
     suffix = f"/{worker.rank}" if worker.rank else ""
     mine = batch[worker.rank :: worker.ranks]  # of the same lengths as the others', for the same time
     state.optimizer.zero_grad()
     loss = torch.zeros((), dtype=weight.dtype, device=weight.device)
     if len(mine):
         features, captions = task.training.batch(mine)
-        real = _move(real_targets(captions), torch.int64, weight)
+        positions = _move(target_positions(captions), torch.int64, weight)
         features, captions = _move(features, weight.dtype, weight), _move(captions, captions.dtype, weight)
         # dropout alone draws from it
-        seed_generator(weight.device, derive_seed(recipe.seed, f"dropout{suffix}", step))
-        half = recipe.precision == "bfloat16"
+        seed_generator(weight.device, derive_seed(config.seed, f"dropout{suffix}", step))
+        half = config.precision == "bfloat16"
         with torch.autocast(weight.device.type, torch.bfloat16, enabled=half):
-            loss = state.decoder.loss(features, captions, smoothing=recipe.label_smoothing, real=real)
+            loss = state.decoder.loss(
+                features, captions, smoothing=config.label_smoothing, positions=positions
+            )
         if worker.ranks > 1:
             loss = loss * (task.training.words(mine) / task.training.words(batch))
         loss.backward()
     if worker.ranks > 1:
         loss = add_up(worker, state.decoder, loss.detach())
-    norm = clip_grad_norm_(state.decoder.parameters(), recipe.gradient_clip)
+    norm = clip_grad_norm_(state.decoder.parameters(), config.gradient_clip)
     for group in state.optimizer.param_groups:
         group["lr"] = rate
     state.optimizer.step()
-    if recipe.average_decay:
-        update_average(state.average, state.decoder, recipe.average_decay, step)
+    if config.average_decay:
+        update_average(state.average, state.decoder, config.average_decay, step)
     return loss.detach(), norm
 
 
@@ -238,7 +231,7 @@ def _read(task: Task, state: TrainingState, waiting: list[list[float | Tensor]],
         step, epoch, loss, rate, norm, words = (float(value) for value in row)
         if not math.isfinite(loss):
             raise InputError(
-                f"train.{task.name}.learning_rate: expected a finite training loss, "
+                f"decoders.{task.name}.learning_rate: expected a finite training loss, "
                 f"received {loss} at step {step:.0f}"
             )
         state.steps.append([int(step), int(epoch), loss, rate, norm, int(words)])

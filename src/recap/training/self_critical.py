@@ -16,29 +16,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 
-from recap.data.vocabulary import END, NULL, START, Vocabulary
 from recap.decoders.decoder import Decoder
-from recap.distribution.workers import ALONE, Worker
-from recap.evaluation.cider_d import CiderD, InverseFrequency
+from recap.metrics.cider_d import CiderD, InverseFrequency
 from recap.progress import track
+from recap.runtime.workers import ALONE, Worker
+from recap.text.vocabulary import END, NULL, START, Vocabulary
 from recap.training.averaging import update_average
+from recap.training.config import TrainConfig
 from recap.training.loop import add_up
 from recap.training.optimizer import learning_rate_at
 from recap.training.seeds import derive_seed, seed_generator
 from recap.training.state import TrainingState
-
-
-@dataclass(frozen=True)
-class SelfCriticalRecipe:
-    """How a decoder is refined; the fields are those of the params group `train` and its `self_critical`."""
-
-    epochs: int
-    learning_rate: float
-    images: int
-    samples: int
-    gradient_clip: float
-    average_decay: float
-    seed: int
 
 
 @dataclass(frozen=True)
@@ -61,14 +49,14 @@ class RewardedImages:
         """CIDEr-D for each image, with <END> as the last word of every reference."""
         end = self.vocabulary.idx_to_word[END]
         references = [[[*caption.split(), end] for caption in own] for own in self.references]
-        rarity = InverseFrequency(references)
-        return [CiderD(own, rarity) for own in references]
+        idf = InverseFrequency(references)
+        return [CiderD(own, idf) for own in references]
 
 
 def refine(
     name: str,
     images: RewardedImages,
-    recipe: SelfCriticalRecipe,
+    config: TrainConfig,
     state: TrainingState,
     report: Callable[[dict[str, float], int], None],
     keep: Callable[[TrainingState], None],
@@ -79,7 +67,7 @@ def refine(
     Args:
         name: the decoder's, for messages.
         images: of training.
-        recipe: how.
+        config: the group `train`, with its `self_critical`.
         state: that of `fit` at its end, with a fresh optimizer, or one that this function was given before;
             ``state.best`` holds the last weights at the end, or their average.
         report: receives live metrics and the step.
@@ -90,20 +78,21 @@ def refine(
         state.decoder.load_state_dict(state.best)
         state.optimizer.state.clear()
         state.average.clear()
+    settings = config.self_critical
     scorers = images.rewards()
-    steps = -(-len(images.references) // recipe.images)  # an epoch
-    for epoch in range(len(state.rewards) // steps + 1, recipe.epochs + 1):
-        generator = np.random.default_rng(derive_seed(recipe.seed, "self-critical order", epoch))
+    steps = -(-len(images.references) // settings.images)  # an epoch
+    for epoch in range(len(state.rewards) // steps + 1, settings.epochs + 1):
+        generator = np.random.default_rng(derive_seed(config.seed, "self-critical order", epoch))
         order = generator.permutation(len(images.references))
-        batches = [order[first : first + recipe.images] for first in range(0, len(order), recipe.images)]
+        batches = [order[first : first + settings.images] for first in range(0, len(order), settings.images)]
         done = len(state.rewards) % steps
         todo: Iterable[NDArray[np.int64]] = batches[done:]
         if worker.rank == 0:
-            todo = track(todo, f"{name}: self-critical epoch {epoch} of {recipe.epochs}")
+            todo = track(todo, f"{name}: self-critical epoch {epoch} of {settings.epochs}")
         for batch in todo:
             step = len(state.rewards)
-            rate = learning_rate_at(step, recipe.learning_rate, 0, steps * recipe.epochs)
-            mean, norm = _step(images, scorers, batch, recipe, state, step, rate, worker)
+            rate = learning_rate_at(step, settings.learning_rate, 0, steps * settings.epochs)
+            mean, norm = _step(images, scorers, batch, config, state, step, rate, worker)
             state.rewards.append([step + 1, epoch, mean, rate, norm])
             report({"reward": mean, "learning_rate": rate, "gradient_norm": norm}, state.steps_done())
             keep(state)
@@ -111,7 +100,7 @@ def refine(
             continue
         mean = float(np.mean([row[2] for row in state.rewards[-steps:]]))
         print(
-            f"{name}: self-critical epoch {epoch} of {recipe.epochs}: reward {mean:.4f}",
+            f"{name}: self-critical epoch {epoch} of {settings.epochs}: reward {mean:.4f}",
             file=sys.stderr,
             flush=True,
         )
@@ -123,7 +112,7 @@ def _step(
     images: RewardedImages,
     scorers: Sequence[CiderD],
     batch: NDArray[np.int64],
-    recipe: SelfCriticalRecipe,
+    config: TrainConfig,
     state: TrainingState,
     step: int,
     rate: float,
@@ -131,14 +120,15 @@ def _step(
 ) -> tuple[float, float]:
     """One update of the weights; returns the mean reward of the samples and the gradient's norm."""
     decoder, weight = state.decoder, next(state.decoder.parameters())
+    samples = config.self_critical.samples
     suffix = f"/{worker.rank}" if worker.rank else ""
     counts = torch.zeros(3, dtype=torch.float64, device=weight.device)  # rewards, samples, words
     own = batch[worker.rank :: worker.ranks]
     if len(own):
-        rows = np.repeat(own, recipe.samples)  # (N K,)
+        rows = np.repeat(own, samples)  # (N K,)
         features = torch.from_numpy(np.asarray(images.features[rows])).to(weight.device, weight.dtype)
         generator = torch.Generator(weight.device)
-        generator.manual_seed(derive_seed(recipe.seed, f"samples{suffix}", step))
+        generator.manual_seed(derive_seed(config.seed, f"samples{suffix}", step))
         captions = sample_captions(decoder, features, images.longest, generator)  # (N K, at most L)
         rewards = _rewards(images, scorers, rows, captions)
         counts += torch.tensor([rewards.sum(), len(rewards), (captions[:, 1:] != NULL).sum()]).to(counts)
@@ -146,21 +136,21 @@ def _step(
     worker.add(counts)
     state.optimizer.zero_grad()
     if len(own):
-        advantages = torch.from_numpy(leave_one_out(rewards, recipe.samples)).to(features)  # (N K,)
+        advantages = torch.from_numpy(leave_one_out(rewards, samples)).to(features)  # (N K,)
         decoder.train()
-        seed_generator(weight.device, derive_seed(recipe.seed, f"self-critical dropout{suffix}", step))
+        seed_generator(weight.device, derive_seed(config.seed, f"self-critical dropout{suffix}", step))
         loss = decoder.loss(features, captions, weights=advantages)
         if worker.ranks > 1:
             loss = loss * (words / counts[2].item())
         loss.backward()
     if worker.ranks > 1:
         add_up(worker, decoder, counts[:1].to(weight.dtype))
-    norm = clip_grad_norm_(decoder.parameters(), recipe.gradient_clip)
+    norm = clip_grad_norm_(decoder.parameters(), config.gradient_clip)
     for group in state.optimizer.param_groups:
         group["lr"] = rate
     state.optimizer.step()
-    if recipe.average_decay:
-        update_average(state.average, decoder, recipe.average_decay, step)
+    if config.average_decay:
+        update_average(state.average, decoder, config.average_decay, step)
     return (counts[0] / counts[1]).item(), norm.item()
 
 

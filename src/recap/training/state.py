@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from recap.decoders.decoder import Decoder
-from recap.training.checkpoints import pack_moments, unpack_moments
+from recap.runtime.checkpoints import pack_moments, unpack_moments
 
 STEP_COLUMNS = ("step", "epoch", "loss", "learning_rate", "gradient_norm", "words")
 EPOCH_COLUMNS = ("epoch", "training_loss", "validation_loss", "learning_rate", "gradient_norm")
@@ -37,7 +37,7 @@ class TrainingState:
         return losses.index(min(losses)) + 1 if losses else 0
 
     def steps_done(self) -> int:
-        """How many steps lie behind."""
+        """Return how many steps lie behind."""
         return len(self.steps) + len(self.rewards)
 
     def pack(self) -> tuple[dict[str, Tensor], dict[str, Any]]:

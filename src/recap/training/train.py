@@ -1,26 +1,25 @@
 """Fits a decoder to captions and features on disk and writes models/<decoder>/."""
 
-from dataclasses import asdict, fields
 from pathlib import Path
 
 import torch
 
-from recap.artifacts import write_csv, write_json
-from recap.data.batches import CaptionedFeatures
-from recap.data.captions import Captions, load_captions
-from recap.data.features import open_features
-from recap.decoders.build import NAMES, build_decoder, save_decoder
-from recap.distribution.workers import ALONE, Worker
-from recap.errors import InputError
-from recap.evaluation.coco import read_references
-from recap.evaluation.tokenizers import tokenize_groups, tokenizer
-from recap.fingerprint import fingerprint
-from recap.training.checkpoints import Checkpoints
+from recap.core.artifacts import write_csv, write_json
+from recap.core.feature_files import open_features
+from recap.decoders.build import build_decoder, describe, save_decoder
+from recap.decoders.config import DecoderConfig
+from recap.metrics.tokenization.by_name import tokenize_groups, tokenizer
+from recap.runtime.checkpoints import Checkpoints
+from recap.runtime.fingerprint import fingerprint
+from recap.runtime.workers import ALONE, Worker
+from recap.text.batches import CaptionedFeatures
+from recap.text.captions import Captions, load_captions
+from recap.text.coco_files import read_references
 from recap.training.config import TrainConfig
-from recap.training.loop import Recipe, Report, Task, fit
+from recap.training.loop import Report, Task, fit
 from recap.training.optimizer import make_optimizer
 from recap.training.seeds import derive_seed
-from recap.training.self_critical import RewardedImages, SelfCriticalRecipe, refine
+from recap.training.self_critical import RewardedImages, refine
 from recap.training.state import EPOCH_COLUMNS, REWARD_COLUMNS, STEP_COLUMNS, TrainingState
 
 
@@ -30,6 +29,7 @@ def train(
     features_directory: Path,
     output: Path,
     config: TrainConfig,
+    decoder_config: DecoderConfig,
     device: torch.device,
     report: Report,
     checkpoints: Path,
@@ -44,7 +44,8 @@ def train(
         output: receives weights.safetensors and model.json of the weights that ``train.keep`` and the
             self-critical epochs leave, history.csv (an epoch a row), history_steps.csv (a step a row),
             history_self_critical.csv (a self-critical step a row, where there are any) and summary.json.
-        config: the recipe and the sizes.
+        config: the group `train`.
+        decoder_config: the decoder's own settings.
         device: where to compute.
         report: receives live metrics and their step or epoch.
         checkpoints: a folder of this machine's, for what a killed run needs to go on.
@@ -56,53 +57,33 @@ def train(
 
     Raises:
         Interrupted: Ctrl-C or SIGTERM came; a checkpoint is written.
-        InputError: there is no such decoder, a file is absent or does not fit the others, the training loss
+        InputError: a file is absent or does not fit the others, the training loss
             is not finite, or another process trains the same decoder with the same checkpoints.
     """
-    if name not in NAMES:
-        raise InputError(f"train: expected one of {', '.join(NAMES)}, received {name!r}")
     captions = load_captions(captions_directory)
     splits = {
         split: CaptionedFeatures(*captions.of(split), open_features(features_directory / f"{split}.h5"))
         for split in ("train", "val")
     }
-    settings = asdict(config)
-    sizes = settings[name]
-    recipe = Recipe(
-        epochs=sizes.pop("epochs"),
-        learning_rate=sizes.pop("learning_rate"),
-        **{field.name: settings[field.name] for field in fields(Recipe) if field.name in settings},
-    )
-    model = {
-        "name": name,
-        "feature_dim": splits["train"].features.shape[1],
-        "vocabulary_size": len(captions.vocabulary),
-        **sizes,
-    }
+    width = splits["train"].features.shape[1]
+    model = describe(name, decoder_config, width, len(captions.vocabulary))
     generator = torch.Generator().manual_seed(derive_seed(config.seed, "initialisation"))
     decoder = build_decoder(model, generator).to(device)
     torch.backends.cuda.matmul.allow_tf32 = config.precision == "tf32"
     state = TrainingState(decoder, make_optimizer(decoder, config.weight_decay))
-    task = Task(name, splits["train"], splits["val"], recipe, worker)
+    task = Task(name, splits["train"], splits["val"], config, decoder_config, worker)
 
-    self_critical = SelfCriticalRecipe(
-        **settings["self_critical"],
-        gradient_clip=recipe.gradient_clip,
-        average_decay=recipe.average_decay,
-        seed=recipe.seed,
-    )
-    machine = [str(device), torch.get_num_threads(), worker.ranks]
-    settings_that_matter = [asdict(recipe), asdict(self_critical), model, config.weight_decay, *machine]
+    settings_that_matter = [config, decoder_config, model, str(device), torch.get_num_threads(), worker.ranks]
     inputs = [captions_directory / "captions.h5", *(features_directory / f"{split}.h5" for split in splits)]
-    if self_critical.epochs:
+    if config.self_critical.epochs:
         inputs.append(captions_directory / "references_train.json")
     with Checkpoints(checkpoints / fingerprint(settings_that_matter, inputs), worker=worker) as kept:
         kept.resume(state)
         fit(task, state, report, kept.save_now_and_then, kept.interrupted)
-        if self_critical.epochs:
+        if config.self_critical.epochs:
             images = _rewarded_images(captions_directory, captions, splits["train"])
-            refine(name, images, self_critical, state, report, kept.save_now_and_then, worker)
-        summary = _summarise(state, recipe.keep)
+            refine(name, images, config, state, report, kept.save_now_and_then, worker)
+        summary = _summarise(state, config.keep)
         if worker.rank == 0:
             state.decoder.load_state_dict(state.best)
             save_decoder(output, state.decoder, model)

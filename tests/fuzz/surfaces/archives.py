@@ -12,10 +12,10 @@ from tests.fuzz.mutations import TEXTS, json_bytes, mutate_bytes, mutate_json
 from tests.fuzz.surface import check_unpublished
 from tests.fuzz.surfaces.hdf5 import WORDS, caption_arrays, odd_file, whole_file
 
-from recap.data.config import CocoConfig, DataConfig, FolderConfig, ImagesConfig, ScenesConfig
-from recap.data.download import Files
-from recap.data.fetch import fetch
 from recap.errors import InputError
+from recap.sources.config import CocoConfig, DataConfig, FolderConfig, ImagesConfig, ScenesConfig
+from recap.sources.download import Files
+from recap.sources.fetch import fetch
 
 METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
 NAMES = ("../x", "/x", "C:\\x", "a\\..\\..\\x", "x" * 300, "./x", "x\0y", "con", "é", "a/./b", "")

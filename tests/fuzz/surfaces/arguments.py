@@ -15,17 +15,16 @@ from tests.fuzz.surface import Failed, run_command
 from tests.fuzz.surfaces.captions import caption_file
 from tests.small_pipeline import git
 
-from recap.artifacts import write_json, write_safetensors
-from recap.data.captions import Captions, save_captions
-from recap.data.vocabulary import SPECIAL_WORDS, Vocabulary
+from recap.backbones.build import build_backbone, save_backbone
+from recap.core.artifacts import write_json, write_safetensors
 from recap.decoders.build import build_decoder, save_decoder
 from recap.errors import InputError
-from recap.vision.backbones import build_backbone, save_backbone
+from recap.text.captions import Captions, save_captions
+from recap.text.vocabulary import SPECIAL_WORDS, Vocabulary
 
 ROOT = Path(__file__).resolve().parents[3]
 COMMANDS: dict[str, list[str]] = {
     "config": ["--check"],
-    "deps": [],
     "plots-page": [],
     "verify": ["--against=VALUE", "--json", "--markdown", "--base=VALUE"],
     "doctor": ["--record"],

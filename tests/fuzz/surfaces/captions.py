@@ -9,10 +9,10 @@ from PIL import Image
 from tests.fuzz.mutations import json_bytes, mutate_bytes, mutate_json
 from tests.fuzz.surface import check_unpublished, run_command
 
-from recap.data.config import CocoConfig, DataConfig, FolderConfig, ImagesConfig, ScenesConfig
-from recap.data.download import Files
-from recap.data.fetch import fetch
 from recap.errors import InputError
+from recap.sources.config import CocoConfig, DataConfig, FolderConfig, ImagesConfig, ScenesConfig
+from recap.sources.download import Files
+from recap.sources.fetch import fetch
 
 TEXTS = ("A cat on the grass.", "Two dogs, a ball!", "the red bus is here", "people — walking", "a")
 NONE = CocoConfig(None, "any", None, None)

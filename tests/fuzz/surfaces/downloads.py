@@ -11,12 +11,12 @@ import httpx
 from tests.fuzz.mutations import json_bytes, mutate_bytes, mutate_json, odd_value
 from tests.fuzz.surface import Failed, check_unpublished, run_command
 
-from recap.data import download as module
-from recap.data.config import CocoConfig, DataConfig, FolderConfig, ImagesConfig, ScenesConfig
-from recap.data.download import download
-from recap.data.images_on_demand import make_fetch
-from recap.data.registry import find_remote, hash_file, is_url, pin
 from recap.errors import InputError
+from recap.sources import download as module
+from recap.sources.config import CocoConfig, DataConfig, FolderConfig, ImagesConfig, ScenesConfig
+from recap.sources.download import download
+from recap.sources.images_on_demand import make_fetch
+from recap.sources.registry import find_remote, hash_file, is_url, pin
 
 BODY = b"0123456789" * 40
 HEADERS = (

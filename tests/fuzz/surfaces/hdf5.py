@@ -9,10 +9,10 @@ import h5py
 import numpy as np
 from tests.fuzz.mutations import json_bytes, mutate_bytes
 
-from recap.data.captions import check_captions, load_captions
-from recap.data.features import open_features, read_blocks
-from recap.data.hdf5 import Expected, open_checked, read_rows
+from recap.core.feature_files import open_features, read_blocks
+from recap.core.hdf5 import Expected, open_checked, read_rows
 from recap.errors import InputError
+from recap.text.captions import check_captions, load_captions
 
 WORDS = ["<NULL>", "<START>", "<END>", "<UNK>", "a", "cat", "on", "grass"]
 DTYPES = ("<f4", ">f4", "<f8", "<f2", "<i4", "u1", "S3", "<i8", "?", "<c8")

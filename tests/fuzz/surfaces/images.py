@@ -11,10 +11,10 @@ from PIL import Image
 from tests.fuzz.mutations import mutate_bytes
 from tests.fuzz.surface import Failed
 
-from recap.data.image_files import read_image
+from recap.backbones.images import load_images
+from recap.backbones.small_vgg import SmallVgg
+from recap.core.image_files import read_image
 from recap.errors import InputError
-from recap.vision.images import load_images
-from recap.vision.small_vgg import SmallVgg
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "ICO", "PPM", "TGA")
 MODES = ("RGB", "L", "RGBA", "P", "1", "I;16", "LA", "CMYK", "F", "I")

@@ -7,7 +7,7 @@ from dvc.utils.serialize import parse_yaml as parse_as_dvc
 from tests.fuzz.mutations import json_bytes, mutate_bytes, mutate_json
 from tests.fuzz.surface import Failed, run_command
 
-from recap.plain_yaml import parse_yaml
+from recap.core.plain_yaml import parse_yaml
 
 ROOT = Path(__file__).resolve().parents[3]
 SCALARS = (

@@ -67,7 +67,7 @@ class Requests:
     def _save_model(self) -> None:
         import mlflow
 
-        from recap.evaluation.decodings import GREEDY
+        from recap.cli.decodings import GREEDY
         from recap.tracking import served_model
         from recap.tracking.models import PARTS, make_signature
 

@@ -14,14 +14,14 @@ from safetensors.torch import save
 from tests.fuzz.mutations import json_bytes, mutate_bytes, mutate_json
 from tests.fuzz.surface import check_unpublished
 
-from recap.data.download import Files
+from recap.backbones import fetched
+from recap.backbones.backbone import Backbone
+from recap.backbones.config import FeaturesConfig
+from recap.backbones.fetched import prepare_fetched
 from recap.decoders.build import build_decoder, load_decoder
 from recap.errors import InputError
-from recap.vision import fetched
-from recap.vision.backbone import Backbone
-from recap.vision.features_config import FeaturesConfig
-from recap.vision.fetched import prepare_fetched
-from recap.vision.projection import load_projection
+from recap.features.projection import load_projection
+from recap.sources.download import Files
 
 MODEL = {
     "name": "lstm",

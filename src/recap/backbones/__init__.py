@@ -1,0 +1,1 @@
+"""Networks that see images, and how one is trained or fetched."""

@@ -1,0 +1,80 @@
+"""What every backbone offers: a classifier whose last hidden layer is the feature of an image.
+
+Shapes: N batch, S side of the square input in pixels, D feature width, C classes of all heads together.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from torch import Tensor, nn
+
+from recap.backbones.normalisation import normalise
+
+
+class Backbone(nn.Module):
+    """A classifier of square RGB images with one or several heads.
+
+    Attributes:
+        name: as in ``features.backbone`` of params.yaml.
+        input_size: S, the side of its input.
+        shorter_side: to what an image's shorter side is resized before the centre S x S is cut out.
+        feature_dim: D, the width of a feature.
+        maps_layer: the submodule whose output are the last maps with places, (N, channels, H, W).
+        heads: head name -> class labels, in the order of the logits; the heads' logits are concatenated.
+        mean, std: (3,) of RGB in 0..1, what ``preprocess`` normalises with.
+    """
+
+    name: str
+    input_size: int
+    shorter_side: int
+    feature_dim: int
+    maps_layer = "convolutions"
+    heads: Mapping[str, Sequence[str]]
+    mean: Tensor
+    std: Tensor
+
+    @property
+    def last_maps(self) -> nn.Module:
+        """The submodule ``maps_layer``."""
+        return dict(self.named_children())[self.maps_layer]
+
+    def preprocess(self, images: Tensor) -> Tensor:
+        """Normalise RGB images: (N, S, S, 3) uint8 -> (N, 3, S, S) float32."""
+        return normalise(images, self)
+
+    def features(self, x: Tensor) -> Tensor:
+        """The features "fc7" of preprocessed images: (N, 3, S, S) float32 -> (N, D) float32."""
+        raise NotImplementedError
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The logits of preprocessed images, heads side by side: (N, 3, S, S) float32 -> (N, C) float32."""
+        raise NotImplementedError
+
+
+def head_slices(heads: Mapping[str, Sequence[str]]) -> dict[str, slice]:
+    """Return where each head's classes lie among the concatenated logits."""
+    slices: dict[str, slice] = {}
+    start = 0
+    for name, labels in heads.items():
+        slices[name] = slice(start, start + len(labels))
+        start += len(labels)
+    return slices
+
+
+class OneHead(nn.Module):
+    """A backbone as the classifier of one of its heads; class indices count from that head's first class.
+
+    Args:
+        backbone: in evaluation mode.
+        head: the name of one of its heads.
+    """
+
+    def __init__(self, backbone: Backbone, head: str) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.labels = tuple(backbone.heads[head])
+        self._part = head_slices(backbone.heads)[head]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, 3, S, S) float32 -> logits of the head (N, C of the head)."""
+        logits: Tensor = self.backbone(x)
+        return logits[:, self._part]

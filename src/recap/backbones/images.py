@@ -1,0 +1,60 @@
+"""Images from files to the pixels that a backbone takes.
+
+Shapes: N images, S side of the backbone's square input in pixels.
+"""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from recap.backbones.backbone import Backbone
+from recap.core.image_files import read_image
+
+# Pillow decodes outside the interpreter lock.
+DECODING_THREADS = 4
+THIN = 16  # sides as the longer to the shorter
+
+
+def load_images(paths: Sequence[Path], backbone: Backbone) -> Tensor:
+    """Read images as a backbone takes them: (N, S, S, 3) uint8 RGB.
+
+    The shorter side is resized to ``backbone.shorter_side`` (bilinear, antialiased) and the centre is cut
+    out, as torchvision's ImageNet evaluation does.
+
+    Raises:
+        InputError: a file does not decode as an image; it is named.
+    """
+
+    def load(path: Path) -> np.ndarray:
+        image = fit(read_image(path), backbone.shorter_side, backbone.input_size)
+        return np.asarray(image)
+
+    with ThreadPoolExecutor(DECODING_THREADS) as pool:
+        return torch.from_numpy(np.stack(list(pool.map(load, paths))))
+
+
+def fit(image: Image.Image, shorter_side: int, size: int) -> Image.Image:
+    """Resize the shorter side to ``shorter_side`` pixels and cut out the ``size`` x ``size`` centre.
+
+    Of a thin image only the centre is resized: the whole could take gigabytes.
+    """
+    own_width, own_height = width, height = image.size
+    if min(width, height) != shorter_side:
+        width, height = (
+            (shorter_side, shorter_side * height // width)
+            if width <= height
+            else (shorter_side * width // height, shorter_side)
+        )
+    left, top = round((width - size) / 2), round((height - size) / 2)
+    if max(width, height) > THIN * min(width, height):
+        across, down = own_width / width, own_height / height
+        box = (left * across, top * down, (left + size) * across, (top + size) * down)
+        return image.resize((size, size), Image.Resampling.BILINEAR, box=box)
+    if (width, height) != image.size:
+        image = image.resize((width, height), Image.Resampling.BILINEAR)
+    return image.crop((left, top, left + size, top + size))

@@ -1,0 +1,207 @@
+"""Many ways to write the captions of one model, each scored beside what it costs.
+
+Shapes: N rows, D feature, V vocabulary.
+"""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from recap.core.feature_files import open_features
+from recap.core.raw_data import load_raw
+from recap.decoders.decoder import Decoder, State
+from recap.decoders.ensemble import Ensemble
+from recap.decoding.config import DecodingConfig
+from recap.decoding.generate import generate
+from recap.decoding.search import StepDecoder, members_of
+from recap.decoding.searches import make_constraints, make_search
+from recap.evaluation.evaluate import is_true
+from recap.metrics.diversity import diversity
+from recap.metrics.scores import score_captions
+from recap.metrics.tokenization.by_name import tokenize_groups
+from recap.metrics.tokenization.treebank import tokenize
+from recap.metrics.truth import check_caption
+from recap.text.batches import CaptionedFeatures
+from recap.text.captions import load_captions
+from recap.text.coco_files import read_references
+from recap.text.vocabulary import Vocabulary
+
+BAD_LAST_WORDS = ("a", "an", "and", "at", "by", "in", "of", "on", "or", "the", "to", "with")
+
+GREEDY = DecodingConfig(
+    search="greedy",
+    beam_width=5,
+    length_normalisation=0.0,
+    groups=1,
+    diversity=0.0,
+    candidates=40,
+    voters=40,
+    voter_temperature=1.0,
+    neighbours=0,
+    temperature=1.0,
+    top_k=None,
+    top_p=1.0,
+    max_length=30,
+    min_length=0,
+    allow_unknown=False,
+    banned_words=(),
+    banned_last_words=(),
+    repeat_trigrams=True,
+    seed=0,
+)
+"""What the others change: the likeliest word, without constraints."""
+DECODINGS = {
+    "greedy": GREEDY,
+    "greedy, no trigram twice": replace(GREEDY, repeat_trigrams=False),
+    "sample": replace(GREEDY, search="sample"),
+    "sample, temperature 0.5": replace(GREEDY, search="sample", temperature=0.5),
+    "sample, top 10": replace(GREEDY, search="sample", top_k=10),
+    "sample, nucleus 0.9": replace(GREEDY, search="sample", top_p=0.9),
+    **{f"beam {width}": replace(GREEDY, search="beam", beam_width=width) for width in (2, 3, 5, 10)},
+    **{
+        f"beam {width}, length^{power}": replace(
+            GREEDY, search="beam", beam_width=width, length_normalisation=power
+        )
+        for width in (3, 5)
+        for power in (0.7, 1.0)
+    },
+    "beam 5, no trigram twice, no bad end": replace(
+        GREEDY, search="beam", beam_width=5, repeat_trigrams=False, banned_last_words=BAD_LAST_WORDS
+    ),
+    "diverse beam 5 in 5, 0.5": replace(GREEDY, search="diverse_beam", beam_width=5, groups=5, diversity=0.5),
+    "diverse beam 6 in 3, 0.5": replace(GREEDY, search="diverse_beam", beam_width=6, groups=3, diversity=0.5),
+    "consensus of 40": replace(GREEDY, search="consensus", temperature=0.5),
+    "consensus of 40, 100 neighbours": replace(GREEDY, search="consensus", temperature=0.5, neighbours=100),
+}
+"""What is compared, greedy first."""
+
+
+@dataclass(frozen=True)
+class Validation:
+    """Validation images: ids, features (N, D), tokenized references, and scene graphs where there are any.
+
+    ``training`` has the captions and features of the training images.
+    """
+
+    image_ids: Sequence[int]
+    features: np.ndarray
+    references: list[list[str]]
+    scenes: Sequence[Mapping[str, Any]] | None
+    vocabulary: Vocabulary
+    training: CaptionedFeatures
+
+
+class _Counted:
+    """A decoder that counts the rows that it reads, in the one entry of ``count``."""
+
+    def __init__(self, decoder: StepDecoder, count: list[int]) -> None:
+        self.decoder = decoder
+        self.count = count
+
+    def apart(self, features: Tensor) -> list[tuple[StepDecoder, Tensor]]:
+        return [(_Counted(member, self.count), own) for member, own in members_of(self.decoder, features)]
+
+    def start(self, features: Tensor) -> State:
+        return self.decoder.start(features)
+
+    def step(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
+        self.count[0] += len(tokens)
+        return self.decoder.step(tokens, state)
+
+
+def load_validation(raw: Path, captions: Path, reduced: Path, rows: slice) -> Validation:
+    """Read some of the validation images from the folders of `fetch`, `tokenize` and `reduce`.
+
+    Raises:
+        InputError: a folder does not hold what its stage writes.
+    """
+    source = load_raw(raw)
+    references = read_references(captions / "references_val.json")
+    encoded = load_captions(captions)
+    return Validation(
+        references.image_ids[rows],
+        np.array(open_features(reduced / "val.h5")[rows]),
+        tokenize_groups(tokenize, references.captions[rows]),
+        source.scenes("val")[rows] if source.source.scenes else None,
+        encoded.vocabulary,
+        CaptionedFeatures(*encoded.of("train"), open_features(reduced / "train.h5")),
+    )
+
+
+def compare_decodings(
+    model: Decoder | Ensemble, validation: Validation, batch_size: int
+) -> list[dict[str, Any]]:
+    """Caption the images in every way of ``DECODINGS``.
+
+    Returns:
+        For each a row: ``decoding``, ``cider_d``, ``bleu_4``, ``truth`` for scenes, ``distinct_2``,
+        ``length``, ``log_probability`` (mean of a caption, nats), ``steps`` (rows that the decoder reads, an
+        image) and ``time`` (of the processor, times greedy's).
+    """
+    rows: list[dict[str, Any]] = []
+    greedy_seconds = 0.0
+    for name, config in DECODINGS.items():
+        search = make_search(config, validation.training)
+        count = [0]
+
+        def counted(decoder: StepDecoder, *rest: Any, search: Any = search, count: Any = count) -> Any:
+            return search(_Counted(decoder, count), *rest)
+
+        constraints = make_constraints(config, validation.vocabulary)
+        begin = time.process_time()
+        captions = generate(
+            model,
+            validation.features,
+            validation.vocabulary,
+            constraints,
+            batch_size,
+            counted,
+            validation.image_ids,
+        )
+        seconds = time.process_time() - begin
+        greedy_seconds = greedy_seconds or seconds
+        texts = [caption.text for caption in captions]
+        tokenized = tokenize(texts)
+        scores = score_captions(tokenized, validation.references).metrics()
+        variety = diversity(tokenized, None)
+        row = {"decoding": name, "cider_d": scores["cider_d"], "bleu_4": scores["bleu_4"]}
+        if validation.scenes is not None:
+            claims = map(check_caption, texts, validation.scenes)
+            row["truth"] = sum(map(is_true, claims)) / len(texts)
+        row |= {key: variety[key] for key in ("distinct_2", "length")}
+        row["log_probability"] = sum(caption.log_probability for caption in captions) / len(captions)
+        row["steps"] = count[0] / len(captions)
+        rows.append(row | {"time": seconds / greedy_seconds})
+    return rows
+
+
+HEADS = {
+    "decoding": "decoding",
+    "cider_d": "CIDEr-D",
+    "bleu_4": "BLEU-4",
+    "truth": "truth",
+    "distinct_2": "distinct-2",
+    "length": "words",
+    "log_probability": "log-probability",
+    "steps": "steps an image",
+    "time": "time",
+}
+
+
+def format_markdown(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The rows of ``compare_decodings`` as a Markdown table."""
+    keys = [key for key in HEADS if key in rows[0]]
+    lines = [
+        "| " + " | ".join(HEADS[key] for key in keys) + " |",
+        "|---|" + "---:|" * (len(keys) - 1),
+    ]
+    digits = {"length": 1, "log_probability": 2, "steps": 1, "time": 1}
+    for row in rows:
+        cells = [str(row[key]) if key == "decoding" else f"{row[key]:.{digits.get(key, 3)}f}" for key in keys]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)

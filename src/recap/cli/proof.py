@@ -1,0 +1,115 @@
+"""The commands `recap verify` and `recap doctor`: proof that a run is the one that was promised."""
+
+import argparse
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from recap.core import paths
+
+if TYPE_CHECKING:
+    from recap.proof.verify import Finding
+
+ROOT = Path()
+
+
+def add_commands(subparsers: Any) -> None:
+    """Add `verify` and `doctor` to the command line; each sets ``run``, a function of the options."""
+    verify = subparsers.add_parser("verify", help="hash every output again and compare with dvc.lock")
+    other = verify.add_mutually_exclusive_group()
+    other.add_argument("--rerun", action="store_true", help="run everything in a fresh folder and compare")
+    other.add_argument("--against", type=Path, metavar="CHECKOUT", help="compare with another checkout's run")
+    form = verify.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="print one JSON object")
+    form.add_argument("--markdown", action="store_true", help="print a report for a pull request")
+    verify.add_argument(
+        "--cache", action="store_true", help="hash the objects of DVC's cache too, and remove bad ones"
+    )
+    verify.add_argument(
+        "--base", metavar="REVISION", help="report the metrics that differ from those of a git revision"
+    )
+    verify.set_defaults(run=_verify)
+
+    doctor = subparsers.add_parser("doctor", help="how this machine differs from the one that made dvc.lock")
+    doctor.add_argument(
+        "--record", action="store_true", help=f"write this machine to {paths.MACHINE}, beside a new dvc.lock"
+    )
+    doctor.set_defaults(run=_doctor)
+
+
+def _verify(options: argparse.Namespace) -> int:
+    from recap.errors import InputError
+    from recap.proof.lock import read_lock
+    from recap.proof.metrics import metric_changes
+    from recap.proof.report import Report, as_json, as_line, as_markdown, counts
+
+    in_lines = not (options.json or options.markdown)
+    if options.base is not None and in_lines:
+        raise InputError("--base: expected --markdown or --json beside it, received neither")
+    changes = [] if options.base is None else metric_changes(ROOT, options.base)
+    bad = _check_cache() if options.cache else 0
+    findings = []
+    for finding in _findings(options):
+        findings.append(finding)
+        if in_lines and finding.verdict != "identical":
+            print(as_line(finding), flush=True)
+    good = {"identical", "equivalent"} if options.against else {"identical"}
+    acceptable = {finding.verdict for finding in findings} <= good
+    if in_lines:
+        print(counts(findings))
+    else:
+        runtime = read_lock(options.against or ROOT).runtime
+        report = Report(findings, acceptable, runtime, options.base, changes)
+        print(as_json(report) if options.json else as_markdown(report))
+    if bad:
+        _fill_cache(findings)
+    return 0 if acceptable and not bad else 1
+
+
+def _check_cache() -> int:
+    """Remove the bad objects of DVC's cache, saying so; returns how many there were."""
+    from recap.proof.cache import remove_bad_objects
+
+    bad = 0
+    for path in remove_bad_objects(ROOT):
+        bad += 1
+        print(f"{path}: its content is not what its name says, removed", file=sys.stderr, flush=True)
+    return bad
+
+
+def _fill_cache(findings: "Sequence[Finding]") -> None:
+    """Bring outputs that are as they should be into the cache again."""
+    from recap.proof.cache import add, is_cached
+    from recap.tracking.trees import Cache
+
+    cache = Cache(ROOT)
+    for own in (finding.output for finding in findings if finding.verdict == "identical"):
+        if not is_cached(cache, own.path, own.md5):
+            add(cache, ROOT / own.path)
+
+
+def _findings(options: argparse.Namespace) -> "Iterator[Finding]":
+    from recap.proof.verify import compare, rerun, verify
+
+    if options.rerun:
+        programs = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        return rerun(ROOT, os.environ | {"PATH": programs, "RECAP_TRACKING": "off"})
+    return compare(options.against, ROOT) if options.against else verify(ROOT)
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    from recap.core.config import load
+    from recap.proof.doctor import as_table, examine, inspect, read_machine, read_pins, write_machine
+    from recap.runtime.config import RuntimeConfig
+
+    here = inspect(load(ROOT / paths.PARAMS, RuntimeConfig))
+    if options.record:
+        write_machine(ROOT / paths.MACHINE, here)
+        print(f"{paths.MACHINE}: written")
+        return 0
+    there, pins = read_machine(ROOT / paths.MACHINE), read_pins(ROOT / paths.REQUIREMENTS)
+    rows = examine(here, there, pins, os.environ)
+    print(as_table(rows))
+    return 1 if any(row.weight == "matters" for row in rows) else 0

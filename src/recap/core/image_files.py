@@ -1,0 +1,139 @@
+"""The one reader of image files: what `fetch` accepts, every other part of recap reads the same.
+
+Only the decoders of ``FORMATS`` are ever started, and no pixel is decoded before the size is known.
+"""
+
+import os
+import stat
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError
+
+from recap.errors import InputError
+
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
+"""Of animations the first picture is read."""
+
+SIZE_VARIABLE = "RECAP_IMAGE_MEGAPIXELS"
+"""The environment variable with the largest size of an image, in millions of pixels."""
+LARGEST_MEGAPIXELS = 100.0
+LARGEST_SIDE = 100_000
+
+Image.MAX_IMAGE_PIXELS = None  # the limits above take its place, before a pixel is decoded
+
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What undoes each EXIF orientation."""
+
+PHOTOMETRIC_INTERPRETATION, WHITE_IS_ZERO = 262, 0
+"""A tag of TIFF that Pillow reads for 8 bits and not for 16."""
+
+_GREY_STEPS = {"L;2": 85, "L;4": 17}
+"""What Pillow multiplies grey values of few bits by, and leaves the transparent one as it is."""
+
+
+def read_image(source: Path | BinaryIO) -> Image.Image:
+    """Decode a whole image to RGB with 8 bits a channel, upright.
+
+    Of 16 bits the upper eight are kept. What is transparent is laid on white. Grey values of 32 bits have no
+    known range and are refused.
+
+    Args:
+        source: a regular file, or an open one.
+
+    Returns:
+        A picture with mode RGB.
+
+    Raises:
+        InputError: it cannot be read, is none of ``FORMATS``, too large, cut short or broken.
+    """
+    where = source if isinstance(source, Path) else "image"
+    limit = _largest_pixels()
+    try:
+        if isinstance(source, Path) and not stat.S_ISREG(source.stat().st_mode):
+            raise InputError(f"{where}: expected an image that decodes, received: no regular file")
+        with Image.open(source, formats=FORMATS) as image:
+            width, height = image.size
+            if width * height > limit or max(width, height) > LARGEST_SIDE:
+                raise InputError(
+                    f"{where}: expected an image of at most {limit / 1e6:g} million pixels "
+                    f"({SIZE_VARIABLE}) and {LARGEST_SIDE} a side, received {width} x {height}"
+                )
+            layout = _layout(image)
+            image.load()
+            return _upright(_on_white(image, layout), _orientation(image))
+    except InputError:
+        raise
+    except UnidentifiedImageError:
+        reason = f"none of {', '.join(FORMATS)}"
+    except Exception as error:  # a broken file can make Pillow's decoders raise anything
+        text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        reason = " ".join(text.split()).replace(str(where), Path(str(where)).name)
+    raise InputError(f"{where}: expected an image that decodes, received: {reason}")
+
+
+def _largest_pixels() -> float:
+    text = os.environ.get(SIZE_VARIABLE, str(LARGEST_MEGAPIXELS))
+    try:
+        limit = float(text)
+    except ValueError:
+        limit = 0.0
+    if not limit > 0:
+        raise InputError(f"{SIZE_VARIABLE}: expected a number above 0, received {text!r}")
+    return limit * 1e6
+
+
+def _layout(image: ImageFile.ImageFile) -> str:
+    """Return how the file packs a pixel, in Pillow's words; known until the image is loaded."""
+    arguments = image.tile[0].args if image.tile else ""
+    return str(arguments if isinstance(arguments, str) else (arguments or ("",))[0])
+
+
+def _on_white(image: Image.Image, layout: str) -> Image.Image:
+    """An image of any mode in RGB."""
+    if image.mode in ("I", "F"):
+        raise ValueError("grey values of 32 bits or with a sign, whose range is not known")
+    if image.mode.startswith("I;16"):
+        return _from_16_bits(image, layout)
+    key = image.info.get("transparency")
+    if isinstance(key, int):
+        image.info["transparency"] = key * _GREY_STEPS.get(layout, 1)
+    elif isinstance(key, tuple) and layout.startswith("RGB;16"):
+        image.info["transparency"] = tuple(value >> 8 for value in key)
+    if not image.has_transparency_data:
+        return image.convert("RGB")
+    white = Image.new("RGBA", image.size, "white")
+    white.alpha_composite(image.convert("RGBA"))
+    return white.convert("RGB")
+
+
+def _from_16_bits(image: Image.Image, layout: str) -> Image.Image:
+    wide = np.asarray(image)
+    grey = (wide >> (4 if layout.endswith(";12") else 8)).astype(np.uint8)
+    if getattr(image, "tag_v2", {}).get(PHOTOMETRIC_INTERPRETATION) == WHITE_IS_ZERO:
+        grey = 255 - grey
+    key = image.info.get("transparency")
+    if isinstance(key, int):
+        grey[wide == key] = 255
+    return Image.fromarray(grey).convert("RGB")
+
+
+def _orientation(image: Image.Image) -> int:
+    """EXIF's orientation of a loaded image, 1 where it tells none."""
+    try:
+        return int(image.getexif().get(ExifTags.Base.Orientation, 1))
+    except Exception:  # broken EXIF says nothing about good pixels
+        return 1
+
+
+def _upright(image: Image.Image, orientation: int) -> Image.Image:
+    return image.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else image

@@ -1,1 +1,0 @@
-"""Sources, captions and features."""

@@ -1,0 +1,1 @@
+"""Searches for captions: greedy, sampling, beams, minimum Bayes risk."""

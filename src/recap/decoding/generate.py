@@ -1,0 +1,64 @@
+"""Captions for many images: batches of features through a search, tokens to words.
+
+Shapes: I images, N batch, D feature.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from recap.decoders.decoder import Decoder
+from recap.decoders.ensemble import Ensemble
+from recap.decoding.caption import Caption, Constraints
+from recap.decoding.greedy import greedy
+from recap.decoding.search import Search, Words
+from recap.progress import track
+from recap.text.vocabulary import END, Vocabulary
+
+
+def generate(
+    decoder: Decoder | Ensemble,
+    features: NDArray[np.float32],
+    vocabulary: Vocabulary,
+    constraints: Constraints,
+    batch_size: int,
+    search: Search = greedy,
+    image_ids: Sequence[int] | None = None,
+) -> list[Caption]:
+    """Caption images.
+
+    Args:
+        decoder: in eval mode, on the device to compute on.
+        features: (I, D) float32, may be mapped from a file.
+        vocabulary: of the decoder.
+        constraints: what a caption may be.
+        batch_size: images at once.
+        search: how to choose words.
+        image_ids: I; sampling draws by them. None: the numbers of the rows.
+
+    Returns:
+        The best caption of each image, in their order.
+    """
+    device = next(decoder.parameters()).device
+    ids = range(len(features)) if image_ids is None else image_ids
+    captions: list[Caption] = []
+    with torch.inference_mode():
+        for first in track(range(0, len(features), batch_size), "captions"):
+            rows = slice(first, first + batch_size)
+            batch = torch.from_numpy(np.array(features[rows])).to(device)  # (N, D)
+            captions += [
+                _caption(best, vocabulary) for best, *_ in search(decoder, batch, constraints, ids[rows])
+            ]
+    return captions
+
+
+def _caption(words: Words, vocabulary: Vocabulary) -> Caption:
+    tokens = tuple(token for token in words.tokens if token != END)
+    return Caption(
+        tokens,
+        tuple(words.log_probabilities),
+        tuple(vocabulary.idx_to_word[token] for token in tokens),
+        vocabulary.separator,
+    )

@@ -1,1 +1,0 @@
-"""Several processes, on one machine or more, that share the work of a stage."""

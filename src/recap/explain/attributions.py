@@ -1,0 +1,116 @@
+"""Three maps that are less noisy than the plain gradient, computed by captum.
+
+Sources: integrated gradients, Sundararajan et al. 2017, arXiv:1703.01365; SmoothGrad, Smilkov et al. 2017,
+arXiv:1706.03825; Grad-CAM, Selvaraju et al. 2017, arXiv:1610.02391.
+Shapes: N batch, H and W height and width in pixels, C classes.
+"""
+
+from collections.abc import Callable
+
+import torch
+from captum.attr import IntegratedGradients, LayerAttribution, LayerGradCam, NoiseTunnel, Saliency
+from torch import Tensor, nn
+
+from recap.explain.class_scores import check_targets, model_logits
+from recap.explain.saliency import compute_saliency_maps
+
+Method = Callable[[Tensor, Tensor, nn.Module], Tensor]
+"""Images (N, 3, H, W), classes (N,) int64 and a model -> maps (N, H, W), not negative."""
+
+INTEGRATION_STEPS = 24
+NOISE_SAMPLES = 16
+NOISE_SHARE = 0.15
+"""Standard deviation of SmoothGrad's noise as a share of the batch's range."""
+
+
+def integrated_gradients(x: Tensor, y: Tensor, model: nn.Module, baseline: Tensor | None = None) -> Tensor:
+    """|sum over colours of (x - baseline) * mean gradient on the way from the baseline to x|.
+
+    Args:
+        x: (N, 3, H, W) float32, preprocessed.
+        y: (N,) int64, the class of each.
+        model: a classifier in evaluation mode.
+        baseline: (N, 3, H, W) or broadcastable; None is each image's own mean colour.
+
+    Returns:
+        (N, H, W) float32, not negative.
+
+    Raises:
+        InputError: a class index out of range, or images that the model cannot take.
+    """
+    _check(x, y, model)
+    start = x.mean(dim=(2, 3), keepdim=True).expand_as(x) if baseline is None else baseline.expand_as(x)
+    attributions = IntegratedGradients(model).attribute(
+        x, start, target=y, n_steps=INTEGRATION_STEPS, internal_batch_size=max(64, len(x))
+    )
+    return attributions.detach().sum(dim=1).abs()
+
+
+def smooth_gradients(x: Tensor, y: Tensor, model: nn.Module, seed: int = 0) -> Tensor:
+    """|mean gradient over noisy copies of an image|, maximum over colours: (N, H, W) float32, not negative.
+
+    Args:
+        x: (N, 3, H, W) float32, preprocessed.
+        y: (N,) int64, the class of each.
+        model: a classifier in evaluation mode.
+        seed: of the noise.
+
+    Raises:
+        InputError: a class index out of range, or images that the model cannot take.
+    """
+    _check(x, y, model)
+    deviation = NOISE_SHARE * float(x.max() - x.min())
+    # captum draws the noise from the global generator, which is left as it was.
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        gradients = NoiseTunnel(Saliency(model)).attribute(
+            x.detach().requires_grad_(),
+            nt_type="smoothgrad",
+            nt_samples=NOISE_SAMPLES,
+            nt_samples_batch_size=4,
+            stdevs=deviation,
+            target=y,
+            abs=False,
+        )
+    return gradients.detach().abs().amax(dim=1)
+
+
+def grad_cam(x: Tensor, y: Tensor, model: nn.Module, layer: nn.Module) -> Tensor:
+    """The maps of ``layer``, weighted by the class's mean gradient, positive part, enlarged to the image.
+
+    Args:
+        x: (N, 3, H, W) float32, preprocessed.
+        y: (N,) int64, the class of each.
+        model: a classifier in evaluation mode.
+        layer: a submodule whose output is (N, channels, h, w).
+
+    Returns:
+        (N, H, W) float32, not negative.
+
+    Raises:
+        InputError: a class index out of range, or images that the model cannot take.
+    """
+    _check(x, y, model)
+    maps = LayerGradCam(model, layer).attribute(x, target=y, relu_attributions=True).detach()  # (N, 1, h, w)
+    return LayerAttribution.interpolate(maps, tuple(x.shape[2:]), "bilinear").squeeze(1)
+
+
+def attribution_methods(layer: nn.Module) -> dict[str, Method]:
+    """The plain gradient and the three others by the names that pictures give them.
+
+    Args:
+        layer: where Grad-CAM looks, the last maps with places.
+    """
+    return {
+        "gradient": compute_saliency_maps,
+        "SmoothGrad": smooth_gradients,
+        "integrated gradients": integrated_gradients,
+        "Grad-CAM": lambda x, y, model: grad_cam(x, y, model, layer),
+    }
+
+
+def _check(x: Tensor, y: Tensor, model: nn.Module) -> None:
+    """Let captum meet good input only: its own refusals are tracebacks."""
+    with torch.no_grad():
+        logits = model_logits(model, x[:1])
+    check_targets(y, len(x), logits.shape[1])

@@ -1,0 +1,1 @@
+"""Pictures of the explanations; the stage `visualize`."""

@@ -1,0 +1,77 @@
+"""Does a word's map lie on what the word names? The pointing game, and the share of the map's mass.
+
+Source of the pointing game: Zhang et al. 2016, "Top-down neural attention by excitation backprop",
+arXiv:1608.00507.
+Shapes: S side of the image in pixels.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter
+
+from recap.sources.scenes.captions import DIGITS, read_caption
+from recap.sources.scenes.graphs import Scene, SceneObject
+
+SMOOTHING = 2.0
+"""Sigma in pixels before the largest value is looked for: gradients of pooled networks are speckled."""
+
+_DIGIT_OF = {word: int(digit) for digit, words in DIGITS.items() for word in words}
+
+
+def named_objects(words: Sequence[str], scene: Scene) -> list[tuple[int, SceneObject]]:
+    """Return which words of a true caption name a digit, and the object of the scene that each names.
+
+    Args:
+        words: a caption all of whose claims hold in the scene.
+        scene: what it describes.
+
+    Returns:
+        Pairs of a word's place and its object; empty for what is no sentence of the grammar.
+    """
+    statements = read_caption(" ".join(words))
+    if statements is None:
+        return []
+    colours = {claim.mention: claim.value for claim in statements if claim.kind == "colour"}
+    named = []
+    for mention, place in enumerate(digit_places(words)):
+        # No two objects of a scene have both digit and colour in common.
+        objects = [
+            object_
+            for object_ in scene.objects
+            if object_.digit == _DIGIT_OF[words[place]]
+            and object_.colour == colours.get(mention, object_.colour)
+        ]
+        if len(objects) == 1:
+            named.append((place, objects[0]))
+    return named
+
+
+def digit_places(words: Sequence[str]) -> list[int]:
+    """Return where a caption names a digit; the count in "two digits" is none."""
+    return [
+        place
+        for place, word in enumerate(words)
+        if word in _DIGIT_OF and not (place + 1 < len(words) and words[place + 1] in ("digit", "digits"))
+    ]
+
+
+def points_at(heat: NDArray[np.floating], box: Sequence[int]) -> bool:
+    """Return whether the maximum of a smoothed map (S, S) lies in a box (x0, y0, x1, y1), ends excluded."""
+    # Around the edges, because mirrored or empty margins would let a random map favour them or the middle.
+    smooth = gaussian_filter(heat.astype(np.float64), SMOOTHING, mode="wrap")
+    row, column = np.unravel_index(int(smooth.argmax()), smooth.shape)
+    return bool(box[0] <= column < box[2] and box[1] <= row < box[3])
+
+
+def mass_in(heat: NDArray[np.floating], box: Sequence[int]) -> float:
+    """The share of a map's (S, S) sum that lies in a box (x0, y0, x1, y1); 0 for a map of zeros."""
+    total = float(heat.sum(dtype=np.float64))
+    inside = float(heat[box[1] : box[3], box[0] : box[2]].sum(dtype=np.float64))
+    return inside / total if total else 0.0
+
+
+def area_of(box: Sequence[int], side: int) -> float:
+    """The share of an image's area that a box covers: what both scores are about for a random map."""
+    return (box[2] - box[0]) * (box[3] - box[1]) / side**2

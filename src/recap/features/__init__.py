@@ -1,0 +1,1 @@
+"""Image features: extraction, PCA, concepts, familiarity."""

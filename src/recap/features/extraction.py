@@ -1,0 +1,130 @@
+"""From images to features, one row an image, for both splits.
+
+Shapes: N images, D feature width, S side of the backbone's input.
+"""
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from recap.backbones.backbone import Backbone
+from recap.backbones.build import load_backbone
+from recap.backbones.config import FeaturesConfig
+from recap.backbones.images import load_images
+from recap.core.directories import make_empty
+from recap.core.feature_files import open_features, write_feature_blocks
+from recap.core.raw_data import SPLITS, RawData, load_raw
+from recap.errors import InputError
+from recap.features.shards import Batches, fill_shard, read_shards
+from recap.runtime.fingerprint import fingerprint
+from recap.runtime.workers import Worker
+
+ROWS_A_BLOCK = 8192
+
+
+@dataclass(frozen=True)
+class Folders:
+    """Where `extract` reads and writes.
+
+    Attributes:
+        raw: what `fetch` wrote.
+        backbone: what `backbone` wrote; not read when the source brings features.
+        features: receives {train,val}.h5.
+        work: keeps what a killed run computed, for one that goes on.
+    """
+
+    raw: Path
+    backbone: Path
+    features: Path
+    work: Path
+
+
+def extract(
+    folders: Folders, config: FeaturesConfig, device: torch.device, worker: Worker
+) -> dict[str, float]:
+    """Write {train,val}.h5, features (N, D) float32 in row order; features of the source pass through.
+
+    What was in the folder of the features goes first, also what a killed run left there.
+
+    Args:
+        folders: where to read and write.
+        config: the group `features`.
+        device: where the backbone computes.
+        worker: which of the processes that share the work this is; the first one writes the files.
+
+    Returns:
+        ``feature_dim``, ``train_images`` and ``val_images``.
+
+    Raises:
+        InputError: an image does not decode (named), or features and captions have different rows.
+    """
+    raw = load_raw(folders.raw)
+    if worker.rank == 0:
+        make_empty(folders.features)
+    if raw.source.features:
+        shapes = {split: _check_rows(raw, split) for split in SPLITS}
+        if worker.rank == 0:
+            for split in SPLITS:
+                _pass_through(raw, split, folders.features / f"{split}.h5")
+    else:
+        backbone = load_backbone(folders.backbone).to(device)
+        paths = {split: raw.image_paths(split) for split in SPLITS}
+        inputs = [*sorted(folders.backbone.iterdir()), *(path for split in SPLITS for path in paths[split])]
+        settings = [config.batch_size, str(device), torch.get_num_threads()]
+        work = folders.work / fingerprint(settings, inputs)
+        shapes = {split: (len(paths[split]), backbone.feature_dim) for split in SPLITS}
+        batches = {split: Batches(shapes[split], config.batch_size, worker.ranks) for split in SPLITS}
+        for split in SPLITS:
+            fill_shard(
+                work / split,
+                batches[split],
+                worker.rank,
+                lambda first, last, split=split: compute_features(paths[split][first:last], backbone),  # type: ignore[misc]
+                f"features of {split}",
+            )
+        worker.wait()
+        if worker.rank == 0:
+            for split in SPLITS:
+                blocks = read_shards(work / split, batches[split])
+                write_feature_blocks(folders.features / f"{split}.h5", shapes[split], blocks)
+            shutil.rmtree(work)
+    return {
+        "feature_dim": shapes["train"][1],
+        **{f"{split}_images": shapes[split][0] for split in SPLITS},
+    }
+
+
+@torch.no_grad()
+def compute_features(paths: Sequence[Path], backbone: Backbone) -> NDArray[np.float32]:
+    """The features (N, D) float32 of image files, all at once.
+
+    Raises:
+        InputError: an image does not decode (named).
+    """
+    images = load_images(paths, backbone)  # (N, S, S, 3) uint8
+    features: NDArray[np.float32] = backbone.features(backbone.preprocess(images)).cpu().numpy()
+    return features
+
+
+def _check_rows(raw: RawData, split: str) -> tuple[int, int]:
+    """The shape (N, D) of the features of a source after checking that each image has its row."""
+    count, width = open_features(raw.features_path(split)).shape
+    images = len(raw.captions(split)["images"])
+    if count != images:
+        raise InputError(
+            f"{raw.features_path(split)}: expected a row for each of {images} images, received {count} rows"
+        )
+    return count, width
+
+
+def _pass_through(raw: RawData, split: str, path: Path) -> None:
+    """Copy the features of a source."""
+    features = open_features(raw.features_path(split))
+    starts = range(0, len(features), ROWS_A_BLOCK)
+    blocks = (np.asarray(features[start : start + ROWS_A_BLOCK]) for start in starts)
+    write_feature_blocks(path, features.shape, blocks)

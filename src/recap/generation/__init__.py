@@ -1,1 +1,0 @@
-"""Captions from a decoder."""

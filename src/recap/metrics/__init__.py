@@ -1,0 +1,1 @@
+"""Scores and truth of captions; nothing here needs a network."""

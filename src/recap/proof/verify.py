@@ -1,0 +1,157 @@
+"""Re-hash every output against dvc.lock, without trust in any cache; compare two runs output by output."""
+
+import json
+import math
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from recap.core.hashes import hash_output, output_files, size_output
+from recap.errors import InputError
+from recap.proof.contents import difference_from
+from recap.proof.inputs import stale_stages
+from recap.proof.lock import Lock, LockedOutput, read_lock
+from recap.report.promise import ABSOLUTE_TOLERANCE, RELATIVE_TOLERANCE
+from recap.workspace.git import ask_git
+
+Verdict = Literal["identical", "equivalent", "different", "missing", "stale"]
+
+EXACT_STAGES = ("fetch", "tokenize")
+"""Stages without floating-point training: the same bytes on every machine."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What became of an output.
+
+    Attributes:
+        output: as the expected dvc.lock records it.
+        verdict: what the comparison found.
+        received: the MD5 found in its place; None when it is missing.
+        difference: where it differs first, or what makes it stale, in one line; empty when that is not known.
+    """
+
+    output: LockedOutput
+    verdict: Verdict
+    received: str | None
+    difference: str = ""
+
+
+def verify(root: Path) -> Iterator[Finding]:
+    """Hash every output that ``root/dvc.lock`` records and compare.
+
+    Where an output differs first is told when DVC's cache holds what it should be. An output that is as
+    recorded is stale where the lock records another command, dependency or param of its stage than there is.
+
+    Raises:
+        InputError: as in ``read_lock``.
+    """
+    lock = read_lock(root)
+    stale = stale_stages(root, lock)
+    for output in lock.outputs:
+        path = root / output.path
+        md5 = hash_output(path) if path.exists() else None
+        if md5 is None:
+            yield Finding(output, "missing", None)
+        elif md5 != output.md5:
+            yield Finding(output, "different", md5, difference_from(root, output, path))
+        elif output.size is not None and output.size != (size := size_output(path)):
+            yield Finding(output, "different", md5, f"dvc.lock says {output.size} bytes, there are {size}")
+        elif output.files is not None and output.files != (files := len(output_files(path))):
+            yield Finding(output, "different", md5, f"dvc.lock says {output.files} files, there are {files}")
+        elif output.stage in stale:
+            yield Finding(output, "stale", md5, stale[output.stage])
+        else:
+            yield Finding(output, "identical", md5)
+
+
+def rerun(root: Path, environment: Mapping[str, str]) -> Iterator[Finding]:
+    """Run the pipeline of a checkout from nothing in a fresh folder and compare output by output.
+
+    Args:
+        root: the checkout.
+        environment: the variables of the pipeline's processes, ``PATH`` among them.
+
+    Raises:
+        InputError: as in ``read_lock``, or the checkout is no git repository, or its pipeline fails when run
+            afresh.
+    """
+    read_lock(root)
+    with tempfile.TemporaryDirectory(prefix="recap-rerun-") as folder:
+        fresh = Path(folder).resolve()
+        _copy_sources(root, fresh)
+        command = [sys.executable, "-m", "dvc", "repro"]
+        # What DVC prints goes to stderr: stdout holds the verdicts alone.
+        result = subprocess.run(command, cwd=fresh, env=dict(environment), stdout=sys.stderr)
+        if result.returncode:
+            raise InputError(f"{root}: expected a pipeline that runs, received exit code {result.returncode}")
+        yield from compare(root, fresh)
+
+
+def _copy_sources(root: Path, fresh: Path) -> None:
+    """Copy the files that git knows or would add, except dvc.lock, into a new git repository."""
+    names = os.fsdecode(ask_git(root, "ls-files", "-z", "--cached", "--others", "--exclude-standard"))
+    for name in names.split("\0"):
+        source = root / name
+        if name and name != "dvc.lock" and source.is_file():
+            (fresh / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(source, fresh / name)
+    ask_git(fresh, "init", "--quiet")
+
+
+def compare(expected: Path, received: Path) -> Iterator[Finding]:
+    """Compare the run of another checkout with this one's, by their dvc.lock and metrics.
+
+    Equal hashes are identical. Where either lock says that bytes are not promised (``runtime.arithmetic:
+    native``, ``runtime.device: cuda``), an output of a stage that trains or computes features is equivalent
+    when every metric of the run is within the tolerances. Everything else is different.
+
+    Args:
+        expected: a checkout with dvc.lock and ``reports/**/metrics.json``.
+        received: the checkout that is judged, likewise.
+
+    Raises:
+        InputError: as in ``read_lock``.
+    """
+    ours, theirs = read_lock(expected), read_lock(received)
+    hashes = {output.path: output.md5 for output in theirs.outputs}
+    metrics = [output.path for output in ours.outputs if output.path.endswith("metrics.json")]
+    agrees = {path: _metrics_agree(expected / path, received / path) for path in metrics}
+    for output in ours.outputs:
+        md5 = hashes.get(output.path)
+        if md5 is None or md5 == output.md5:
+            yield Finding(output, "missing" if md5 is None else "identical", md5)
+            continue
+        all_agree = bool(agrees) and all(agrees.values())
+        verdict: Verdict = "different"
+        if not _is_exact(output.stage, ours, theirs) and agrees.get(output.path, all_agree):
+            verdict = "equivalent"
+        yield Finding(output, verdict, md5, difference_from(expected, output, received / output.path))
+
+
+def _is_exact(stage: str, ours: Lock, theirs: Lock) -> bool:
+    return stage in EXACT_STAGES or (ours.is_exact(stage) and theirs.is_exact(stage))
+
+
+def _metrics_agree(expected: Path, received: Path) -> bool:
+    try:
+        ours, theirs = (json.loads(path.read_text(encoding="utf-8")) for path in (expected, received))
+    except (OSError, ValueError):
+        return False
+    return _agree(ours, theirs)
+
+
+def _agree(ours: Any, theirs: Any) -> bool:
+    if isinstance(ours, dict) and isinstance(theirs, dict):
+        return ours.keys() == theirs.keys() and all(_agree(ours[key], theirs[key]) for key in ours)
+    if isinstance(ours, bool) or isinstance(theirs, bool):
+        return ours is theirs
+    if isinstance(ours, int | float) and isinstance(theirs, int | float):
+        return math.isclose(ours, theirs, rel_tol=RELATIVE_TOLERANCE, abs_tol=ABSOLUTE_TOLERANCE)
+    return bool(ours == theirs)

@@ -1,0 +1,58 @@
+"""Images as data URIs, small enough for a page: the same bytes for the same pixels."""
+
+import base64
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+
+from recap.core.image_files import read_image
+
+PIXEL_ART_SIDE = 128
+"""Images up to this wide and high stay as they are, without loss, and are shown with square pixels."""
+THUMBNAIL_SIDE = 400
+PICTURE_SIDE = 1400
+JPEG_QUALITY = 80
+
+
+@dataclass(frozen=True)
+class InlineImage:
+    """An image inside the page; ``pixelated`` when it is to be magnified with square pixels."""
+
+    uri: str
+    width: int
+    height: int
+    pixelated: bool
+
+
+def inline_image(path: Path) -> InlineImage:
+    """Read an image of a source; a larger one becomes a thumbnail. Nothing but pixels is kept of the file.
+
+    Raises:
+        InputError: the file does not decode.
+    """
+    return _inline(path, THUMBNAIL_SIDE)
+
+
+def inline_picture(path: Path) -> InlineImage:
+    """Read a picture that a stage drew, at its size.
+
+    Raises:
+        InputError: the file does not decode.
+    """
+    return _inline(path, PICTURE_SIDE)
+
+
+def _inline(path: Path, side: int) -> InlineImage:
+    image = read_image(path)
+    pixelated = max(image.size) <= PIXEL_ART_SIDE
+    buffer = io.BytesIO()
+    if pixelated:
+        image.save(buffer, format="PNG", optimize=True)
+    else:
+        image.thumbnail((side, side), Image.Resampling.LANCZOS)
+        image.save(buffer, format="JPEG", quality=JPEG_QUALITY, optimize=True, progressive=True)
+    kind = "png" if pixelated else "jpeg"
+    content = base64.b64encode(buffer.getvalue()).decode("ascii")
+    return InlineImage(f"data:image/{kind};base64,{content}", *image.size, pixelated)

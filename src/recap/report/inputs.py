@@ -1,0 +1,252 @@
+"""Reads what the stages wrote, as far as the page shows it. N validation images."""
+
+import csv
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from recap.core.hashes import hash_output
+from recap.core.raw_data import RawData, load_raw, read_json
+from recap.errors import InputError
+from recap.report.describe import describe
+from recap.text.captions import Captions, load_captions
+
+Table = dict[str, list[float]]
+"""Columns of numbers; an empty cell is NaN."""
+
+
+@dataclass(frozen=True)
+class Folders:
+    """Where the stages' outputs are."""
+
+    raw: Path
+    captions: Path
+    reduced: Path
+    models: Path
+    backbone_report: Path
+    decoders: Path
+    vision: Path
+    visualize_report: Path
+    sanity: Path
+
+
+@dataclass(frozen=True)
+class Decoder:
+    """A trained decoder and what `evaluate` found.
+
+    Attributes:
+        name: "rnn", "lstm", "transformer".
+        summary: of its training: parameters, epochs, best_epoch and that epoch's losses.
+        history: a row an epoch.
+        captions: N, one a validation image, in row order.
+        per_image: N, scores of each caption, in row order.
+        metrics: metrics.json; groups in it are parts of the validation set.
+    """
+
+    name: str
+    summary: dict[str, float]
+    history: Table
+    captions: list[str]
+    per_image: list[dict[str, Any]]
+    metrics: dict[str, Any]
+
+    @property
+    def parts(self) -> list[str]:
+        """The parts of the validation set that are scored apart, as in the file."""
+        return [name for name, value in self.metrics.items() if isinstance(value, dict)]
+
+
+@dataclass(frozen=True)
+class Split:
+    """The images of "train" or "val" in row order, and the original captions of each."""
+
+    images: list[dict[str, Any]]
+    references: list[list[str]]
+
+
+@dataclass(frozen=True)
+class Sanity:
+    """What the stage `sanity` found.
+
+    Attributes:
+        gradients: a row a gradient: "function", "gradient", "error", "threshold", "passed".
+        curves: steps and losses of each decoder.
+        captions: a row a decoder and training image: "decoder", "image", "caption", "generated".
+        metrics: of each decoder "final_loss", "bar", "passed", "word_for_word".
+    """
+
+    gradients: list[dict[str, Any]]
+    curves: dict[str, tuple[list[float], list[float]]]
+    captions: list[dict[str, str]]
+    metrics: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Everything that the page tells.
+
+    Attributes:
+        description: what ``recap.report.describe`` finds in the data.
+        backbone_losses: steps and losses by phase of its training; empty when it was not trained here.
+        sanity: None when the stage `sanity` did not run.
+        pictures: entries of the index.json of `visualize`.
+        vision_metrics: what `visualize` measured, by kind of picture.
+        params: all settings, by group.
+        hashes: by path in the repository, the MD5 of what the page was made from.
+        fetched: by URL, the image file or why there is none; for a source that has URLs only.
+    """
+
+    raw: RawData
+    splits: dict[str, Split]
+    description: dict[str, Any]
+    captions: Captions
+    backbone_losses: dict[str, tuple[list[float], list[float]]]
+    backbone_metrics: dict[str, Any]
+    spectrum: Table
+    decoders: list[Decoder]
+    sanity: Sanity | None
+    pictures: list[dict[str, Any]]
+    vision_metrics: dict[str, Any]
+    vision: Path
+    params: dict[str, Any]
+    hashes: dict[str, str]
+    fetched: Mapping[str, Path | str]
+
+    def image_path(self, split: str, row: int) -> Path | None:
+        """The image file of a row; None where the source has no images."""
+        if not self.raw.source.images:
+            return None
+        name: str = self.splits[split].images[row]["file_name"]
+        return self.raw.directory / "images" / split / name
+
+    @property
+    def best(self) -> Decoder:
+        """The decoder with the highest CIDEr-D on the first part of the validation set."""
+        return max(self.decoders, key=lambda decoder: float(decoder.metrics[self.parts[0]]["cider_d"]))
+
+    @property
+    def parts(self) -> list[str]:
+        """The parts of the validation set that are scored apart."""
+        return self.decoders[0].parts
+
+
+def load_inputs(folders: Folders, decoders: Sequence[str], params: dict[str, Any]) -> Inputs:
+    """Read the outputs of all stages before `report`.
+
+    Args:
+        folders: where they are.
+        decoders: which decoders the page shows, in this order.
+        params: the settings that made all of it, to be listed.
+
+    Raises:
+        InputError: a file is absent, unreadable, or its rows are not the validation images.
+    """
+    raw = load_raw(folders.raw)
+    splits = {split: _split(raw, split) for split in ("train", "val")}
+    ids = [image["id"] for image in splits["val"].images]
+    return Inputs(
+        raw=raw,
+        splits=splits,
+        description=describe(folders.raw, folders.captions, folders.reduced, samples=0, seed=0),
+        captions=load_captions(folders.captions),
+        backbone_losses=_losses(folders.models / "backbone" / "history.csv", "phase"),
+        backbone_metrics=read_json(folders.backbone_report / "metrics.json"),
+        spectrum=read_table(folders.reduced / "spectrum.csv"),
+        decoders=[_decoder(folders, name, ids) for name in decoders],
+        sanity=_sanity(folders.sanity),
+        pictures=read_json(folders.vision / "index.json"),
+        vision_metrics=read_json(folders.visualize_report / "metrics.json"),
+        vision=folders.vision,
+        params=params,
+        hashes=_hashes(folders, decoders),
+        fetched={},
+    )
+
+
+def _hashes(folders: Folders, decoders: Sequence[str]) -> dict[str, str]:
+    """The MD5 of outputs that are there, as dvc.lock records it."""
+    models = {f"models/{name}": folders.models / name for name in ("backbone", *decoders)}
+    outputs = {"data/raw": folders.raw, "data/captions": folders.captions} | models
+    outputs["reports/vision"] = folders.vision
+    return {name: hash_output(path) for name, path in outputs.items() if path.exists()}
+
+
+def _split(raw: RawData, split: str) -> Split:
+    content = raw.captions(split)
+    references: dict[Any, list[str]] = {image["id"]: [] for image in content["images"]}
+    for annotation in content["annotations"]:
+        references[annotation["image_id"]].append(annotation["caption"])
+    return Split(content["images"], list(references.values()))
+
+
+def _losses(path: Path, by: str) -> dict[str, tuple[list[float], list[float]]]:
+    """Steps and losses of a CSV file by the value of a column; none when it is absent."""
+    if not path.exists():
+        return {}
+    header, rows = _read_rows(path)
+    group, step, loss = (header.index(name) for name in (by, "step", "loss"))
+    losses: dict[str, tuple[list[float], list[float]]] = {}
+    for row in rows:
+        steps, values = losses.setdefault(row[group], ([], []))
+        steps.append(float(row[step]))
+        values.append(float(row[loss]))
+    return losses
+
+
+def _sanity(folder: Path) -> Sanity | None:
+    if not (folder / "metrics.json").exists():
+        return None
+    header, rows = _read_rows(folder / "captions.csv")
+    return Sanity(
+        gradients=read_json(folder / "gradients.json"),
+        curves=_losses(folder / "curves.csv", "decoder"),
+        captions=[dict(zip(header, row, strict=True)) for row in rows],
+        metrics=read_json(folder / "metrics.json"),
+    )
+
+
+def _decoder(folders: Folders, name: str, ids: Sequence[Any]) -> Decoder:
+    reports, model = folders.decoders / name, folders.models / name
+    results, per_image = read_json(reports / "captions.json"), read_json(reports / "per_image.json")
+    for path, rows in ((reports / "captions.json", results), (reports / "per_image.json", per_image)):
+        if [row["image_id"] for row in rows] != list(ids):
+            raise InputError(f"{path}: expected a row for each of the {len(ids)} validation images in order")
+    return Decoder(
+        name=name,
+        summary=read_json(model / "summary.json"),
+        history=read_table(model / "history.csv"),
+        captions=[row["caption"] for row in results],
+        per_image=per_image,
+        metrics=read_json(reports / "metrics.json"),
+    )
+
+
+def read_table(path: Path) -> Table:
+    """Read a CSV file of numbers; without rows, its columns are empty.
+
+    Raises:
+        InputError: it cannot be read, or a cell holds something else.
+    """
+    header, rows = _read_rows(path)
+    try:
+        columns = zip(*rows, strict=True) if rows else [()] * len(header)
+        return {
+            column: [float(cell) if cell else math.nan for cell in cells]
+            for column, cells in zip(header, columns, strict=True)
+        }
+    except ValueError as error:
+        raise InputError(f"{path}: expected a table of numbers, received: {error}") from None
+
+
+def _read_rows(path: Path) -> tuple[list[str], list[list[str]]]:
+    """The header and the rows of a CSV file."""
+    try:
+        with open(path, encoding="utf-8", newline="") as file:
+            header, *rows = csv.reader(file)
+    except OSError as error:
+        raise InputError(f"{path}: expected a readable table, received: {error.strerror}") from None
+    except ValueError:
+        raise InputError(f"{path}: expected a table with a header, received none") from None
+    return header, rows

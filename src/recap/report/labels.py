@@ -1,0 +1,99 @@
+"""What the names in files are called on the page, and how their numbers are written."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class Metric:
+    """How a number of metrics.json is shown.
+
+    Attributes:
+        label: the head of its column.
+        explanation: one line for who does not know it.
+        better: which way is better; None where neither is.
+        form: "score" three decimals, "percent", "count" a whole number, "decimal" two decimals.
+        table: "scores", or "manner" for what captions are like, good or bad.
+    """
+
+    label: str
+    explanation: str
+    better: Literal["higher", "lower"] | None
+    form: Literal["score", "percent", "count", "decimal"]
+    table: Literal["scores", "manner"]
+
+
+METRICS = {
+    "truth": Metric(
+        "True captions", "share of captions all of whose claims hold", "higher", "percent", "scores"
+    ),
+    "claims_per_caption": Metric(
+        "Claims", "claims a caption makes, on average; saying less must not win", None, "decimal", "scores"
+    ),
+    "cider_d": Metric(
+        "CIDEr-D", "agreement with what people say; rare words count more", "higher", "score", "scores"
+    ),
+    "bleu_1": Metric("BLEU-1", "precision of single words, penalty for brevity", "higher", "score", "scores"),
+    "bleu_2": Metric("BLEU-2", "precision of up to two words in a row", "higher", "score", "scores"),
+    "bleu_3": Metric("BLEU-3", "precision of up to three words in a row", "higher", "score", "scores"),
+    "bleu_4": Metric("BLEU-4", "precision of up to four words in a row", "higher", "score", "scores"),
+    "rouge_l": Metric("ROUGE-L", "longest common run of words with a reference", "higher", "score", "scores"),
+    "meteor": Metric("METEOR", "words matched up to stems and synonyms", "higher", "score", "scores"),
+    "perplexity": Metric(
+        "Perplexity", "how many words the decoder hesitates between", "lower", "decimal", "scores"
+    ),
+    "length": Metric("Words", "words a caption has, on average", None, "decimal", "manner"),
+    "vocabulary": Metric("Vocabulary", "different words in all captions", None, "count", "manner"),
+    "distinct_1": Metric("Distinct-1", "different words over all words", None, "score", "manner"),
+    "distinct_2": Metric("Distinct-2", "different pairs of words over all pairs", None, "score", "manner"),
+    "novel": Metric("Novel", "captions that no training caption equals", None, "percent", "manner"),
+}
+"""In the order of the columns."""
+
+NAMES = {
+    "rnn": "RNN",
+    "lstm": "LSTM",
+    "transformer": "Transformer",
+    "train": "Training",
+    "val": "Validation",
+    "seen": "Seen combinations",
+    "unseen": "Unseen combinations",
+    "validation": "Validation images",
+}
+
+PARTS = {
+    "seen": "New digit images in colour and digit combinations that training has.",
+    "unseen": "New digit images, with a colour and digit pair that training never shows.",
+    "validation": "Images that training never shows.",
+}
+
+
+def metric(name: str) -> Metric:
+    """Return how to show a metric; an unknown one keeps its own name and is never marked as best."""
+    return METRICS.get(name) or Metric(name.replace("_", " ").capitalize(), "", None, "score", "scores")
+
+
+def name(key: str) -> str:
+    """A key as people write it."""
+    return NAMES.get(key) or key[:1].upper() + key[1:].replace("_", " ")
+
+
+def number(value: float | None, form: str) -> str:
+    """A number in one of ``Metric``'s forms; an en dash for None."""
+    if value is None:
+        return "–"
+    if form == "percent":
+        return f"{100 * value:.1f} %"
+    if form == "count":
+        return f"{value:,.0f}"
+    return f"{value:.2f}" if form == "decimal" else f"{value:.3f}"
+
+
+def count_of(value: int, thing: str) -> str:
+    """A count with its noun: "1 image", "5,000 images"."""
+    return f"{value:,} {thing}{'' if value == 1 else 's'}"
+
+
+def listing(words: list[str]) -> str:
+    """Words in a row: "a", "a and b", "a, b and c"."""
+    return " and ".join(filter(None, [", ".join(words[:-1]), words[-1]])) if words else ""

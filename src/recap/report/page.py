@@ -1,0 +1,84 @@
+"""The page: sections in their order, one template, everything inside one file."""
+
+import base64
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from recap.report.config import ReportConfig
+from recap.report.inputs import Inputs
+from recap.report.sections import (
+    backbone,
+    data,
+    features,
+    gallery,
+    headline,
+    reproduce,
+    sanity,
+    scores,
+    training,
+    vision,
+)
+from recap.report.selection import Selection, select
+
+TEMPLATES = Path(__file__).parent / "templates"
+Fetch = Callable[[Sequence[str]], dict[str, Path | str]]
+Build = Callable[[Inputs, Selection, ReportConfig], dict[str, Any] | None]
+
+SECTIONS: tuple[tuple[str, str, Build], ...] = (
+    ("data", "Data", data.build),
+    ("backbone", "Backbone", backbone.build),
+    ("features", "Features", features.build),
+    ("training", "Training", training.build),
+    ("scores", "Scores", scores.build),
+    ("gallery", "Gallery", gallery.build),
+    ("vision", "What the networks see", vision.build),
+    ("sanity", "Sanity", sanity.build),
+    ("reproduce", "Reproduce", reproduce.build),
+)
+"""Key (anchor; its template is section_KEY.html.jinja), title, and what makes its content or None."""
+
+
+def fetch_nothing(urls: Sequence[str]) -> dict[str, Path | str]:
+    """Leaves images that the source does not have as numbers and addresses."""
+    return {}
+
+
+def render_page(inputs: Inputs, config: ReportConfig, fetch: Fetch = fetch_nothing) -> str:
+    """The whole page as HTML that loads nothing: images, styles and the script are inside.
+
+    Args:
+        inputs: what the stages wrote.
+        config: the group `report`.
+        fetch: brings the images of URLs, or says why not.
+
+    Raises:
+        InputError: an image does not decode.
+    """
+    selection = select(inputs, config)
+    inputs = replace(inputs, fetched=fetch(selection.urls(inputs)))
+    contents = [(key, title, build(inputs, selection, config)) for key, title, build in SECTIONS]
+    script = (TEMPLATES / "script.js").read_text(encoding="utf-8")
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("page.html.jinja").render(
+        headline=headline.build(inputs, selection, config),
+        sections=[
+            {"key": key, "title": title, "content": content}
+            for key, title, content in contents
+            if content is not None
+        ],
+        style=Markup((TEMPLATES / "style.css").read_text(encoding="utf-8")),
+        script=Markup(script),
+        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii"),
+    )

@@ -1,0 +1,192 @@
+"""The scores of each part of the validation set beside floor and ceiling, differences, and false claims."""
+
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+
+from recap.metrics.resampling import paired_difference
+from recap.report.config import ReportConfig
+from recap.report.inputs import Decoder, Inputs
+from recap.report.labels import METRICS, PARTS, metric, name, number
+from recap.report.selection import Selection
+
+BARS = ("truth", "cider_d")
+RESAMPLES = 2000
+BASELINES = {"constant_": "Best constant caption", "human_": "People, one against the others"}
+TABLES = {"scores": "every score", "manner": "what the captions are like"}
+BESIDE = ("images", "references")
+"""Counts of what was scored: said above the table."""
+LARGEST_CHANCE = 0.05
+"""A difference that chance alone makes as rarely as this is marked."""
+
+
+def build(inputs: Inputs, selection: Selection, config: ReportConfig) -> dict[str, Any]:
+    """For every part: bars of the headline metrics, the table of all metrics, failing claims by kind."""
+    return {
+        "references": inputs.raw.source.references,
+        "parts": [
+            {
+                "title": name(part),
+                "text": PARTS.get(part, ""),
+                "images": number(inputs.decoders[0].metrics[part].get("images"), "count"),
+                "count": number(inputs.decoders[0].metrics[part].get("references"), "count"),
+                "idf": inputs.decoders[0].metrics[part].get("idf", ""),
+                "differences": differences(inputs.decoders, part, config.seed),
+                "bars": [bars for key in BARS if (bars := _bars(inputs.decoders, part, key))],
+                "tables": [shown for kind in TABLES if (shown := table(inputs.decoders, part, kind))],
+                "claims": _failed_claims(inputs.decoders, part),
+                "constant": inputs.decoders[0].metrics[part].get("constant_caption"),
+                "intervals": any("interval" in decoder.metrics[part] for decoder in inputs.decoders),
+            }
+            for part in inputs.parts
+        ],
+    }
+
+
+def columns(decoders: list[Decoder], part: str, kind: str) -> list[str]:
+    """A table's metrics that are numbers, known ones first in their order, baselines left out."""
+    present = {
+        key
+        for decoder in decoders
+        for key, value in decoder.metrics[part].items()
+        if isinstance(value, int | float) and not key.startswith(tuple(BASELINES)) and key not in BESIDE
+    }
+    known = [key for key in METRICS if key in present]
+    return [key for key in known + sorted(present - set(known)) if metric(key).table == kind]
+
+
+def table(decoders: list[Decoder], part: str, kind: str) -> dict[str, Any] | None:
+    """Rows of written numbers; the best of a column is marked where one way is better. None without any."""
+    keys = columns(decoders, part, kind)
+    if not keys:
+        return None
+    best = {key: _best(decoders, part, key) for key in keys}
+    rows = [
+        {
+            "name": name(decoder.name),
+            "css": decoder.name,
+            "cells": [_cell(decoder.metrics[part], key, best[key]) for key in keys],
+        }
+        for decoder in decoders
+    ]
+    for prefix, label in BASELINES.items():
+        values = [decoders[0].metrics[part].get(prefix + key) for key in keys]
+        if any(value is not None for value in values):
+            cells = [
+                {"text": "" if value is None else number(value, metric(key).form), "best": False, "range": ""}
+                for key, value in zip(keys, values, strict=True)
+            ]
+            rows.append({"name": label, "css": "", "cells": cells})
+    return {"title": TABLES[kind], "heads": [metric(key) for key in keys], "rows": rows}
+
+
+def _best(decoders: list[Decoder], part: str, key: str) -> float | None:
+    values = [float(decoder.metrics[part][key]) for decoder in decoders if key in decoder.metrics[part]]
+    better = metric(key).better
+    if better is None or len(decoders) < 2:
+        return None
+    return max(values) if better == "higher" else min(values)
+
+
+def _cell(metrics: dict[str, Any], key: str, best: float | None) -> dict[str, Any]:
+    value, form = metrics.get(key), metric(key).form
+    bounds = metrics.get("interval", {}).get(key)
+    span = f"95 % interval {number(bounds['low'], form)} to {number(bounds['high'], form)}" if bounds else ""
+    text = number(value, form)
+    # Numbers that read the same are marked alike.
+    is_best = best is not None and text == number(best, form)
+    return {"text": text, "best": is_best, "range": span}
+
+
+def _bars(decoders: list[Decoder], part: str, key: str) -> dict[str, Any] | None:
+    """Bars of one metric with their intervals; floor and ceiling as marks across them."""
+    if not any(key in decoder.metrics[part] for decoder in decoders):
+        return None
+    form = metric(key).form
+    first = decoders[0].metrics[part]
+    marks = [
+        (css, label, float(first[prefix + key]))
+        for css, (prefix, label) in zip(("floor", "ceiling"), BASELINES.items(), strict=True)
+        if prefix + key in first
+    ]
+    spans = [decoder.metrics[part].get("interval", {}).get(key) for decoder in decoders]
+    values = [float(decoder.metrics[part].get(key, 0)) for decoder in decoders]
+    largest = max([*values, *(value for _, _, value in marks), *(span["high"] for span in spans if span)])
+    full = 1.0 if form == "percent" else (largest * 1.04 or 1.0)
+
+    def percent(value: float) -> str:
+        return f"{100 * value / full:.2f}"
+
+    return {
+        "metric": metric(key),
+        "rows": [
+            {
+                "name": name(decoder.name),
+                "css": decoder.name,
+                "text": number(value, form),
+                "width": percent(value),
+                "span": (percent(span["low"]), percent(span["high"] - span["low"])) if span else None,
+            }
+            for decoder, value, span in zip(decoders, values, spans, strict=True)
+        ],
+        "marks": [
+            {"css": css, "label": label, "left": percent(value), "text": number(value, form)}
+            for css, label, value in marks
+        ],
+    }
+
+
+def differences(decoders: list[Decoder], part: str, seed: int) -> dict[str, Any] | None:
+    """Each decoder minus each other on the same images, metric by metric; None for a single decoder."""
+    scores = [[row for row in decoder.per_image if row["part"] == part] for decoder in decoders]
+    keys = [key for key in BARS if all(key in row for own in scores for row in own)]
+    rows = []
+    for first, second in combinations(range(len(decoders)), 2):
+        cells = []
+        for key in keys:
+            ours, theirs = (np.array([row[key] for row in scores[index]]) for index in (first, second))
+            found = paired_difference(ours, theirs, RESAMPLES, np.random.default_rng(seed))
+            written = [_signed(value, metric(key).form) for value in (found.mean, found.low, found.high)]
+            cells.append(
+                {
+                    "text": written[0],
+                    "range": f"{written[1]} to {written[2]}",
+                    "p": "< 0.001" if found.p_value < 0.001 else f"{found.p_value:.3f}",
+                    "certain": found.p_value <= LARGEST_CHANCE,
+                }
+            )
+        names = [(name(decoders[index].name), decoders[index].name) for index in (first, second)]
+        rows.append({"names": names, "cells": cells})
+    return {"heads": [metric(key) for key in keys], "rows": rows} if rows and keys else None
+
+
+def _signed(value: float, form: str) -> str:
+    text = number(abs(value), form)
+    return f"{'−' if value < 0 else '+'}{text}"
+
+
+def _failed_claims(decoders: list[Decoder], part: str) -> dict[str, Any] | None:
+    """The share of claims that fails by kind, the worst kind first; bars relative to the largest share."""
+    shares = [decoder.metrics[part].get("failed_claims", {}) for decoder in decoders]
+    kinds = sorted({kind for own in shares for kind in own})
+    if not kinds:
+        return None
+    kinds.sort(key=lambda kind: -max(own.get(kind, 0) for own in shares))
+    largest = max(share for own in shares for share in own.values()) or 1
+    return {
+        "heads": [(name(decoder.name), decoder.name) for decoder in decoders],
+        "rows": [
+            {
+                "kind": name(kind),
+                "cells": [
+                    {
+                        "text": number(own.get(kind), "percent"),
+                        "width": f"{100 * own.get(kind, 0) / largest:.2f}",
+                    }
+                    for own in shares
+                ],
+            }
+            for kind in kinds
+        ],
+    }

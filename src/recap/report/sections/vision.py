@@ -1,0 +1,135 @@
+"""What the networks look at: the pictures of the stage `visualize`, by kind."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from recap.report.config import ReportConfig
+from recap.report.images import inline_picture
+from recap.report.inputs import Inputs
+from recap.report.labels import name, number
+from recap.report.selection import Selection
+
+KINDS = {
+    "none": ("", ""),
+    "saliency": (
+        "Saliency maps",
+        "How much the score of the predicted class changes with each pixel: the largest absolute gradient "
+        "over the colour channels (Simonyan et al. 2013). Red pixels matter most.",
+    ),
+    "methods": ("Methods compared", "The same question asked in different ways: do they agree?"),
+    "randomization": (
+        "Shuffled weights",
+        "A map that says something falls apart when the weights that it explains do (Adebayo et al. 2018).",
+    ),
+    "fooling": ("Fooling images", "A small change, found by gradient ascent, turns one class into another."),
+    "class_visualization": ("Class visualization", "Images grown from noise until the backbone is sure."),
+    "word_saliency": (
+        "Which pixels said the word",
+        "What speaks for each word of the caption that is scored: integrated gradients of its "
+        "log-probability, through decoder, PCA and backbone back to the image, where they are positive; a "
+        "pixel of the image’s mean colour has none.",
+    ),
+    "attention": ("Attention", "What the Transformer looks back at while it writes."),
+}
+"""Title and explanation of each kind of picture; another kind is shown under its own name."""
+
+
+WIDE = 820
+"""Pictures wider than this, in pixels, have a row for themselves."""
+SHOWN_WIDE, SHOWN = 3, 4
+"""How many pictures of a kind are open, wide ones and others; the rest unfolds."""
+
+
+def build(inputs: Inputs, selection: Selection, config: ReportConfig) -> dict[str, Any] | None:
+    """A group a kind, in the order of index.json, pictures of one image side by side; None without any."""
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for entry in inputs.pictures:
+        picture = inline_picture(inputs.vision / entry["file"]) if entry["file"] else None
+        groups.setdefault(entry["kind"], []).append(
+            {
+                "label": entry["label"],
+                "image": entry["image"],
+                "picture": picture,
+                "wide": bool(picture and picture.width > WIDE),
+            }
+        )
+    if not groups:
+        return None
+    shown = []
+    for kind, entries in groups.items():
+        title, text = KINDS.get(kind, (kind.replace("_", " ").capitalize(), ""))
+        images = list(dict.fromkeys(entry["image"] for entry in entries))
+        entries.sort(key=lambda entry: images.index(entry["image"]))
+        count = SHOWN_WIDE if entries[0]["wide"] else SHOWN
+        shown.append(
+            {
+                "title": title,
+                "text": text,
+                "table": table(kind, inputs.vision_metrics),
+                "open": entries[:count],
+                "folded": entries[count:],
+            }
+        )
+    return {"groups": shown}
+
+
+def table(kind: str, metrics: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return the table of a kind of picture: caption, head and rows; None where nothing was measured."""
+    head: Sequence[str]
+    rows: list[Sequence[str]]
+    if kind == "fooling" and (fooling := metrics.get("fooling")):
+        head = ("Answer", "Images", "Fooled", "As 8-bit picture", "Steps, mean", "L2, median", "L∞, median")
+        rows = [
+            (
+                name(answer),
+                number(found["pairs"], "count"),
+                number(found["success_rate"], "percent"),
+                number(found.get("success_rate_8_bit"), "percent"),
+                number(found.get("mean_iterations"), "decimal"),
+                number(found.get("median_l2"), "score"),
+                number(found.get("median_linf"), "score"),
+            )
+            for answer, found in fooling.items()
+        ]
+        return _table("Each image towards a random other class; pixels are in 0 to 1", head, rows)
+    if kind == "class_visualization" and (grown := metrics.get("class_visualization")):
+        head = ("Answer", "Grown as", "Probability, mean", "Above 0.9")
+        rows = [
+            (name(answer), way, number(found["mean_probability"], "score"), _share(found))
+            for answer, ways in grown.items()
+            for way, found in ways.items()
+        ]
+        return _table("How sure the backbone is of the image that was grown for a class", head, rows)
+    if kind == "randomization" and (similar := metrics.get("randomization")):
+        rows = [(name(method), number(value, "score")) for method, value in similar.items()]
+        caption = "Rank correlation of maps before and after all weights are shuffled"
+        return _table(caption, ("Method", "Correlation"), rows)
+    if kind == "word_saliency" and (words := metrics.get("words")):
+        head = ("Decoder", "Digit words", "Map", "Pointing game", "of two digits", "Mass on it", "Its area")
+        return _table("Do the maps of digit words lie on the digit that they name?", head, _word_rows(words))
+    return None
+
+
+def _word_rows(words: Mapping[str, Any]) -> list[Sequence[str]]:
+    return [
+        (
+            name(decoder),
+            number(found["digit_words"], "count"),
+            name(method),
+            number(found[method]["pointing_game"], "percent"),
+            number(found[method].get("pointing_game_of_two"), "percent"),
+            number(found[method]["mass"], "percent"),
+            number(found["area"], "percent"),
+        )
+        for decoder, found in words.items()
+        for method in ("integrated_gradients", "gradient", "contrast", "random_map")
+        if method in found
+    ]
+
+
+def _share(found: Mapping[str, float]) -> str:
+    return number(found["share_above_0.9"], "percent")
+
+
+def _table(caption: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> dict[str, Any]:
+    return {"caption": caption, "head": head, "rows": rows}

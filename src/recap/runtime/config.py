@@ -1,0 +1,24 @@
+"""Settings of how numbers are computed, and by how many processes."""
+
+from typing import Annotated, Literal
+
+from annotated_types import Ge, Le
+from pydantic.dataclasses import dataclass
+
+from recap.core.config import STRICT
+
+
+@dataclass(config=STRICT, frozen=True)
+class RuntimeConfig:
+    """How, where and with how many threads the numbers are computed; all change floating-point sums."""
+
+    arithmetic: Literal["portable", "native"]
+    threads: Annotated[int, Ge(1), Le(256)]
+    device: Literal["cpu", "cuda"]
+
+
+@dataclass(config=STRICT, frozen=True)
+class DistributedConfig:
+    """Group `distributed` of params.yaml."""
+
+    processes: Annotated[int, Ge(1), Le(1024)]

@@ -1,0 +1,36 @@
+"""What long work depends on, in one number: whether what a killed run left may be continued."""
+
+import hashlib
+import json
+import platform
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+import recap
+from recap.runtime.kernels import is_installed
+
+
+def fingerprint(values: Any, inputs: Sequence[Path]) -> str:
+    """SHA-256 of all that determines the outcome of long work.
+
+    Args:
+        values: settings: config objects, and what JSON has.
+        inputs: files whose content matters.
+
+    Returns:
+        The digest of both, of the library's code, of the versions that compute, and of their arithmetic.
+    """
+    digest = hashlib.sha256()
+    library = Path(recap.__path__[0])
+    code = [path for path in sorted(library.rglob("*.py")) if library / "tracking" not in path.parents]
+    versions = [platform.python_version(), platform.machine(), np.__version__, torch.__version__]
+    arithmetic = [torch.backends.cpu.get_cpu_capability(), is_installed()]
+    digest.update(json.dumps([values, versions, arithmetic], sort_keys=True, default=vars).encode())
+    for path in [*inputs, *code]:
+        with open(path, "rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()

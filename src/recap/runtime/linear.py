@@ -1,0 +1,121 @@
+"""Linear layers on oneDNN's matrix products.
+
+torch multiplies float32 matrices on the CPU with MKL, whose bits and speed depend on the processor's maker;
+oneDNN, which torch brings too, computes the same bits on every one, and is as fast.
+
+Shapes: M rows, I inputs, O outputs.
+"""
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+from torch.nn import functional
+
+_ONEDNN = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+
+
+Then = Literal["none", "tanh", "sigmoid"]
+"""What a product is followed by."""
+
+_TERMS = 512
+"""Sums of 513 to 1,024 terms are those that oneDNN adds in one order with AVX2, in another with AVX-512."""
+
+
+def product(x: Tensor, weight: Tensor, bias: Tensor | None = None, then: Then = "none") -> Tensor:
+    """x (M, I) times the transpose of weight (O, I), plus bias (O,), and its ``then``: (M, O).
+
+    Called outside autograd.
+    """
+    return multiplier(weight, bias, then)(x)
+
+
+def multiplier(weight: Tensor, bias: Tensor | None = None, then: Then = "none") -> Callable[[Tensor], Tensor]:
+    """``product`` by a weight of many products, which is laid out once."""
+    if takes(weight):
+        return by_onednn(weight, bias, then)
+    return lambda x: _follow(functional.linear(x, weight, bias), then)
+
+
+def by_onednn(weight: Tensor, bias: Tensor | None = None, then: Then = "none") -> Callable[[Tensor], Tensor]:
+    """``multiplier`` of float32 on a CPU, which gives the same bits with AVX2 and with AVX-512."""
+    multiply, multiply_add = (
+        torch.ops.mkldnn._linear_pointwise.default,
+        torch.ops.mkldnn._linear_pointwise.binary,
+    )
+    split = _TERMS < weight.shape[1] <= 2 * _TERMS
+    parts = [_compact(part) for part in (weight.split(_TERMS, dim=1) if split else [weight])]
+
+    def compute(x: Tensor) -> Tensor:
+        # a transposed weight and a single row are added otherwise
+        own = parts if len(x) > 1 else [part.contiguous() for part in parts]
+        if not split:
+            return multiply(x, own[0], bias, then, [], "")
+        first, second = x.split(_TERMS, dim=1)
+        result: Tensor = multiply_add(
+            second, multiply(first, own[0], None, "none", [], ""), own[1], bias, "add"
+        )
+        return _follow(result, then)
+
+    return compute
+
+
+def _compact(weight: Tensor) -> Tensor:
+    """A layout that oneDNN multiplies fast: contiguous, or a contiguous tensor's transpose."""
+    return weight if weight.is_contiguous() or weight.t().is_contiguous() else weight.contiguous()
+
+
+def _follow(x: Tensor, then: Then) -> Tensor:
+    return x if then == "none" else {"tanh": torch.tanh, "sigmoid": torch.sigmoid}[then](x)
+
+
+def parameter_gradients(x: Tensor, gradient: Tensor) -> tuple[Tensor, Tensor]:
+    """The gradients of a layer's weight (O, I) and bias (O,).
+
+    Args:
+        x: the layer's inputs (M, I), contiguous.
+        gradient: that of the layer's outputs (M, O), contiguous.
+    """
+    return product(gradient.t(), x.t()), gradient.sum(0)
+
+
+def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """x (..., I) times the transpose of weight (O, I), plus bias (O,): (..., O)."""
+    if x.dim() == 1 or not takes(x):
+        return functional.linear(x, weight, bias)
+    rows: Tensor = _Product.apply(x.flatten(0, -2), weight, bias)  # (M, O)
+    return rows.unflatten(0, x.shape[:-1])
+
+
+class Linear(nn.Linear):
+    """nn.Linear, faster."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., I) -> (..., O)."""
+        return linear(x, self.weight, self.bias)
+
+
+def takes(x: Tensor) -> bool:
+    """Return whether oneDNN multiplies it: float32 on a CPU, not under autocast."""
+    fits = x.device.type == "cpu" and x.dtype == torch.float32 and x.numel() > 0
+    return _ONEDNN and fits and not torch.is_autocast_enabled("cpu")
+
+
+class _Product(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        x = x.contiguous()
+        ctx.save_for_backward(x, weight)
+        return product(x, weight, bias)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+        x, weight = ctx.saved_tensors
+        gradient = gradient.contiguous()
+        of_x = product(gradient, weight.t()) if ctx.needs_input_grad[0] else None  # (M, I)
+        if not any(ctx.needs_input_grad[1:]):
+            return of_x, None, None
+        return of_x, *parameter_gradients(x, gradient)  # (O, I), (O,)

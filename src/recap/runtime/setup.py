@@ -1,0 +1,65 @@
+"""The switches that make the same lock file give the same bits; arithmetic, threads and device are params."""
+
+from typing import Any
+
+from recap.core.arithmetic import unsupported
+from recap.errors import InputError
+from recap.runtime.config import RuntimeConfig
+
+
+def configure(config: RuntimeConfig) -> Any:
+    """Set the deterministic switches before the first operation.
+
+    Returns:
+        The ``torch.device`` to compute on.
+
+    Raises:
+        InputError: ``runtime.device`` is "cuda" and no CUDA device is there; torch was loaded without the
+            variables of ``recap.core.arithmetic``; or products come out wrong.
+    """
+    import torch
+
+    if config.arithmetic == "portable" and unsupported() is None:
+        capability = torch.backends.cpu.get_cpu_capability()
+        if capability != "AVX2":
+            raise InputError(
+                "runtime.arithmetic: expected torch to be told AVX2, as stages/run.sh does, "
+                f"received its instruction set {capability}"
+            )
+        from recap.runtime.kernels import install
+
+        install()
+    if config.device == "cuda" and not torch.cuda.is_available():
+        raise InputError("runtime.device: expected a device of this machine, received 'cuda'")
+    torch.set_num_threads(config.threads)
+    torch.use_deterministic_algorithms(True)
+    # would fill every new tensor, against reads of what nobody wrote; the tests compare bytes instead
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    torch.backends.cudnn.deterministic = True
+    torch.backends.cudnn.benchmark = False
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = False
+    check_product()
+    return torch.device(config.device)
+
+
+def check_product() -> None:
+    """Compare a product with the same in float64.
+
+    Under an OpenMP that gives fewer threads than it promised, oneDNN's returns memory that nobody wrote.
+
+    Raises:
+        InputError: it is wrong.
+    """
+    import torch
+
+    from recap.runtime.linear import product
+
+    generator = torch.Generator().manual_seed(0)
+    x, weight = (torch.randn(rows, 256, generator=generator) for rows in (128, 1024))
+    error = float((product(x, weight).double() - x.double() @ weight.double().t()).abs().max())
+    if not error < 1e-3:
+        raise InputError(
+            f"the matrix product of this process: expected an error below 0.001, received {error:.3g}; "
+            "unset variables that steer OpenMP, such as OMP_THREAD_LIMIT and OMP_DYNAMIC"
+        )

@@ -1,0 +1,74 @@
+"""The stage `sanity`: are the gradients right, and can the models learn captions of this data by heart?"""
+
+from pathlib import Path
+from typing import Any
+
+from threadpoolctl import threadpool_limits
+
+from recap.core.artifacts import write_csv, write_json
+from recap.core.feature_files import open_features
+from recap.progress import track
+from recap.sanity.config import SanityConfig
+from recap.sanity.gradient_table import gradient_table
+from recap.sanity.overfit import BARS, overfit, small_data, true_captions
+from recap.text.captions import load_captions
+
+
+def check_sanity(
+    captions_directory: Path, features_path: Path, output: Path, config: SanityConfig, threads: int
+) -> dict[str, Any]:
+    """Check gradients, overfit every decoder, and write what came out.
+
+    Writes into ``output``: gradients.json, the rows of ``gradient_table``; curves.csv (decoder, step, loss);
+    captions.csv (decoder, image, caption, generated), where image is the row of the training image and
+    <END> is left where it is.
+
+    Args:
+        captions_directory: what `tokenize` wrote.
+        features_path: features of the training images, one row each.
+        output: the folder to write.
+        config: the group `sanity`.
+        threads: of NumPy's matrix products; their number changes the last digits.
+
+    Returns:
+        {"gradients": {"checked", "passed", "worst" (error divided by threshold)}, and for each decoder
+        {"final_loss", "bar", "passed", "word_for_word" (share of captions that come back)}}; every
+        "passed" of a decoder is 0 or 1.
+
+    Raises:
+        InputError: captions or features are absent or unreadable.
+    """
+    captions = load_captions(captions_directory)
+    words = captions.vocabulary.idx_to_word
+    features = open_features(features_path)
+    data, images = small_data(
+        captions.train_captions, captions.train_image_idxs, features, words, config.captions, config.seed
+    )
+    truth = true_captions(data)
+    curves: list[tuple[str, int, float]] = []
+    sentences: list[tuple[str, int, str, str]] = []
+    with threadpool_limits(threads):
+        gradients = gradient_table()
+        metrics: dict[str, Any] = {
+            "gradients": {
+                "checked": len(gradients),
+                "passed": sum(row["passed"] for row in gradients),
+                "worst": max(row["error"] / row["threshold"] for row in gradients),
+            }
+        }
+        for decoder, bar in track(BARS.items(), "overfitting"):
+            result = overfit(decoder, data, config.seed)
+            final_loss = result.loss_history[-1]
+            curves += [(decoder, step, loss) for step, loss in enumerate(result.loss_history, start=1)]
+            rows = zip(images.tolist(), truth, result.captions, strict=True)
+            sentences += [(decoder, *row) for row in rows]
+            metrics[decoder] = {
+                "final_loss": final_loss,
+                "bar": bar,
+                "passed": int(final_loss < bar),
+                "word_for_word": sum(map(str.__eq__, truth, result.captions)) / len(truth),
+            }
+    write_json(output / "gradients.json", gradients)
+    write_csv(output / "curves.csv", ("decoder", "step", "loss"), curves)
+    write_csv(output / "captions.csv", ("decoder", "image", "caption", "generated"), sentences)
+    return metrics

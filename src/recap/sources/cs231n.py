@@ -1,0 +1,227 @@
+"""The source `coco`: an archive in the layout of CS231n's coco_captioning.zip.
+
+Shapes: M captions of a split, N images of a split, D feature width.
+"""
+
+import re
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+from typing import Any, Literal
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from recap.core.feature_files import finite, write_feature_blocks
+from recap.core.hdf5 import Expected, open_checked, read_rows
+from recap.core.raw_data import SPLITS, Source, encoded_directory, read_json, write_captions
+from recap.errors import InputError
+from recap.progress import track
+from recap.sources.archives import extract_member, find_member, open_archive
+from recap.sources.config import CocoConfig
+from recap.text.captions import Captions, check_captions, save_captions
+from recap.text.coco_files import check_coco_captions
+from recap.text.vocabulary import Vocabulary, parse_vocabulary
+
+# What is known of the published files; source: the assignment pages of CS231n and public git-lfs pointers.
+IMAGE_ROWS = {"train": 82783, "val": 40504}
+CAPTION_ROWS = {"train": 400135, "val": 195954}
+STEPS = 17
+WORDS = 1004
+VGG_WIDTH = 4096
+PCA_WIDTH = 512
+
+MEMBER_BYTES = {
+    "coco2014_captions.h5": 42_922_600,
+    "train2014_vgg16_fc7_pca.h5": 169_541_728,
+    "train2014_images.txt": 4_470_282,
+    "train2014_urls.txt": 5_186_859,
+    "val2014_images.txt": 2_025_200,
+    "val2014_urls.txt": 2_538_571,
+    "coco2014_vocab.json": 24_226,
+}
+"""Sizes of members; those of the other members are not published, their shapes are checked."""
+
+BLOCK_ROWS = 2048
+CAPTIONS_MEMBER = "coco2014_captions.h5"
+VOCABULARY_MEMBER = "coco2014_vocab.json"
+
+
+def fetch_coco(
+    archive_path: Path, originals: dict[str, Path] | None, config: CocoConfig, directory: Path
+) -> tuple[Source, dict[str, Any]]:
+    """Check a CS231n-layout archive and write it in the raw layout.
+
+    Args:
+        archive_path: the zip file.
+        originals: the COCO-format caption file of each split; None makes the decoded captions the
+            references.
+        config: group `data.coco`; ``check`` "official" demands the published sizes and shapes.
+        directory: data/raw, empty.
+
+    Returns:
+        What data/raw holds, and counts.
+
+    Raises:
+        InputError: the archive, a member or a caption file is not as expected.
+    """
+    official = config.check == "official"
+    unpacked = directory / "unpacked"
+    with open_archive(archive_path) as archive:
+        names = [CAPTIONS_MEMBER, VOCABULARY_MEMBER]
+        names += [f"{split}2014_{kind}" for split in SPLITS for kind in _KINDS]
+        members = {name: find_member(archive, name) for name in names}
+        if official:
+            for name, size in MEMBER_BYTES.items():
+                received = find_member(archive, name).file_size
+                if received != size:
+                    raise InputError(
+                        f"{archive_path}: {name}: expected {size} bytes (data.coco.check: official), "
+                        f"received {received}"
+                    )
+            members |= {name: find_member(archive, name) for name in map(_pca_member, SPLITS)}
+        for name, member in track(members.items(), "unpacking", len(members)):
+            extract_member(archive, member, unpacked / name)
+    images = {split: _read_images(unpacked, split, official, archive_path) for split in SPLITS}
+    captions = _read_captions(unpacked, images, official, archive_path)
+    width = None
+    for split in SPLITS:
+        name = f"{split}2014_vgg16_fc7.h5"
+        where = f"{archive_path}: {name}"
+        shape = (len(images[split]), VGG_WIDTH if official else width)
+        with open_checked(unpacked / name, {"features": Expected(shape, "<f4")}, where) as data_sets:
+            features = data_sets["features"]
+            width = features.shape[1]
+            path = directory / "features" / f"{split}.h5"
+            write_feature_blocks(path, features.shape, _finite_blocks(features, where))
+        (unpacked / name).unlink()
+        if official:
+            _check_pca(unpacked / _pca_member(split), len(images[split]), archive_path)
+    save_captions(encoded_directory(directory), captions)
+    for split in SPLITS:
+        if originals is None:
+            annotations = _decoded(captions, images[split], split)
+        else:
+            path = _unzipped(originals[split], split, unpacked)
+            annotations = _original(path, images[split], originals[split])
+        write_captions(directory, split, images[split], annotations)
+    for path in unpacked.iterdir():
+        path.unlink()
+    unpacked.rmdir()
+    references: Literal["decoded", "original"] = "decoded" if originals is None else "original"
+    source = Source("coco", images=False, features=True, encoded=True, scenes=False, references=references)
+    counts = {
+        split: {"images": len(images[split]), "captions": len(captions.of(split)[0])} for split in SPLITS
+    }
+    return source, {**counts, "feature_dim": width}
+
+
+_KINDS = ("vgg16_fc7.h5", "images.txt", "urls.txt")
+
+
+def _pca_member(split: str) -> str:
+    return f"{split}2014_vgg16_fc7_pca.h5"
+
+
+def _read_images(directory: Path, split: str, official: bool, archive_path: Path) -> list[dict[str, Any]]:
+    """The images of a split in row order, from ``*_images.txt`` and ``*_urls.txt``."""
+    names = _read_lines(directory / f"{split}2014_images.txt", archive_path)
+    urls = _read_lines(directory / f"{split}2014_urls.txt", archive_path)
+    where = f"{archive_path}: {split}2014_images.txt"
+    if official and len(names) != IMAGE_ROWS[split]:
+        raise InputError(f"{where}: expected {IMAGE_ROWS[split]} images, received {len(names)}")
+    if len(urls) != len(names):
+        raise InputError(
+            f"{archive_path}: {split}2014_urls.txt: expected a URL for each of {len(names)} images, "
+            f"received {len(urls)}"
+        )
+    images = []
+    seen = set()
+    for name, url in zip(names, urls, strict=True):
+        file_name = PurePosixPath(name).name
+        number = re.search(r"(?<!\d)(\d{1,18})\.\w+$", file_name)
+        if number is None or int(number[1]) in seen:
+            raise InputError(
+                f"{where}: expected names that end in an image id of their own, received {name!r}"
+            )
+        seen.add(int(number[1]))
+        images.append({"id": int(number[1]), "file_name": file_name, "url": url})
+    return images
+
+
+def _read_lines(path: Path, archive_path: Path) -> list[str]:
+    try:
+        lines = path.read_text(encoding="utf-8").split("\n")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{archive_path}: {path.name}: expected UTF-8 text, received: {error}") from None
+    return [line.strip() for line in lines if line.strip()]
+
+
+def _read_captions(
+    directory: Path, images: dict[str, list[dict[str, Any]]], official: bool, archive_path: Path
+) -> Captions:
+    """Captions, image indices and vocabulary of the archive, checked."""
+    where = f"{archive_path}: {VOCABULARY_MEMBER}"
+    vocabulary: Vocabulary = parse_vocabulary(read_json(directory / VOCABULARY_MEMBER), where)
+    if official and len(vocabulary) != WORDS:
+        raise InputError(f"{where}: expected {WORDS} words, received {len(vocabulary)}")
+    expected = {}
+    for split in SPLITS:
+        rows = CAPTION_ROWS[split] if official else None
+        expected[f"{split}_captions"] = Expected((rows, STEPS if official else None), "<i4")
+        expected[f"{split}_image_idxs"] = Expected((rows,), "<i4")
+    where = f"{archive_path}: {CAPTIONS_MEMBER}"
+    with open_checked(directory / CAPTIONS_MEMBER, expected, where) as data_sets:
+        arrays = {name: read_rows(data, 0, len(data), where) for name, data in data_sets.items()}
+    captions = Captions(vocabulary, **arrays)
+    check_captions(captions, {split: len(images[split]) for split in SPLITS}, where)
+    return captions
+
+
+def _finite_blocks(features: h5py.Dataset, where: str) -> Iterator[NDArray[np.float32]]:
+    """Blocks of rows (rows, D) float32, none of them NaN or infinite."""
+    starts = track(range(0, len(features), BLOCK_ROWS), "checking features")
+    return finite((read_rows(features, start, start + BLOCK_ROWS, where) for start in starts), where)
+
+
+def _check_pca(path: Path, rows: int, archive_path: Path) -> None:
+    """The course's own reduced features are checked and left: `reduce` makes ours."""
+    where = f"{archive_path}: {path.name}"
+    with open_checked(path, {"features": Expected((rows, PCA_WIDTH), "<f4")}, where) as data_sets:
+        for _ in _finite_blocks(data_sets["features"], where):
+            pass
+
+
+def _decoded(captions: Captions, images: list[dict[str, Any]], split: str) -> list[dict[str, Any]]:
+    encoded, rows = captions.of(split)
+    return [
+        {"id": number, "image_id": images[row]["id"], "caption": captions.vocabulary.decode(caption)}
+        for number, (caption, row) in enumerate(zip(encoded.tolist(), rows.tolist(), strict=True), start=1)
+    ]
+
+
+def _unzipped(path: Path, split: str, unpacked: Path) -> Path:
+    """The caption file itself, out of the archive that COCO publishes."""
+    if not zipfile.is_zipfile(path):
+        return path
+    target = unpacked / f"captions_{split}2014.json"
+    with open_archive(path) as archive:
+        extract_member(archive, find_member(archive, target.name), target)
+    return target
+
+
+def _original(path: Path, images: list[dict[str, Any]], where: Path) -> list[dict[str, Any]]:
+    """The original captions of the images, image by image, joined by image id."""
+    by_image: dict[int, list[dict[str, Any]]] = {image["id"]: [] for image in images}
+    content = check_coco_captions(read_json(path), str(where))
+    for number, annotation in enumerate(content[1], start=1):
+        if annotation["image_id"] in by_image:
+            kept = {"id": number, "image_id": annotation["image_id"], "caption": annotation["caption"]}
+            by_image[annotation["image_id"]].append(kept)
+    for image, annotations in by_image.items():
+        if not annotations:
+            raise InputError(
+                f"{where}: expected captions of every image of the archive, received none of {image}"
+            )
+    return [annotation for annotations in by_image.values() for annotation in annotations]

@@ -1,0 +1,67 @@
+"""Images and captions, or features and captions, from any source into the raw layout."""
+
+from pathlib import Path
+from typing import Any
+
+from recap.core.directories import make_empty
+from recap.core.raw_data import Source, write_source
+from recap.errors import InputError
+from recap.sources.config import DataConfig
+from recap.sources.cs231n import fetch_coco
+from recap.sources.download import Files, locate
+from recap.sources.folder import fetch_folder
+
+
+def fetch(config: DataConfig, directory: Path, files: Files) -> dict[str, Any]:
+    """Write data/raw; what was in it goes first.
+
+    Args:
+        config: group `data`.
+        directory: data/raw.
+        files: keeps what comes from URLs.
+
+    Returns:
+        Counts of the source.
+
+    Raises:
+        InputError: what the source needs is not there, or not as expected.
+    """
+    make_empty(directory)
+    if config.source == "scenes":
+        from recap.sources.draw_scenes import write_scenes
+
+        summary = write_scenes(config.scenes, directory)
+        source = Source(
+            "scenes", images=True, features=False, encoded=False, scenes=True, references="original"
+        )
+    elif config.source == "coco":
+        archive = _locate(files, "data.coco.archive", config.coco.archive)
+        given = (config.coco.train_captions, config.coco.validation_captions)
+        originals = None
+        if given != (None, None):
+            originals = {
+                "train": _locate(files, "data.coco.train_captions", given[0]),
+                "val": _locate(files, "data.coco.validation_captions", given[1]),
+            }
+        source, summary = fetch_coco(archive, originals, config.coco, directory)
+    else:
+        caption_files = {
+            "train": _path("data.folder.train_captions", config.folder.train_captions),
+            "val": _path("data.folder.validation_captions", config.folder.validation_captions),
+        }
+        images = _path("data.folder.images", config.folder.images)
+        source, summary = fetch_folder(images, caption_files, directory)
+    write_source(directory, source)
+    return summary
+
+
+def _locate(files: Files, setting: str, value: str | None) -> Path:
+    if value is None:
+        raise InputError(f"{setting}: expected a path or URL, received nothing")
+    return locate(value, files)
+
+
+def _path(setting: str, value: str | None) -> Path:
+    if value is None:
+        raise InputError(f"{setting}: expected a path, received nothing")
+    return Path(value)

@@ -1,0 +1,1 @@
+"""Scenes of digits: what is in them, how they look, how they are described."""

@@ -1,0 +1,122 @@
+"""The layout of data/captions: encoded captions as CS231n has them, the vocabulary, the references.
+
+Shapes: M captions of a split, L steps of a caption (17 in CS231n), V words of the vocabulary.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recap.core.artifacts import write_hdf5, write_json
+from recap.core.hdf5 import Expected, open_checked, read_rows
+from recap.core.raw_data import SPLITS, read_json
+from recap.errors import InputError
+from recap.text.vocabulary import END, NULL, START, Vocabulary, parse_vocabulary
+
+
+@dataclass(frozen=True)
+class Captions:
+    """Encoded captions of both splits; ``*_image_idxs[m]`` is the row of the image of caption m.
+
+    ``*_captions`` are (M, L) int32, ``*_image_idxs`` (M,) int32.
+    """
+
+    vocabulary: Vocabulary
+    train_captions: NDArray[np.int32]
+    train_image_idxs: NDArray[np.int32]
+    val_captions: NDArray[np.int32]
+    val_image_idxs: NDArray[np.int32]
+
+    def of(self, split: str) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+        """The captions and image rows of "train" or "val"."""
+        if split == "train":
+            return self.train_captions, self.train_image_idxs
+        return self.val_captions, self.val_image_idxs
+
+
+def save_captions(directory: Path, captions: Captions) -> None:
+    """Write captions.h5 and vocabulary.json."""
+    arrays: dict[str, NDArray[Any]] = {}
+    for split in SPLITS:
+        arrays[f"{split}_captions"], arrays[f"{split}_image_idxs"] = captions.of(split)
+    write_hdf5(directory / "captions.h5", arrays)
+    write_json(directory / "vocabulary.json", captions.vocabulary.to_json())
+
+
+def load_captions(directory: Path) -> Captions:
+    """Read what `tokenize` wrote into memory (captions of all COCO take 42 MB).
+
+    Raises:
+        InputError: a file is absent or holds something else.
+    """
+    path = directory / "vocabulary.json"
+    vocabulary = parse_vocabulary(read_json(path), str(path))
+    path = directory / "captions.h5"
+    expected: dict[str, Expected] = {}
+    for split in SPLITS:
+        name, rows_name = _names(split)
+        expected |= {name: Expected((None, None), "<i4"), rows_name: Expected((None,), "<i4")}
+    with open_checked(path, expected, str(path)) as data_sets:
+        arrays = {name: read_rows(data, 0, len(data), str(path)) for name, data in data_sets.items()}
+    return Captions(vocabulary, **arrays)
+
+
+def load_references(directory: Path, split: str) -> dict[str, Any]:
+    """The original captions of a split, COCO format, ``images`` in row order; ``part`` where it has any."""
+    references: dict[str, Any] = read_json(directory / f"references_{split}.json")
+    return references
+
+
+def check_captions(captions: Captions, images: dict[str, int], where: str) -> None:
+    """Check that encoded captions are ones that a decoder can learn from.
+
+    Args:
+        captions: of both splits.
+        images: number of images of each split.
+        where: named in the error.
+
+    Raises:
+        InputError: a shape or dtype is another, a number is outside the vocabulary, an image index is
+            outside its split, or a caption is not <START>, words, <END>, <NULL> to the end.
+    """
+    for split in SPLITS:
+        encoded, rows = captions.of(split)
+        name, rows_name = _names(split)
+        if encoded.ndim != 2 or encoded.shape[1] < 2 or encoded.dtype != np.int32:
+            raise InputError(
+                f"{where}: {name}: expected (M, L) int32, received {encoded.shape} {encoded.dtype}"
+            )
+        if rows.shape != encoded.shape[:1] or rows.dtype != np.int32:
+            raise InputError(
+                f"{where}: {rows_name}: expected ({len(encoded)},) int32, received {rows.shape} {rows.dtype}"
+            )
+        _refuse_first(
+            (encoded < 0) | (encoded >= len(captions.vocabulary)),
+            f"{where}: {name}: expected numbers of the {len(captions.vocabulary)} words",
+            encoded,
+        )
+        _refuse_first(
+            (rows < 0) | (rows >= images[split]),
+            f"{where}: {rows_name}: expected rows of {images[split]} images",
+            rows,
+        )
+        is_end = encoded == END  # (M, L)
+        wrong = (encoded[:, 0] != START) | (is_end.sum(axis=1) != 1)
+        # <NULL> exactly behind <END>: elsewhere it would hide a word from the loss
+        wrong |= ((encoded == NULL) != (np.cumsum(is_end, axis=1) - is_end > 0)).any(axis=1)
+        wrong |= (encoded[:, 1:] == START).any(axis=1)
+        _refuse_first(wrong, f"{where}: {name}: expected <START>, words, one <END>, then <NULL>", encoded)
+
+
+def _names(split: str) -> tuple[str, str]:
+    return f"{split}_captions", f"{split}_image_idxs"
+
+
+def _refuse_first(wrong: NDArray[np.bool_], expectation: str, values: NDArray[np.int32]) -> None:
+    """Raise InputError for the first row that is wrong."""
+    rows = np.flatnonzero(wrong.any(axis=1) if wrong.ndim == 2 else wrong)
+    if len(rows):
+        raise InputError(f"{expectation}, received {values[rows[0]].tolist()} in row {rows[0]}")

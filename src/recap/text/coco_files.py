@@ -1,0 +1,184 @@
+"""Reads caption and result files in COCO's format; what is wrong with one is told in one line."""
+
+import json
+import unicodedata
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from recap.core.raw_data import read_json
+from recap.errors import InputError
+
+WHOLE_SET = "validation"
+"""The part of images whose file names no part."""
+
+
+@dataclass(frozen=True)
+class References:
+    """Images with the captions that people wrote; position i of every field belongs to image i.
+
+    Attributes:
+        image_ids: one id an image.
+        captions: one or more original captions an image, in the order of the annotations.
+        parts: the part of the set that an image belongs to, "validation" when the file names none.
+        uncaptioned: ids of images that were left out, as nobody captioned them.
+    """
+
+    image_ids: tuple[int, ...]
+    captions: tuple[tuple[str, ...], ...]
+    parts: tuple[str, ...]
+    uncaptioned: tuple[int, ...] = ()
+
+
+def read_coco_captions(
+    path: Path, *, named: bool = True
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Read the images and annotations of a caption file.
+
+    Args:
+        path: JSON, ``{"images": [{"id", "file_name", ...}], "annotations": [{"image_id", "caption", ...}]}``.
+        named: True demands a file name of every image.
+
+    Returns:
+        The images and the annotations, as they stand in the file.
+
+    Raises:
+        InputError: the file cannot be read, has another form, holds none, an image id or file name twice, or
+            an annotation of an image that it does not list.
+    """
+    return check_coco_captions(read_json(path), str(path), named=named)
+
+
+def check_coco_captions(
+    content: Any, where: str, *, named: bool = True
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Check JSON that is already parsed, as ``read_coco_captions`` does; ``where`` is named in the error."""
+    if not isinstance(content, dict):
+        raise InputError(
+            f"{where}: expected an object with images and annotations, received {_kind(content)}"
+        )
+    ids: set[int] = set()
+    names: set[str] = set()
+    for place, image in _entries(where, content, "images"):
+        image_id = _integer(place, image, "id")
+        if image_id in ids:
+            raise InputError(f"{place}: expected every image id once, received image id {image_id} again")
+        ids.add(image_id)
+        if named:
+            name = same_name(_text(place, image, "file_name"))
+            if name in names:
+                raise InputError(
+                    f"{place}: expected every image file_name once, received {image['file_name']!r} again"
+                )
+            names.add(name)
+    for place, annotation in _entries(where, content, "annotations"):
+        image_id = _integer(place, annotation, "image_id")
+        if image_id not in ids:
+            raise InputError(f"{place}: expected the id of an image in images, received {image_id}")
+        _text(place, annotation, "caption")
+    for name in ("images", "annotations"):
+        if not content[name]:
+            raise InputError(f"{where}: expected at least one of {name}, received none")
+    return content["images"], content["annotations"]
+
+
+def same_name(name: str) -> str:
+    """Return what the spellings of a file's name share: ./a.png and a.png, composed accents or not."""
+    return unicodedata.normalize("NFC", str(PurePosixPath(name)))
+
+
+def read_references(path: Path, *, leave_out: bool = False) -> References:
+    """Read the captions that people wrote of each image.
+
+    Args:
+        path: as for ``read_coco_captions``; images need no file names.
+        leave_out: True leaves out images without captions, False refuses them.
+
+    Raises:
+        InputError: as in ``read_coco_captions``, or no image, or not every one, has a caption.
+    """
+    images, annotations = read_coco_captions(path, named=False)
+    captions: dict[int, list[str]] = {image["id"]: [] for image in images}
+    parts = {image["id"]: str(image.get("part", WHOLE_SET)) for image in images}
+    for annotation in annotations:
+        captions[annotation["image_id"]].append(annotation["caption"])
+    uncaptioned = tuple(image_id for image_id, own in captions.items() if not own)
+    if uncaptioned and not leave_out:
+        raise InputError(
+            f"{path}: expected a caption for every image, received none for image {uncaptioned[0]}"
+        )
+    for image_id in uncaptioned:
+        del captions[image_id], parts[image_id]
+    return References(
+        tuple(captions), tuple(map(tuple, captions.values())), tuple(parts.values()), uncaptioned
+    )
+
+
+def read_results(path: Path, image_ids: Sequence[int], ignored: Collection[int] = ()) -> list[str]:
+    """Read COCO results, a list of ``{"image_id", "caption"}``: exactly one caption an image.
+
+    Args:
+        path: the results file.
+        image_ids: the images to be captioned.
+        ignored: further images, whose captions are not looked at.
+
+    Returns:
+        The captions in the order of ``image_ids``.
+
+    Raises:
+        InputError: the file is not in that format, or an image id is missing, doubled or unknown.
+    """
+    document = read_json(path)
+    known, unscored = frozenset(image_ids), frozenset(ignored)
+    captions: dict[int, str] = {}
+    for where, result in _entries(path, {"results": document}, "results"):
+        image_id = _integer(where, result, "image_id")
+        if image_id in unscored:
+            continue
+        if image_id not in known:
+            raise InputError(f"{where}: expected an image of the references, received image id {image_id}")
+        if image_id in captions:
+            raise InputError(f"{where}: expected one caption an image, received image id {image_id} again")
+        captions[image_id] = _text(where, result, "caption")
+    missing = [image_id for image_id in image_ids if image_id not in captions]
+    if missing:
+        others = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+        raise InputError(
+            f"{path}: expected a caption for every image, received none for {missing[0]}{others}"
+        )
+    return [captions[image_id] for image_id in image_ids]
+
+
+def _entries(file: object, document: dict[str, Any], name: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield every entry of a list of objects with the words that say where it is."""
+    entries = document.get(name)
+    if not isinstance(entries, list):
+        raise InputError(f"{file}: expected a list of {name}, received {_kind(entries)}")
+    for index, entry in enumerate(entries):
+        if not isinstance(entry, dict):
+            raise InputError(f"{file}: {name}[{index}]: expected an object, received {_kind(entry)}")
+        yield f"{file}: {name}[{index}]", entry
+
+
+def _integer(where: str, entry: dict[str, Any], key: str) -> int:
+    value = entry.get(key)
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise InputError(f"{where}.{key}: expected an integer, received {_shown(value)}")
+    return value
+
+
+def _text(where: str, entry: dict[str, Any], key: str) -> str:
+    value = entry.get(key)
+    if not isinstance(value, str):
+        raise InputError(f"{where}.{key}: expected text, received {_shown(value)}")
+    return value
+
+
+def _shown(value: object) -> str:
+    return "nothing" if value is None else json.dumps(value)[:80]
+
+
+def _kind(value: object) -> str:
+    names = {dict: "an object", list: "a list", str: "text", bool: "true or false", type(None): "nothing"}
+    return names.get(type(value), "a number")

@@ -1,0 +1,132 @@
+"""Captions as text to captions as numbers, and the vocabulary between them.
+
+Shapes: M captions of a split, L steps of a caption.
+"""
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recap.core.artifacts import write_json
+from recap.core.raw_data import SPLITS, RawData, load_raw
+from recap.errors import InputError
+from recap.text.captions import Captions, check_captions, load_captions, save_captions
+from recap.text.config import TokenizeConfig
+from recap.text.vocabulary import (
+    END,
+    NULL,
+    SPECIAL_WORDS,
+    START,
+    UNK,
+    Vocabulary,
+    build_vocabulary,
+    split_tokens,
+)
+
+
+def tokenize(raw_directory: Path, directory: Path, config: TokenizeConfig) -> dict[str, Any]:
+    """Write data/captions: captions.h5, vocabulary.json, references_{train,val}.json.
+
+    The vocabulary is that of the training captions. A caption without any word is left out of captions.h5
+    and stays in the references. A source that comes encoded keeps its vocabulary and encoding, checked.
+
+    Args:
+        raw_directory: data/raw, as `fetch` wrote it.
+        directory: data/captions.
+        config: group `tokenize`.
+
+    Returns:
+        ``vocabulary`` (tokens, special ones included) and for each split ``captions``, ``mean_length``
+        (tokens), ``unknown_share`` (of the tokens), ``cut_share`` (of the captions: those that fill all steps
+        and so may have lost their end) and ``empty_captions`` (left out).
+
+    Raises:
+        InputError: the captions or the vocabulary are not usable, no token is frequent enough, or a
+            validation image has no caption.
+    """
+    raw = load_raw(raw_directory)
+    original = {split: raw.captions(split) for split in SPLITS}
+    _refuse_uncaptioned(original["val"], str(raw_directory))
+    if raw.source.encoded:
+        captions = load_captions(raw.encoded_directory)
+        images = {split: len(original[split]["images"]) for split in SPLITS}
+        check_captions(captions, images, str(raw.encoded_directory))
+        empty = dict.fromkeys(SPLITS, 0)
+    else:
+        captions, empty = _encode(raw, original, config)
+    save_captions(directory, captions)
+    for split in SPLITS:
+        write_json(directory / f"references_{split}.json", original[split], compact=True)
+    summary: dict[str, Any] = {"vocabulary": len(captions.vocabulary)}
+    for split in SPLITS:
+        summary[split] = {**_describe(captions.of(split)[0]), "empty_captions": empty[split]}
+    return summary
+
+
+def _refuse_uncaptioned(validation: dict[str, Any], where: str) -> None:
+    """Raise InputError for a validation image without any caption: nothing could be scored against it."""
+    captioned = {item["image_id"] for item in validation["annotations"]}
+    missing = [image for image in validation["images"] if image["id"] not in captioned]
+    if missing:
+        raise InputError(
+            f"{where}: expected a caption for every validation image, received none for "
+            f"{missing[0]['file_name']} (id {missing[0]['id']}) and {len(missing) - 1} more"
+        )
+
+
+def _encode(
+    raw: RawData, original: dict[str, dict[str, Any]], config: TokenizeConfig
+) -> tuple[Captions, dict[str, int]]:
+    words: dict[str, list[list[str]]] = {}
+    rows: dict[str, NDArray[np.int32]] = {}
+    empty: dict[str, int] = {}
+    for split in SPLITS:
+        row_of = {image["id"]: row for row, image in enumerate(original[split]["images"])}
+        items = original[split]["annotations"]
+        # image by image, as the course's archive has them; a sort keeps the order within an image
+        pairs = sorted(
+            ((row_of[item["image_id"]], split_tokens(item["caption"], config.tokens)) for item in items),
+            key=lambda pair: pair[0],
+        )
+        kept = [(row, caption) for row, caption in pairs if caption]
+        if not kept:
+            raise InputError(f"{raw.directory}: expected {split} captions with words, received none")
+        rows[split] = np.array([row for row, _ in kept], dtype=np.int32)  # (M,)
+        words[split] = [caption for _, caption in kept]
+        empty[split] = len(pairs) - len(kept)
+    vocabulary = build_vocabulary(words["train"], config.min_count, config.max_words, config.tokens)
+    _refuse_wordless(vocabulary, words["train"], config)
+    captions = Captions(
+        vocabulary,
+        train_captions=vocabulary.encode(words["train"], config.max_length),
+        train_image_idxs=rows["train"],
+        val_captions=vocabulary.encode(words["val"], config.max_length),
+        val_image_idxs=rows["val"],
+    )
+    return captions, empty
+
+
+def _refuse_wordless(vocabulary: Vocabulary, captions: list[list[str]], config: TokenizeConfig) -> None:
+    """Raise InputError for a vocabulary with which nothing could be said."""
+    if set(vocabulary.idx_to_word) - {*SPECIAL_WORDS, " "}:
+        return
+    counts = Counter(token for caption in captions for token in caption if token != " ")
+    raise InputError(
+        f"tokenize.min_count: expected at most {max(counts.values())}, as often as training captions show "
+        f"the most frequent of {len(counts)} tokens, received {config.min_count}: no word would be left; "
+        "for a script without spaces between words set tokenize.tokens: char"
+    )
+
+
+def _describe(encoded: NDArray[np.int32]) -> dict[str, Any]:
+    """Counts of encoded captions (M, L)."""
+    words = ~np.isin(encoded, (NULL, START, END))
+    return {
+        "captions": len(encoded),
+        "mean_length": float(words.sum() / max(len(encoded), 1)),
+        "unknown_share": float((encoded == UNK).sum() / max(int(words.sum()), 1)),
+        "cut_share": float((encoded[:, -1] == END).mean()),
+    }

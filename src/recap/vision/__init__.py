@@ -1,1 +1,0 @@
-"""Backbones, features, PCA, and what the networks see."""

@@ -1,0 +1,1 @@
+"""The checkout around the library: the stages of dvc.yaml, the user's files, git."""

@@ -1,0 +1,119 @@
+"""The user's own files by content: what settings name, digested once and again when it changes.
+
+A file is known again by size, moment of the last change and number on the disk, so that looking costs little.
+"""
+
+import json
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from recap.core.artifacts import write_json
+from recap.core.hashes import hash_file, hash_list, output_files
+from recap.core.plain_yaml import read_yaml
+from recap.errors import InputError
+from recap.sources.registry import find_remote, is_url
+from recap.workspace.definition import look_up
+
+FOLDER = "inputs"
+SETTLED = 2.0  # seconds; a file changed a moment ago may change again within the clock's resolution
+
+SETTINGS = {
+    "coco": ("data.coco.archive", "data.coco.train_captions", "data.coco.validation_captions"),
+    "folder": ("data.folder.images", "data.folder.train_captions", "data.folder.validation_captions"),
+    "squeezenet1_1": ("features.weights", "features.class_names"),
+}
+"""The settings that name files, by the source or the backbone that reads them."""
+
+
+class Digests:
+    """Digests of files, kept between processes."""
+
+    def __init__(self, kept: Path, registry: Path) -> None:
+        """Read what an earlier process kept.
+
+        Args:
+            kept: the JSON file that keeps them.
+            registry: what is known of URLs.
+        """
+        self._kept = kept
+        self._registry = registry
+        self._known: dict[str, Any] = {}
+        self._seen: dict[str, Any] = {}
+        try:
+            known = json.loads(kept.read_text(encoding="utf-8"))
+            self._known = known if isinstance(known, dict) else {}
+        except (OSError, ValueError):
+            pass  # they are formed again
+
+    def digest(self, place: str | None) -> str | None:
+        """MD5 of a file or a folder, or the SHA-256 that is pinned for a URL.
+
+        None where there is no file, no setting, or nothing is pinned.
+        """
+        if place is None:
+            return None
+        if is_url(place):
+            return find_remote(place, self._registry).sha256
+        path = Path(place)
+        if path.is_file():
+            return self._file(path)
+        if not path.is_dir():
+            return None
+        hashes = {file.relative_to(path).as_posix(): self._file(file) for file in output_files(path)}
+        return hash_list(hashes)
+
+    def keep(self) -> None:
+        """Write down what was digested."""
+        if self._seen.keys() - self._known.keys() or any(
+            self._known[name] != entry for name, entry in self._seen.items()
+        ):
+            write_json(self._kept, self._known | self._seen, compact=True)
+
+    def _file(self, path: Path) -> str:
+        state = path.stat()
+        now = [state.st_size, state.st_mtime_ns, state.st_ino]
+        name = str(path.resolve())
+        known = self._known.get(name)
+        if isinstance(known, list) and known[:-1] == now:
+            return str(known[-1])
+        md5 = hash_file(path)
+        if time.time() - state.st_mtime > SETTLED:
+            self._seen[name] = [*now, md5]
+        return md5
+
+
+def user_files(settings: Mapping[str, str | None], digests: Digests) -> dict[str, str | None]:
+    """The digests of the files that settings name: setting -> digest."""
+    return {name: digests.digest(place) for name, place in settings.items()}
+
+
+def read_digests(dependencies: Sequence[str]) -> dict[str, str | None]:
+    """Return what the stage `inputs` wrote into the files that a stage depends on: setting -> digest."""
+    found: dict[str, str | None] = {}
+    for dependency in dependencies:
+        if dependency.startswith(f"{FOLDER}/") and Path(dependency).is_file():
+            found |= json.loads(Path(dependency).read_text(encoding="utf-8"))
+    return found
+
+
+def named_places(settings: Iterable[str], params: Path) -> dict[str, str | None]:
+    """Return what settings say: the paths and URLs of the user's files."""
+    values = read_yaml(params, "a params file")
+    return {name: look_up(values, name) for name in settings}
+
+
+def check_current(stage: str, before: Mapping[str, str | None], params: Path, digests: Digests) -> None:
+    """Compare the user's files with what the stage `inputs` has just found.
+
+    Raises:
+        InputError: they are others already.
+    """
+    after = user_files(named_places(before, params), digests)
+    changed = [name for name in before if before[name] != after[name]]
+    if changed:
+        raise InputError(
+            f"{stage}: expected the files of {', '.join(changed)} as DVC found them, "
+            "received others; run it again"
+        )

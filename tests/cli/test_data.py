@@ -1,0 +1,89 @@
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from tests.synthetic_coco import write_synthetic_coco
+
+from recap.cli.data import add_commands
+from recap.errors import InputError
+from recap.features.config import ReduceConfig
+from recap.features.reduce import reduce
+from recap.sources.config import CocoConfig, DataConfig, FolderConfig, ImagesConfig, ScenesConfig
+from recap.sources.download import Files
+from recap.sources.fetch import fetch
+from recap.sources.registry import find_remote
+from recap.text.config import TokenizeConfig
+from recap.text.encode import tokenize
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """`recap data ...` in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    parser = argparse.ArgumentParser()
+    add_commands(parser.add_subparsers())
+
+    def command(*arguments: str) -> None:
+        options = parser.parse_args(["data", *arguments])
+        options.run(options)
+
+    return command
+
+
+def test_pin_then_nothing_else_is_accepted(tmp_path: Path, run, server, reply, capsys) -> None:
+    url = f"{server.url}/weights.pth"
+    server.replies["/weights.pth"] = [reply(b"first")]
+    run("download", url)
+    run("pin", url, "--offline")
+    assert find_remote(url, Path("downloads.json")).size == 5
+    run("download", url, "--offline")
+    (tmp_path / "other").write_bytes(b"other")
+    with pytest.raises(InputError, match="expected SHA-256"):
+        run("add", url, "other")
+    (tmp_path / "other").write_bytes(b"first")
+    run("add", url, "other")
+    with pytest.raises(InputError, match="expected a URL"):
+        run("download", "weights.pth")
+    assert len(server.requests) == 1
+
+
+def test_describe_a_stand_in_of_coco(tmp_path: Path, run, capsys) -> None:
+    write_synthetic_coco(Path("stand-in"), scale=0.001, seed=231)
+    coco = CocoConfig(
+        archive="stand-in/coco_captioning.zip",
+        check="any",
+        train_captions="stand-in/annotations_trainval2014.zip",
+        validation_captions="stand-in/annotations_trainval2014.zip",
+    )
+    config = DataConfig(
+        source="coco",
+        offline=True,
+        images=ImagesConfig(fetch=False, timeout=1.0),
+        scenes=ScenesConfig(train_images=10, validation_images=3, seed=0),
+        coco=coco,
+        folder=FolderConfig(images=None, train_captions=None, validation_captions=None),
+    )
+    fetch(config, Path("data/raw"), Files(Path("downloads"), Path("downloads.json"), offline=True))
+    run("describe")
+    early = capsys.readouterr().out
+    assert "encoded" not in early
+    tokenize(Path("data/raw"), Path("data/captions"), TokenizeConfig("word", 5, None, 17))
+    reduce(
+        Path("data/raw/features"),
+        Path("data/captions"),
+        Path("data/reduced"),
+        ReduceConfig(True, 20, False, 0, 4.0),
+        threads=1,
+    )
+    run("describe", "--samples", "1")
+    text = capsys.readouterr().out
+    for line in (
+        "train: 83 images, 414 captions, features 83 x 4,096",
+        "val: 41 images, 203 captions, features 41 x 4,096",
+        "validation in training: 0 image ids, 0 images,",
+        "encoded train: 400 captions",
+        "PCA: 20 components explain",
+    ):
+        assert line in text
+    assert text.count("staticflickr") == 2

@@ -1,0 +1,151 @@
+"""Concepts: ridge regressions of the captions' words, each training image's from others than itself."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from safetensors.numpy import load_file
+from sklearn.linear_model import Ridge
+
+from recap.core.feature_files import open_features, write_features
+from recap.errors import InputError
+from recap.features.concepts import FOLDS, fit_concepts, fold_rows, word_shares
+from recap.features.config import ReduceConfig
+from recap.features.reduce import reduce
+from recap.text.captions import Captions, save_captions
+from recap.text.vocabulary import END, START, build_vocabulary
+
+IMAGES, WIDTH, WORDS = 203, 12, 9  # the first four words are special
+PENALTY = 2.5
+
+
+@pytest.fixture
+def features(tmp_path: Path) -> Path:
+    values = np.random.default_rng(0).normal(size=(IMAGES, WIDTH)) * 3 + 5
+    write_features(tmp_path / "features" / "train.h5", values.astype(np.float32))
+    write_features(tmp_path / "features" / "val.h5", values[:20].astype(np.float32))
+    return tmp_path / "features"
+
+
+def shares_of(features: Path) -> NDArray[np.float64]:
+    """Shares that the features foretell, somewhat."""
+    values = np.asarray(open_features(features / "train.h5"), dtype=np.float64)
+    generator = np.random.default_rng(1)
+    told = values @ generator.normal(size=(WIDTH, WORDS)) + 5 * generator.normal(size=(IMAGES, WORDS))
+    told[:, :4] = 0
+    return told
+
+
+def mean_of(features: Path) -> NDArray[np.float64]:
+    return np.asarray(open_features(features / "train.h5"), dtype=np.float64).mean(axis=0)
+
+
+def test_shares_weigh_rare_words_more() -> None:
+    captions = np.array([[1, 4, 4, 2], [1, 5, 3, 2], [1, 4, 2, 0]], dtype=np.int32)
+    shares = word_shares(captions, np.array([0, 0, 1], dtype=np.int32), images=3, words=7)
+    expected = np.zeros((3, 7))
+    expected[0, 4], expected[1, 4] = 0.5 * np.log(3 / 2), np.log(3 / 2)
+    expected[0, 5] = 0.5 * np.log(3)
+    np.testing.assert_allclose(shares, expected)
+
+
+def test_weights_are_those_of_ridge_regression(features: Path) -> None:
+    values = np.asarray(open_features(features / "train.h5"), dtype=np.float64)
+    shares, mean = shares_of(features), mean_of(features)
+    concepts = fit_concepts(features / "train.h5", mean, shares, 5, PENALTY)
+
+    def weights(rows: NDArray[np.bool_]) -> NDArray[np.float64]:
+        centred = values[rows] - values[rows].mean(axis=0)
+        model = Ridge(alpha=PENALTY * (centred**2).sum() / rows.sum(), solver="cholesky")
+        return np.asarray(model.fit(values[rows], shares[rows]).coef_)  # (V, D)
+
+    everyone = np.ones(IMAGES, dtype=bool)
+    mixing = concepts.directions @ np.linalg.pinv(weights(everyone))  # (C, V)
+    np.testing.assert_allclose(mixing @ weights(everyone), concepts.directions, rtol=1e-4, atol=1e-6)
+    for fold, directions in zip(fold_rows(IMAGES), concepts.of_fold, strict=True):
+        others = everyone.copy()
+        others[fold] = False
+        np.testing.assert_allclose(mixing @ weights(others), directions, rtol=2e-3, atol=2e-5)
+
+
+def test_no_image_has_a_part_in_its_own_concepts(features: Path) -> None:
+    """Captions drawn at random: only a regression that saw them can foretell them."""
+    values = np.asarray(open_features(features / "train.h5"), dtype=np.float64)
+    noise = np.zeros((IMAGES, WORDS))
+    noise[:, 4:] = np.random.default_rng(2).normal(size=(IMAGES, WORDS - 4))
+    concepts = fit_concepts(features / "train.h5", mean_of(features), noise, 5, PENALTY)
+    centred = values - values.mean(axis=0)
+    crossed = np.concatenate(
+        [
+            centred[fold] @ directions.T
+            for fold, directions in zip(fold_rows(IMAGES), concepts.of_fold, strict=True)
+        ]
+    )
+    np.testing.assert_allclose((crossed**2).mean(axis=0), 1, rtol=1e-3)
+
+    def agreement(told: NDArray[np.float64]) -> float:
+        """How much of the shares a linear map of the concepts explains."""
+        told = told - told.mean(axis=0)
+        found = told @ np.linalg.lstsq(told, noise, rcond=None)[0]
+        return float((found * noise).sum() / (noise**2).sum())
+
+    chance = 5 / IMAGES
+    assert agreement(centred @ concepts.directions.T) > 2 * chance
+    assert agreement(crossed) < 2 * chance
+
+
+def test_the_stage_appends_concepts(tmp_path: Path, features: Path) -> None:
+    vocabulary = build_vocabulary([["red", "one"], ["blue", "two"]] * 5, 1, None)
+    generator = np.random.default_rng(3)
+    words = generator.integers(4, len(vocabulary), size=(2 * IMAGES, 2))
+    edges = np.ones((2 * IMAGES, 1))
+    encoded = np.concatenate([START * edges, words, END * edges], axis=1).astype(np.int32)
+    rows = np.repeat(np.arange(IMAGES, dtype=np.int32), 2)
+    own = rows < 20
+    captions = Captions(vocabulary, encoded, rows, encoded[own], rows[own])
+    save_captions(tmp_path / "captions", captions)
+    outputs = []
+    for name, penalty in (("a", PENALTY), ("b", PENALTY), ("c", 2 * PENALTY)):
+        config = ReduceConfig(enabled=True, components=6, whiten=True, concepts=3, concepts_penalty=penalty)
+        summary = reduce(features, tmp_path / "captions", tmp_path / name, config, threads=1)
+        assert summary["components"] == 9
+        outputs.append({path.name: path.read_bytes() for path in (tmp_path / name).iterdir()})
+    assert outputs[0] == outputs[1]
+    assert all(outputs[0][file] != outputs[2][file] for file in ("train.h5", "val.h5", "pca.safetensors"))
+    tensors = load_file(tmp_path / "a" / "pca.safetensors")
+    assert tensors["components"].shape == (9, WIDTH)
+    for split in ("train", "val"):
+        reduced = open_features(tmp_path / "a" / f"{split}.h5")
+        expected = (open_features(features / f"{split}.h5") - tensors["mean"]) @ tensors["components"].T
+        np.testing.assert_allclose(reduced[:, :6], expected[:, :6], rtol=1e-3, atol=1e-4)
+        as_new = np.allclose(reduced[:, 6:], expected[:, 6:], rtol=1e-3, atol=1e-4)
+        assert as_new == (split == "val"), "training images alone have concepts of their own"
+    assert len(fold_rows(IMAGES)) == FOLDS
+
+
+@pytest.mark.parametrize("images", [IMAGES, 8])
+def test_more_concepts_than_there_can_be(tmp_path: Path, features: Path, images: int) -> None:
+    path = tmp_path / "some.h5"
+    write_features(path, np.asarray(open_features(features / "train.h5"))[:images])
+    most = 5 if images == IMAGES else 0
+    with pytest.raises(
+        InputError, match=rf"reduce.concepts: expected at most {most}, as some.h5 has {images}"
+    ):
+        fit_concepts(path, mean_of(features), shares_of(features)[:images], 6, PENALTY)
+
+
+def test_words_that_always_go_together_make_one_concept(features: Path) -> None:
+    shares = shares_of(features)
+    shares[:, 5:] = shares[:, 4:5] * [1, 2, 3, 0.5]
+    concepts = fit_concepts(features / "train.h5", mean_of(features), shares, 4, PENALTY)
+    values = (np.asarray(open_features(features / "val.h5")) - mean_of(features)) @ concepts.directions.T
+    assert np.abs(values[:, 0]).max() < 10
+    assert (values[:, 1:] == 0).all()
+
+
+def test_features_too_large_for_float32_are_refused(features: Path, tmp_path: Path) -> None:
+    path = tmp_path / "large.h5"
+    write_features(path, np.asarray(open_features(features / "train.h5")) * np.float32(1e25))
+    with pytest.raises(InputError, match=r"large\.h5: expected finite features of moderate size"):
+        fit_concepts(path, mean_of(features), shares_of(features), 2, PENALTY)

@@ -1,0 +1,197 @@
+"""Outputs of the other stages, small, written in their layout; for scenes, a coco archive and photographs."""
+
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from recap.core.artifacts import write_csv, write_json, write_png
+from recap.core.feature_files import write_features
+from recap.core.raw_data import Source, write_captions, write_source
+from recap.report.inputs import Folders
+from recap.text.captions import Captions, save_captions
+from recap.text.vocabulary import build_vocabulary, split_words
+
+WORDS = ("a red seven", "a small blue three left of a pink one", "one large green digit on a striped ground")
+HISTORY = ("epoch", "training_loss", "validation_loss", "learning_rate", "gradient_norm")
+IMAGES = {"train": 12, "val": 30}
+MakeOutputs = Callable[..., Folders]
+
+
+@pytest.fixture
+def outputs(tmp_path: Path) -> MakeOutputs:
+    """Write the outputs; arguments as in ``write_outputs``."""
+
+    def make(**choices: Any) -> Folders:
+        shutil.rmtree(tmp_path / "outputs", ignore_errors=True)
+        return write_outputs(tmp_path / "outputs", **choices)
+
+    return make
+
+
+def write_outputs(
+    root: Path,
+    *,
+    source: str = "scenes",
+    decoders: Sequence[str] = ("rnn", "lstm", "transformer"),
+    captions: Sequence[str] = WORDS,
+    url: str = "http://images.example.org/1.jpg",
+    side: int = 64,
+) -> Folders:
+    """Write every file that the report reads.
+
+    Args:
+        root: the folder to fill.
+        source: "scenes", "coco" (features without images) or "folder".
+        decoders: which have models and reports.
+        captions: what references and decoders say, in turn.
+        url: of every image of coco.
+        side: width and height of the images.
+    """
+    folders = Folders(
+        raw=root / "data/raw",
+        captions=root / "data/captions",
+        reduced=root / "data/reduced",
+        models=root / "models",
+        backbone_report=root / "reports/backbone",
+        decoders=root / "reports/decoders",
+        vision=root / "reports/vision",
+        visualize_report=root / "reports/visualize",
+        sanity=root / "reports/sanity",
+    )
+    generator = np.random.default_rng(5)
+    is_scenes, has_images = source == "scenes", source != "coco"
+    write_source(
+        folders.raw,
+        Source(source, has_images, not has_images, not has_images, is_scenes, "original"),  # type: ignore[arg-type]
+    )
+    images = {split: _images(split, source, url) for split in IMAGES}
+    for split, entries in images.items():
+        annotations = [
+            {"id": 5 * row + turn, "image_id": image["id"], "caption": captions[(row + turn) % len(captions)]}
+            for row, image in enumerate(entries)
+            for turn in range(2)
+        ]
+        write_captions(folders.raw, split, entries, annotations)
+        for image in entries if has_images else []:
+            pixels = generator.integers(0, 255, (4, 4, 3), dtype=np.uint8).repeat(side // 4, 0)
+            write_png(folders.raw / "images" / split / image["file_name"], pixels.repeat(side // 4, 1))
+        if not has_images:
+            features = np.random.default_rng(len(entries)).random((len(entries), 3), dtype=np.float32)
+            write_features(folders.raw / "features" / f"{split}.h5", features)
+    _write_captions(folders.captions, images, captions)
+    backbone: dict[str, Any] = {}
+    if is_scenes:
+        history = [("crops", 10, 4.5, 1e-3), ("crops", 20, 3.5, 1e-3), ("scenes", 30, 6.0, 2e-3)]
+        write_csv(
+            folders.models / "backbone/history.csv", ("phase", "step", "loss", "learning_rate"), history
+        )
+        part = {"all_right": 0.925, "background": 1.0, "first_digit": 0.95}
+        backbone = {"parameters": 654321, "seen": part, "unseen": part}
+    write_json(folders.backbone_report / "metrics.json", backbone)
+    shares = [0.5, 0.25, 0.125]
+    rows = list(zip((1, 2, 3), shares, np.cumsum(shares).tolist(), strict=True))
+    write_csv(folders.reduced / "spectrum.csv", ("component", "explained_variance_ratio", "cumulative"), rows)
+    for index, name in enumerate(decoders):
+        _write_decoder(folders, name, index, images["val"], captions, generator)
+    entry: dict[str, Any] = {"kind": "none", "file": None, "label": "Nothing to look into.", "image": None}
+    if has_images:
+        entry = {"kind": "saliency", "file": "saliency_0.png", "label": "digit: 7", "image": "000000.png"}
+        write_png(folders.vision / "saliency_0.png", np.full((248, 1000, 3), 200, np.uint8))
+    write_json(folders.vision / "index.json", [entry])
+    write_json(folders.visualize_report / "metrics.json", {"pictures": 1})
+    _write_sanity(folders.sanity, decoders, captions)
+    return folders
+
+
+def _write_sanity(folder: Path, decoders: Sequence[str], captions: Sequence[str]) -> None:
+    """Every decoder learns the captions of three images, the first decoder none but the first two."""
+    gradients = [
+        {"function": "rnn_step", "gradient": "dx", "error": 3e-11, "threshold": 1e-8, "passed": True},
+        {"function": "rnn_step", "gradient": "dWh", "error": 2e-7, "threshold": 1e-8, "passed": False},
+    ]
+    write_json(folder / "gradients.json", gradients)
+    curves = [(name, step, 100.0 / step**4) for name in decoders for step in range(1, 9)]
+    write_csv(folder / "curves.csv", ("decoder", "step", "loss"), curves)
+    sentences = []
+    for index, name in enumerate(decoders):
+        for image in range(3):
+            caption = f"{captions[image]} <END>"
+            sentences.append((name, image, caption, caption if index or image < 2 else "<END>"))
+    write_csv(folder / "captions.csv", ("decoder", "image", "caption", "generated"), sentences)
+    result = {"final_loss": 100.0 / 8**4, "bar": 0.1, "passed": 1, "word_for_word": 1.0}
+    write_json(folder / "metrics.json", dict.fromkeys(decoders, result))
+
+
+def _images(split: str, source: str, url: str) -> list[dict[str, Any]]:
+    images: list[dict[str, Any]] = []
+    for row in range(IMAGES[split]):
+        image: dict[str, Any] = {"id": 100 + row, "file_name": f"{row:06d}.png"}
+        if source == "scenes" and split == "val":
+            image["part"] = "seen" if row % 3 else "unseen"
+        if source == "coco":
+            image["url"] = url
+        images.append(image)
+    return images
+
+
+def _write_captions(folder: Path, images: dict[str, list[dict[str, Any]]], captions: Sequence[str]) -> None:
+    words = [split_words(caption) for caption in captions]
+    vocabulary = build_vocabulary(words, 1, 14)
+    encoded = {
+        split: vocabulary.encode([words[row % len(words)] for row in range(2 * len(entries))], 17)
+        for split, entries in images.items()
+    }
+    rows = {split: np.repeat(np.arange(len(own), dtype=np.int32), 2) for split, own in images.items()}
+    save_captions(folder, Captions(vocabulary, encoded["train"], rows["train"], encoded["val"], rows["val"]))
+
+
+def _write_decoder(
+    folders: Folders,
+    name: str,
+    index: int,
+    images: list[dict[str, Any]],
+    captions: Sequence[str],
+    generator: np.random.Generator,
+) -> None:
+    model, report = folders.models / name, folders.decoders / name
+    epochs = [[epoch, 4 / epoch + 0.1 * index, 4 / epoch + 0.3, 1e-3, 1.5] for epoch in range(1, 9)]
+    write_csv(model / "history.csv", HISTORY, epochs)
+    write_json(model / "model.json", {"name": name, "feature_dim": 3})
+    best = {"training_loss": epochs[-1][1], "validation_loss": epochs[-1][2]}
+    write_json(
+        model / "summary.json", {"parameters": 123456, "epochs": 8, "steps": 80, "best_epoch": 8, **best}
+    )
+    is_scenes = "part" in images[0]
+    results, per_image = [], []
+    for row, image in enumerate(images):
+        caption = captions[(row + index) % len(captions)]
+        scores: dict[str, Any] = {"cider_d": float(generator.uniform(0, 3)), "rouge_l": 0.5}
+        if is_scenes:
+            scores |= {"truth": float(row % 2), "failed_claims": [] if row % 2 else ["digit", "digit"]}
+        results.append({"image_id": image["id"], "caption": caption})
+        per_image.append({**results[-1], "part": image.get("part", "validation"), **scores})
+    write_json(report / "captions.json", results)
+    write_json(report / "per_image.json", per_image)
+    part = {
+        "images": 20,
+        "references": 40,
+        "idf": "the 40 references of these 20 images",
+        "bleu_1": 0.4 + 0.1 * index,
+        "bleu_4": 0.3,
+        "rouge_l": 0.5,
+        "cider_d": 1.25 + index,
+        "interval": {"cider_d": {"low": 1.0 + index, "high": 1.5 + index}},
+        "constant_caption": captions[0],
+        "constant_cider_d": 0.5,
+        "human_cider_d": 4.5,
+        "length": 8.0,
+        "a_new_score": 0.25,
+    }
+    if is_scenes:
+        part |= {"truth": 0.75, "claims_per_caption": 4.0, "failed_claims": {"colour": 0.1, "digit": 0.2}}
+    parts = ("seen", "unseen") if is_scenes else ("validation",)
+    write_json(report / "metrics.json", {"perplexity": 2.5 + index, **dict.fromkeys(parts, part)})

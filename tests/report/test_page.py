@@ -1,0 +1,368 @@
+"""The page: whole in one file, the same bytes every time, safe with what people write."""
+
+import json
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from recap.core.artifacts import write_json, write_png
+from recap.errors import InputError
+from recap.report.config import ReportConfig
+from recap.report.inputs import load_inputs
+from recap.report.page import SECTIONS, render_page
+from recap.report.sections import scores
+
+CONFIG = ReportConfig(gallery_images=6, extreme_images=2, seed=3)
+ALL = ("rnn", "lstm", "transformer")
+VOID = {"meta", "link", "img", "input", "br"}
+
+
+class Page(HTMLParser):
+    """Elements, text and loaded addresses of a page; fails on tags that do not nest."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.words: list[str] = []
+        self._open: list[str] = []
+        self.feed(html)
+        assert not self._open
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attributes)))
+        if tag not in VOID:
+            self._open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self._open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.words.append(data)
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.words).split())
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.elements if name == tag]
+
+
+def render(folders, decoders=ALL, config=CONFIG, params=None) -> str:
+    return render_page(load_inputs(folders, decoders, params or {}), config)
+
+
+@pytest.mark.parametrize("source", ["scenes", "coco", "folder"])
+def test_the_page_loads_nothing(outputs, source) -> None:
+    page = Page(render(outputs(source=source, side=300 if source == "folder" else 64)))
+    for tag, attributes in page.elements:
+        for name in ("src", "srcset", "data", "action", "poster", "background", "xlink:href"):
+            address = attributes.get(name)
+            assert address is None or address.startswith("data:image/"), (tag, name)
+        if tag not in ("a", "link"):
+            assert "href" not in attributes
+    assert all(attributes["href"] == "data:," for attributes in page.all("link"))
+    style = next(text for text in page.words if ":root" in text)
+    assert "url(" not in style
+    assert "@import" not in style
+    policy = page.all("meta")[1]["content"]
+    assert policy is not None
+    assert policy.startswith("default-src 'none'")
+
+
+def test_every_section_is_there_and_in_the_navigation(outputs) -> None:
+    page = Page(render(outputs()))
+    keys = [key for key, _, _ in SECTIONS]
+    assert [own["id"] for own in page.all("section")] == keys
+    assert [own["href"] for own in page.all("a") if own["href"] in {f"#{key}" for key in keys}] == [
+        f"#{key}" for key in keys
+    ]
+    ids = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
+    assert len(ids) == len(set(ids))
+
+
+def test_the_same_files_give_the_same_bytes(outputs) -> None:
+    folders = outputs()
+    assert render(folders) == render(folders)
+    other = ReportConfig(gallery_images=6, extreme_images=2, seed=4)
+    assert render(folders) != render(folders, config=other)
+
+
+def test_what_people_write_stays_text(outputs) -> None:
+    hostile = (
+        "<script>alert(1)</script>",
+        '"><img src=x onerror=alert(1)>',
+        "</style><b>&amp;",
+        "{{ 7 * 7 }}",
+    )
+    folders = outputs(captions=hostile, source="coco", url="javascript:alert(1)")
+    page = Page(render(folders))
+    assert len(page.all("script")) == 1
+    assert not page.all("b")
+    assert not page.all("img")
+    for caption in hostile:
+        assert caption in page.text
+    assert not any(own["href"].startswith("javascript") for own in page.all("a") if own["href"])
+    assert not any(name.startswith("on") for _, attributes in page.elements for name in attributes)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_one_decoder_is_enough(outputs, name) -> None:
+    page = Page(render(outputs(decoders=[name]), [name]))
+    others = {"rnn": "LSTM", "lstm": "Transformer", "transformer": "RNN"}
+    assert others[name] not in page.text
+    assert "(best)" not in page.text
+
+
+def test_without_images_there_are_numbers_and_links(outputs) -> None:
+    page = Page(render(outputs(source="coco")))
+    assert not page.all("img")
+    links = [own for own in page.all("a") if own["href"] == "http://images.example.org/1.jpg"]
+    assert links
+    assert all(own["rel"] == "noreferrer noopener" for own in links)
+    assert "Nothing to look into." in page.text
+    assert "Image 107" in page.text
+
+
+def test_truth_is_shown_for_scenes_only(outputs) -> None:
+    assert "✗ false" in Page(render(outputs())).text
+    text = Page(render(outputs(source="folder"))).text
+    assert "✗ false" not in text
+    assert "✓ true" not in text
+
+
+def test_every_image_has_a_text_in_its_place(outputs) -> None:
+    page = Page(render(outputs()))
+    assert len(page.all("img")) == 6 + 5 + 6 + 2 + 2 + 1 + 2
+    assert all(own["alt"] for own in page.all("img"))
+    assert all(own["aria-label"] for own in page.all("svg"))
+    assert len(page.all("caption")) == len(page.all("table"))
+
+
+def test_the_best_of_a_column_is_marked(outputs) -> None:
+    folders = outputs()
+    html = render(folders)
+    assert "3.250<span" in html
+    assert "2.250<span" not in html
+    assert html.count("0.300<span") == 6, "equals are marked alike"
+    assert html.count("0.250</td>") == 6, "a score whose better side is not known is shown, never marked"
+
+
+def test_scores_stand_beside_what_they_were_computed_on(outputs) -> None:
+    page = Page(render(outputs(source="coco")))
+    assert "20 images, scored against 40 original captions" in page.text
+    assert "the idf of CIDEr-D comes from the 40 references of these 20 images" in page.text
+
+
+def test_the_page_says_that_the_images_that_are_scored_chose_the_epoch(outputs) -> None:
+    assert (
+        "validation images that are scored also chose, by their loss, the epoch"
+        in Page(render(outputs())).text
+    )
+
+
+def test_differences_between_decoders_are_paired(outputs) -> None:
+    folders = outputs()
+    for index, name in enumerate(ALL):  # rnn and lstm alike, the third better on every image, if unevenly
+        path = folders.decoders / name / "per_image.json"
+        rows = json.loads(path.read_text())
+        for number, row in enumerate(rows):
+            row["cider_d"] = number / 10 + (1 + number / 100 if index == 2 else 0)
+        path.write_text(json.dumps(rows))
+    inputs = load_inputs(folders, ALL, {})
+    table = scores.differences(inputs.decoders, "seen", 3)
+    assert table is not None
+    assert [head.label for head in table["heads"]] == ["True captions", "CIDEr-D"]
+    assert [[css for _, css in row["names"]] for row in table["rows"]] == [
+        ["rnn", "lstm"],
+        ["rnn", "transformer"],
+        ["lstm", "transformer"],
+    ]
+    alike, different = table["rows"][0]["cells"][1], table["rows"][1]["cells"][1]
+    assert (alike["text"], alike["p"], alike["certain"]) == ("+0.000", "1.000", False)
+    assert different["text"].startswith("−1.")
+    assert different["certain"]
+    assert "True captions 95 % interval p" in Page(render(folders)).text
+    assert scores.differences(inputs.decoders[:1], "seen", 3) is None
+
+
+def test_a_backbone_from_elsewhere_has_no_section(outputs) -> None:
+    assert "92.5 %" in Page(render(outputs())).text
+    assert "backbone" not in {own["id"] for own in Page(render(outputs(source="coco"))).all("section")}
+
+
+def test_features_that_pass_through_have_no_spectrum(outputs) -> None:
+    folders = outputs()
+    (folders.reduced / "spectrum.csv").write_text("component,explained_variance_ratio,cumulative\n")
+    assert "features" not in {own["id"] for own in Page(render(folders)).all("section")}
+
+
+def test_the_sanity_checks_are_told_as_they_came_out(outputs) -> None:
+    folders = outputs()
+    text = Page(render(folders)).text
+    assert "1 of 2 pass" in text
+    assert "rnn_step 2.0e-07 1e-08 ✗ failed" in text
+    assert "RNN 0.0244 0.1 a caption 100.0 % ✓ passed" in text
+    sanity = text[text.index("Two questions") : text.index("Training images whose caption")]
+    assert "a red seven" in sanity
+    assert "one large green digit" not in sanity, "one decoder does not give it back"
+    (folders.sanity / "metrics.json").unlink()
+    assert "sanity" not in {own["id"] for own in Page(render(folders)).all("section")}
+
+
+@pytest.mark.parametrize(
+    ("floor", "words"),
+    [
+        (0.5, "2.5 times the best constant caption (0.50)"),
+        (1.26, "about as much as the best constant caption (1.26)"),
+        (2.5, "less than the best constant caption (2.50)"),
+    ],
+)
+def test_a_score_is_not_praised_beside_a_better_floor(outputs, floor, words) -> None:
+    folders = outputs(decoders=["rnn"])
+    path = folders.decoders / "rnn" / "metrics.json"
+    metrics = json.loads(path.read_bytes())
+    metrics["seen"]["constant_cider_d"] = floor
+    write_json(path, metrics)
+    assert words in Page(render(folders, ["rnn"])).text
+
+
+def test_pictures_of_one_image_stand_together_and_most_unfold(outputs) -> None:
+    folders = outputs()
+    write_png(folders.vision / "words.png", np.full((200, 1000, 3), 90, np.uint8))
+    entries = [
+        {"kind": "word_saliency", "file": "words.png", "label": f"{decoder} on {image}", "image": image}
+        for decoder in ALL
+        for image in ("0.png", "1.png")
+    ]
+    write_json(folders.vision / "index.json", entries)
+    page = Page(render(folders))
+    labels = [str(own["alt"]) for own in page.all("img") if " on " in str(own["alt"])]
+    assert labels == [f"{decoder} on {image}" for image in ("0.png", "1.png") for decoder in ALL]
+    assert "3 more" in page.text
+
+
+def test_the_data_section_counts_words_and_what_occurs_again(outputs) -> None:
+    text = " ".join(Page(render(outputs(captions=("a red seven", "a red seven", "one")))).text.split())
+    assert "have 4 different words, 0 of them once" in text
+    assert "Captions 22 in training, 58 in validation 60" in text
+    assert "Images 0 in training, 0 in validation 0" in text
+
+
+def test_what_visualize_measured_stands_beside_its_pictures(outputs) -> None:
+    folders = outputs()
+    entries = [
+        {"kind": kind, "file": "saliency_0.png", "label": kind, "image": "000000.png"}
+        for kind in ("fooling", "class_visualization", "randomization", "word_saliency")
+    ]
+    write_json(folders.vision / "index.json", entries)
+    grown = {"mean_probability": 0.5, "share_above_0.9": 0.25}
+    hits = {"pointing_game": 0.875, "mass": 0.5}
+    measured = {
+        "pictures": 4,
+        "fooling": {"first_digit": {"pairs": 60, "success_rate": 0.0}},
+        "class_visualization": {"first_digit": {"pixels": grown, "spectrum": grown}},
+        "randomization": {"gradient": -0.125},
+        "words": {
+            "lstm": {"digit_words": 8, "area": 0.15, "gradient": hits, "random_map": hits},
+            "rnn": {"true_captions": 0, "digit_words": 0},
+        },
+    }
+    write_json(folders.visualize_report / "metrics.json", measured)
+    text = Page(render(folders)).text
+    for row in (
+        "First digit 60 0.0 % – – – –",
+        "First digit spectrum 0.500 25.0 %",
+        "Gradient -0.125",
+        "LSTM 8 Gradient 87.5 % – 50.0 % 15.0 %",
+    ):
+        assert row in " ".join(text.split())
+
+
+def test_settings_are_listed_without_folders_of_the_machine(outputs) -> None:
+    params = {"data": {"coco": {"archive": "/home/someone/data/mini.zip", "check": "any"}}, "seed": 7}
+    page = render(outputs(), params=params)
+    assert "someone" not in page
+    assert "data:\n  coco:\n    archive: …/mini.zip\n    check: any\nseed: 7" in page
+    assert str(outputs().raw.parents[2]) not in page
+
+
+def test_rows_that_are_not_the_validation_images_are_refused(outputs) -> None:
+    folders = outputs()
+    path = folders.decoders / "lstm" / "per_image.json"
+    write_json(path, json.loads(path.read_bytes())[::-1])
+    with pytest.raises(InputError, match=r"per_image\.json: expected a row for each of the 30"):
+        render(folders)
+
+
+def test_an_image_that_does_not_decode_is_named(outputs) -> None:
+    folders = outputs()
+    for path in (folders.raw / "images" / "val").iterdir():
+        path.write_bytes(b"no image")
+    with pytest.raises(InputError, match=r"\d+\.png: expected an image"):
+        render(folders)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("source", ["scenes", "folder", "coco"])
+@pytest.mark.parametrize(("width", "scheme"), [(1400, "light"), (420, "dark")])
+def test_a_browser_shows_it(outputs, browser, tmp_path: Path, source, width, scheme) -> None:
+    folders = outputs(source=source, side=64 if source == "scenes" else 300)
+    write_png(folders.vision / "saliency_0.png", np.full((248, 1600, 3), 90, np.uint8))
+    path = tmp_path / "index.html"
+    path.write_text(render(folders), encoding="utf-8")
+    browser.open(path, width, scheme)
+    assert browser.evaluate(
+        "Promise.all([...document.images].map((image) => image.decode())).then(() => true)"
+    )
+    count = browser.evaluate("[...document.images].filter((image) => image.naturalWidth > 0).length")
+    assert count == browser.evaluate("document.images.length")
+    assert (count > 0) == (source != "coco")
+    assert browser.evaluate("document.documentElement.scrollWidth") <= width
+    requests = [
+        event["params"]["request"]["url"]
+        for event in browser.events
+        if event.get("method") == "Network.requestWillBeSent"
+    ]
+    assert [url for url in requests if not url.startswith("data:")] == [path.as_uri()]
+    noise = ("Log.entryAdded", "Runtime.exceptionThrown", "Runtime.consoleAPICalled")
+    assert [event for event in browser.events if event.get("method") in noise] == []
+
+
+@pytest.mark.slow
+def test_the_filters_hide_cards(outputs, browser, tmp_path: Path) -> None:
+    path = tmp_path / "index.html"
+    path.write_text(render(outputs()), encoding="utf-8")
+    browser.open(path, 1400)
+    shown = "[...document.querySelectorAll('.card[data-part]')].filter((card) => card.offsetParent)"
+    everything = browser.evaluate(f"{shown}.length")
+    assert everything == 10
+    choose = "document.querySelector('[name={0}]').value = '{1}';"
+    change = "document.querySelector('.filters').dispatchEvent(new Event('change'));"
+    browser.evaluate(choose.format("part", "unseen") + change)
+    parts = browser.evaluate(f"{shown}.map((card) => card.dataset.part)")
+    assert 0 < len(parts) < everything
+    assert set(parts) == {"unseen"}
+    browser.evaluate("document.querySelector('[value=rnn]').click()")
+    visible = "[...document.querySelectorAll('[data-decoder]')].filter((caption) => caption.offsetParent)"
+    names = browser.evaluate(f"{visible}.map((caption) => caption.dataset.decoder)")
+    assert set(names) == {"lstm", "transformer"}
+
+
+def test_images_behind_urls_are_inside_the_page_or_told(outputs, tmp_path) -> None:
+    write_png(tmp_path / "fetched.png", np.zeros((200, 300, 3), np.uint8))
+    folders = outputs(source="coco")
+    asked = []
+
+    def fetch(urls):
+        asked.extend(urls)
+        return dict.fromkeys(urls, tmp_path / "fetched.png")
+
+    page = Page(render_page(load_inputs(folders, ALL, {}), CONFIG, fetch))
+    assert len(asked) > 5
+    assert sum(str(image["src"]).startswith("data:image/jpeg") for image in page.all("img")) >= len(asked)
+    dead = Page(
+        render_page(load_inputs(folders, ALL, {}), CONFIG, lambda urls: dict.fromkeys(urls, "HTTP 404"))
+    )
+    assert dead.text.count("(HTTP 404)") >= len(asked)
