@@ -30,7 +30,7 @@ SMALLER = {
     "tokenize": {"min_count": 1},
     "visualize": {"images": 1, "iterations": 10, "fooled_images": 1, "worded_images": 1},
 }
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(0)]
+pytestmark = [pytest.mark.slow, pytest.mark.long, pytest.mark.timeout(0)]
 
 
 class Pipeline:
@@ -98,7 +98,9 @@ def kill_all(pipeline: Pipeline, process: "subprocess.Popen[str]") -> None:
 
 
 def kill_stage(pipeline: Pipeline, process: "subprocess.Popen[str]") -> None:
-    for stage in pipeline.stages():
+    while not (stages := pipeline.stages()) and process.poll() is None:
+        time.sleep(0.05)
+    for stage in stages:
         stage.kill()
 
 

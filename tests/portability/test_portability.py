@@ -91,6 +91,7 @@ def test_emulated_processors_multiply_to_the_same_bits(processor: str, tmp_path:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(3000)
 @pytest.mark.skipif(not emulation.is_here(), reason="needs qemu-x86_64 (apt-get install qemu-user)")
 def test_emulated_processors_write_the_same_bytes(here: Path, tmp_path: Path) -> None:
