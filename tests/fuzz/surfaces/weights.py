@@ -60,7 +60,7 @@ def odd_tensors(weights: dict[str, torch.Tensor], generator: random.Random) -> d
             lambda: value.long(),
             lambda: value.bool(),
             lambda: value.bfloat16(),
-            lambda: torch.nn.Parameter(value),
+            lambda: torch.nn.Parameter(value, requires_grad=value.is_floating_point()),
             lambda: value.t() if value.ndim == 2 else value.flatten().flip(0),
             lambda: next(iter(weights.values())),
             lambda: None,
