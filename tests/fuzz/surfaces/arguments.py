@@ -74,7 +74,7 @@ VALUES = (
         "nan",
     ),
     *(
-        "http://127.0.0.1:1/x",
+        "http://user@/x",
         "/proc/self/mem",
         "a" * 5000,
         "a" * 255,
