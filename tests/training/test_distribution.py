@@ -27,20 +27,20 @@ from pathlib import Path
 from recap.runtime.config import DistributedConfig
 from recap.runtime.launch import launch
 from recap.tracking.stage import execute
+from tests.settings import training_settings
 
 def main():
     processes, task, output, params = int(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]), sys.argv[4]
+    settings = training_settings(json.loads(params), sys.argv[5])  # before there are several, as in the stage
     if launch(DistributedConfig(processes), sys.orig_argv[1:], os.environ):
         return
     from recap.runtime.workers import ALONE, join_workers
     from recap.runtime.setup import configure
     from recap.runtime.config import RuntimeConfig
     from recap.runtime.checkpoints import Checkpoints
-    from tests.settings import training_settings
     from recap.training.train import train
     Checkpoints.__init__.__defaults__ = (0.0, ALONE)  # at every occasion
     device = configure(RuntimeConfig("native", 1, "cpu"))
-    settings = training_settings(json.loads(params), sys.argv[5])
     with join_workers(processes, device, os.environ) as worker:
         train(sys.argv[5], task / "captions", task / "features", output / sys.argv[5], *settings, device,
               lambda metrics, step: None, output / "checkpoints", worker)
@@ -222,7 +222,7 @@ def test_no_other_machine_reaches_the_processes_and_nothing_is_unpickled(
 ) -> None:
     (tmp_path / "sitecustomize.py").write_text(LISTENER)
     (tmp_path / "unpickled").mkdir()
-    path = os.pathsep.join((str(tmp_path), str(SOURCE)))
+    path = os.pathsep.join((str(tmp_path), str(SOURCE), str(SOURCE.parent)))
     process = start("listening", PYTHONPATH=path, RECAP_TEST_UNPICKLED=str(tmp_path / "unpickled"))
     wait_for(process, "epoch 1 of")
     agent = psutil.Process(process.pid)
