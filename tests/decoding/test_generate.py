@@ -1,7 +1,7 @@
 """Greedy captions: the likeliest allowed word at every step, whatever the batch, with its own probability."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from recap.core.feature_files import open_features, write_features
-from recap.decoders.build import NAMES, build_decoder
+from recap.decoders.build import NAMES
 from recap.decoders.decoder import Decoder
 from recap.decoding.caption import Caption, Constraints, usual_constraints
 from recap.decoding.generate import generate
@@ -19,23 +19,6 @@ from recap.text.vocabulary import END, NULL, SPECIAL_WORDS, START, UNK, Vocabula
 
 VOCABULARY = Vocabulary((*SPECIAL_WORDS, *"abcdefg"))
 FEATURE_DIM = 5
-
-
-def build(name: str, seed: int = 0, sharpness: float = 3.0) -> Decoder:
-    model: dict[str, Any] = {
-        "name": name,
-        "feature_dim": FEATURE_DIM,
-        "vocabulary_size": len(VOCABULARY),
-        "wordvec_dim": 8,
-        "dropout": 0.5,
-    }
-    if name == "transformer":
-        model |= {"heads": 2, "layers": 1, "feedforward_dim": 16, "memory_tokens": 2}
-    else:
-        model["hidden_dim"] = 8
-    decoder = build_decoder(model, torch.Generator().manual_seed(seed)).double().eval()
-    decoder.scores.weight.data *= sharpness
-    return decoder
 
 
 def draw_features(count: int, seed: int = 1) -> np.ndarray:
@@ -62,9 +45,9 @@ def recompute(
 @settings(max_examples=10, deadline=None)
 @given(seed=st.integers(0, 100), batch_size=st.integers(1, 7), max_length=st.integers(1, 9))
 def test_greedy_equals_the_slow_way_in_any_batch(
-    name: str, seed: int, batch_size: int, max_length: int
+    name: str, seed: int, batch_size: int, max_length: int, build: Callable[..., Decoder]
 ) -> None:
-    decoder, features = build(name, seed), draw_features(6)
+    decoder, features = build(name, seed, len(VOCABULARY)), draw_features(6)
     constraints = usual_constraints(max_length)
     captions = generate(decoder, features, VOCABULARY, constraints, batch_size)
     assert len(captions) == 6
@@ -116,18 +99,18 @@ def test_a_caption_ends_with_end_or_at_the_maximum_length() -> None:
     assert len(cut.log_probabilities) == 1
 
 
-def test_features_may_be_mapped_from_a_file(tmp_path: Path) -> None:
+def test_features_may_be_mapped_from_a_file(tmp_path: Path, build: Callable[..., Decoder]) -> None:
     features = draw_features(3).astype(np.float32)
     write_features(tmp_path / "features.h5", features)
-    decoder = build("rnn").float()
+    decoder = build("rnn", words=len(VOCABULARY)).float()
     constraints = usual_constraints(5)
     mapped = generate(decoder, open_features(tmp_path / "features.h5"), VOCABULARY, constraints, 2)
     assert mapped == generate(decoder, features, VOCABULARY, constraints, 2)
 
 
-def test_finished_captions_leave_the_batch() -> None:
+def test_finished_captions_leave_the_batch(build: Callable[..., Decoder]) -> None:
     sizes: list[int] = []
-    decoder = build("lstm", sharpness=8.0)
+    decoder = build("lstm", words=len(VOCABULARY), sharpness=8.0)
     step = decoder.step
 
     def counted(tokens: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
