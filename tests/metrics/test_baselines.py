@@ -1,6 +1,7 @@
 """The floor and the ceiling are what the official scorer says of the same captions."""
 
 import random
+import time
 
 import numpy as np
 import pytest
@@ -90,3 +91,27 @@ def test_the_size_of_the_blocks_changes_no_bit(monkeypatch):
     monkeypatch.setattr(consensus, "ROWS_AT_ONCE", 7)
     monkeypatch.setattr(consensus, "PAIRS_AT_ONCE", 11)
     assert (best_constant_caption(references), leave_one_out(references).tolist()) == whole
+
+
+def test_many_captions_of_an_image_are_compared_as_pairs_are(monkeypatch):
+    draw = random.Random(4)
+    words = ["a", "the", "cat", "dog", "red", "on", "mat", "a a a"]
+    references = [
+        [" ".join(draw.choices(words, k=draw.randint(0, 9))) for _ in range(size)]
+        for size in (1, 40, 2, 30, 5, 60)
+    ]
+    in_pairs = leave_one_out(references)
+    monkeypatch.setattr(consensus, "MANY", 10)
+    monkeypatch.setattr(consensus, "CELLS_AT_ONCE", 50)
+    assert leave_one_out(references) == pytest.approx(in_pairs, rel=1e-12)
+
+
+def test_the_time_of_people_is_in_proportion_to_the_captions_of_an_image():
+    def seconds(captions):
+        draw = random.Random(5)
+        own = [" ".join(draw.choices("abcdefghij", k=draw.randint(5, 15))) for _ in range(captions)]
+        start = time.process_time()
+        leave_one_out([own, ["a b"], ["c"]])
+        return time.process_time() - start
+
+    assert seconds(3_000) < 25 * min(seconds(300) for _ in range(3)) + 0.1

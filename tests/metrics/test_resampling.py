@@ -51,3 +51,11 @@ def test_identical_captions_differ_by_nothing():
     values = np.random.default_rng(5).normal(size=20)
     difference = paired_difference(values, values, 100, np.random.default_rng(0))
     assert (difference.mean, difference.low, difference.high, difference.p_value) == (0, 0, 0, 1)
+
+
+def test_how_far_long_resampling_is_can_be_seen(monkeypatch, capsys):
+    monkeypatch.setattr("recap.progress.SECONDS_BETWEEN_LINES", 0.0)
+    generator = np.random.default_rng(0)
+    bootstrap_means(np.ones((2, 1)), 5, generator)
+    paired_difference(np.ones(3), np.zeros(3), 5, generator)
+    assert capsys.readouterr().err.count("resampling images: 1 of 1") == 2

@@ -2,6 +2,7 @@
 
 import json
 import random
+import time
 
 import pytest
 from hypothesis import given, settings
@@ -42,6 +43,7 @@ OFFICIAL = {
     "“curly” it’s naïve café – done…": "curly it 's naïve café done",
     "<b>bold</b> <3 a < b": "<b> bold </b> < 3 a < b",
     "snow\u00adboard 😀 ° ©": "snowboard ° ©",
+    "www.a.com/b.com-,c a\xad.gz. b": "www.a.com/b.com-,c a\xad.gz b",
     "teh.dog dog,cat dog.The": "teh.dog dog cat dog.the",
 }
 
@@ -54,6 +56,8 @@ def test_rules(caption):
 @needs_java
 def test_the_examples_are_those_of_the_original():
     assert tokenize_with_stanford(OFFICIAL) == list(OFFICIAL.values())
+    markup = ["k <a b='x ", " . ", "  y' >z.", "K. <a b='", "' > a.", "it's"]
+    assert tokenize_with_stanford(markup) == tokenize(markup)
 
 
 def test_a_letter_at_the_end_belongs_to_the_sentence_when_another_one_starts():
@@ -62,6 +66,12 @@ def test_a_letter_at_the_end_belongs_to_the_sentence_when_another_one_starts():
 
 def test_line_ends_inside_a_caption_are_spaces():
     assert tokenize(["a man\non a\r\nbike", "b"]) == ["a man on a bike", "b"]
+
+
+def test_a_quoted_attribute_of_markup_goes_over_the_ends_of_captions():
+    captions = ["k <a b='x ", " . ", "  y' >z.", "K. <a b='", "' > a.", "it's"]
+    words = ["k <a\xa0b='x", "\xa0.", "\xa0\xa0y'\xa0> z.", "k <a\xa0b='", "'\xa0> a.", "it 's"]
+    assert tokenize(captions) == words
 
 
 @pytest.mark.shared
@@ -114,6 +124,37 @@ def test_awkward_captions_come_out_as_the_original_has_them(seed):
         if ours != official
     ]
     assert different == []
+
+
+REPEATED = (
+    *("a,", "a*", "a,1*", "a@.", "www.1", "1.a", "*a.", "<!a", "a. <!a", "U.S. <?x", "<a b='"),
+    *("<a b='<a b=\"", "http://,", "K. <b", "'a", "[a", "-a", "a\xad", "... "),
+)
+"""Texts whose repetition makes a rule look far ahead of many tokens."""
+
+
+@pytest.mark.parametrize("text", REPEATED)
+def test_the_time_is_in_proportion_to_the_text(text):
+    def seconds(characters):
+        caption = text * (characters // len(text))
+        start = time.process_time()
+        tokenize([caption])
+        return time.process_time() - start
+
+    assert seconds(8_000) < 20 * min(seconds(1_000) for _ in range(3)) + 0.02
+
+
+@needs_java
+def test_what_looks_far_ahead_finds_what_the_original_finds():
+    generator = random.Random(3)
+    ends = (
+        *("", "@b", "@.b", ".com", "x.COM/a", "-b", "-,", ">", "> ", ".gz", ".gz,", ".html b", "' >"),
+        *("..ab", "."),
+    )
+    pieces = (*REPEATED, *ends, "a", "1", ".", ",", "<", "> b", "<b> ", "&lt;", "(", "..", "A. ", "b.\n<!c")
+    captions = [text * 10 + end for text in REPEATED for end in ends]
+    captions += ["".join(generator.choices(pieces, k=generator.randint(2, 40))) for _ in range(1_000)]
+    assert tokenize(captions) == tokenize_with_stanford(captions)
 
 
 @needs_java

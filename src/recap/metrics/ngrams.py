@@ -3,10 +3,9 @@
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from itertools import chain, count
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 ORDERS = (1, 2, 3, 4)
@@ -50,6 +49,14 @@ def number_ngrams(texts: Sequence[str]) -> Iterator[Ngrams]:
         inside = left[places] >= size
         places = places[inside]
         following = words[places + size - 1]
-        codes, uniques = pd.factorize(numbers[inside] * len(vocabulary) + following)
-        numbers = codes.astype(np.int64)
-        yield Ngrams(owners[places], numbers, len(uniques))
+        numbers, different = factorize(numbers[inside] * len(vocabulary) + following)
+        yield Ngrams(owners[places], numbers, len(different))
+
+
+def factorize(values: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[Any]]:
+    """Number values by their first places; returns each one's number, and the different values so ordered."""
+    different, first, inverse = np.unique(values, return_index=True, return_inverse=True)
+    order = np.argsort(first, kind="stable")
+    numbers = np.empty(len(order), np.int64)
+    numbers[order] = np.arange(len(order))
+    return numbers[inverse], different[order]

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from recap.progress import track
+
 ROWS_AT_ONCE = 4_000_000
 CONFIDENCE = 0.95
 
@@ -28,7 +30,7 @@ def bootstrap_means(
     chunk = max(1, ROWS_AT_ONCE // images)
     means = [
         generator.multinomial(images, shares, size=min(chunk, resamples - first)) @ values / images
-        for first in range(0, resamples, chunk)
+        for first in track(range(0, resamples, chunk), "resampling images")
     ]
     return np.concatenate(means)
 
@@ -65,7 +67,7 @@ def paired_difference(
     mean = float(differences.mean())
     chunk = max(1, ROWS_AT_ONCE // len(differences))
     as_extreme = 0
-    for start in range(0, resamples, chunk):
+    for start in track(range(0, resamples, chunk), "paired test"):
         rows = min(chunk, resamples - start)
         signs = 1 - 2 * generator.integers(0, 2, size=(rows, len(differences)), dtype=np.int8)
         flipped = (signs @ differences)[:, 0] / len(differences)

@@ -9,12 +9,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 from pycocoevalcap.bleu.bleu_scorer import BleuScorer
 
 from recap.errors import InputError
-from recap.metrics.ngrams import ORDERS, Ngrams, count_words, number_ngrams
+from recap.metrics.ngrams import ORDERS, Ngrams, count_words, factorize, number_ngrams
 from recap.progress import track
 
 BLEU_ORDERS = len(ORDERS)
@@ -45,14 +44,20 @@ class Scores:
         return bleu | {"rouge_l": float(self.rouge_l.mean()), "cider_d": float(self.cider_d.mean())}
 
 
-def score_captions(captions: Sequence[str], references: Sequence[Sequence[str]]) -> Scores:
+def score_captions(
+    captions: Sequence[str],
+    references: Sequence[Sequence[str]],
+    documents: Sequence[Sequence[str]] | None = None,
+) -> Scores:
     """Score one caption an image, to the bit as pycocoevalcap's scorers do, but image by image.
 
-    The idf of CIDEr-D comes from the references given; with one image every idf, so every score, is 0.
+    With one image in what the idf comes from, every idf, so every CIDEr-D, is 0.
 
     Args:
         captions: N tokenized captions; an empty one scores 0.
         references: N lists of R >= 1 tokenized captions of people.
+        documents: tokenized captions of each image of a corpus, which CIDEr-D's idf then comes from; by
+            default the references.
 
     Raises:
         InputError: no reference has a word.
@@ -60,7 +65,7 @@ def score_captions(captions: Sequence[str], references: Sequence[Sequence[str]])
     if not any(caption for own in references for caption in own):
         raise InputError("references: expected captions with words, received nothing but punctuation")
     pairs = list(zip(captions, references, strict=True))
-    bleu_statistics, cider_d = _count_ngrams(captions, references)
+    bleu_statistics, cider_d = _count_ngrams(captions, references, documents)
     return Scores(
         bleu=_official_bleu(bleu_statistics),
         bleu_statistics=bleu_statistics,
@@ -108,8 +113,8 @@ def _longest_common_subsequence(first: Sequence[str], second: Sequence[str]) -> 
 
 
 def _count_ngrams(
-    captions: Sequence[str], references: Sequence[Sequence[str]]
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    captions: Sequence[str], references: Sequence[Sequence[str]], documents: Sequence[Sequence[str]] | None
+) -> tuple[NDArray[Any], NDArray[Any]]:
     """BLEU's statistics (N, 10), and CIDEr-D (N,) to the bit as ``pycocoevalcap.cider`` has it.
 
     That is why each sum runs over n-grams in the order of their first places in a caption, which
@@ -120,6 +125,11 @@ def _count_ngrams(
     image_of = np.concatenate([np.arange(images), np.repeat(np.arange(images), sizes)])  # by text
     texts = [*captions, *(reference for own in references for reference in own)]
     lengths = count_words(texts)
+    corpus = references if documents is None else documents
+    document_of = np.repeat(np.arange(len(corpus)), [len(own) for own in corpus])
+    before = images if documents is None else len(texts)  # texts that are in no document
+    document_of = np.concatenate([np.full(before, -1), document_of])
+    further = [] if documents is None else [text for own in documents for text in own]
     own_length = lengths[image_of[images:]]
     distances = np.abs(lengths[images:] - own_length)
     order = np.lexsort((lengths[images:], distances, image_of[images:]))
@@ -130,13 +140,13 @@ def _count_ngrams(
         lambda difference: math.e ** (-(float(difference) ** 2) / (2 * CIDER_SIGMA**2)),
         bigrams[image_of[images:]] - bigrams[images:],
     )
-    correct, totals = [], []
-    for ngrams in track(number_ngrams(texts), "n-grams for BLEU and CIDEr-D", len(ORDERS)):
-        found = _Entries.of(ngrams, image_of, images)
+
+    def of_order(ngrams: Ngrams) -> tuple[NDArray[Any], NDArray[Any]]:
+        found = _Entries.of(ngrams, image_of, images, document_of, len(corpus))
         left, right = found.common()
         most = np.zeros(len(found.texts), np.int64)  # of a caption's n-gram in one reference
         np.maximum.at(most, left, found.counts[right])
-        correct.append(np.bincount(image_of[found.texts], np.minimum(most, found.counts), minlength=images))
+        correct = np.bincount(image_of[found.texts], np.minimum(most, found.counts), minlength=images)
         weights = found.weights()
         squares = _one_by_one(lambda weight: weight**2, weights)
         norms = np.sqrt(np.bincount(found.texts, squares, minlength=len(texts)))
@@ -144,7 +154,10 @@ def _count_ngrams(
         cosines = np.bincount(found.texts[right] - images, products, minlength=len(texts) - images)
         scale = norms[:images][image_of[images:]] * norms[images:]
         cosines = np.divide(cosines, scale, out=np.zeros(len(scale)), where=scale != 0)
-        totals.append(np.bincount(image_of[images:], cosines * penalty, minlength=images))
+        return correct, np.bincount(image_of[images:], cosines * penalty, minlength=images)
+
+    orders = track(number_ngrams([*texts, *further]), "n-grams for BLEU and CIDEr-D", len(ORDERS))
+    correct, totals = zip(*map(of_order, orders), strict=True)
     statistics = np.column_stack([lengths[:images], closest, *guesses, *correct]).astype(np.int64)
     return statistics, np.column_stack(totals).mean(axis=1) / sizes * 10.0
 
@@ -170,16 +183,28 @@ class _Entries:
     idf: NDArray[np.float64]
 
     @classmethod
-    def of(cls, ngrams: Ngrams, image_of: NDArray[np.int64], images: int) -> "_Entries":
-        codes, pairs = pd.factorize(ngrams.texts * max(ngrams.different, 1) + ngrams.numbers)
-        texts, numbers = np.divmod(np.asarray(pairs), max(ngrams.different, 1))
-        keys = image_of[texts] * max(ngrams.different, 1) + numbers
+    def of(
+        cls,
+        ngrams: Ngrams,
+        image_of: NDArray[np.int64],
+        images: int,
+        document_of: NDArray[np.int64],
+        documents: int,
+    ) -> "_Entries":
+        """From all n-grams: image_of is by text that is scored, document_of by text, -1 where in none."""
+        different = max(ngrams.different, 1)
+        scored = ngrams.texts < len(image_of)
+        codes, pairs = factorize(ngrams.texts[scored] * different + ngrams.numbers[scored])
+        texts, numbers = np.divmod(pairs, different)
+        keys = image_of[texts] * different + numbers
         captions = int(np.searchsorted(texts, images))
-        in_images = pd.unique(keys[captions:]) % max(ngrams.different, 1)
-        whole = np.log(float(images))
+        document = document_of[ngrams.texts]
+        inside = document >= 0
+        in_documents = np.unique(document[inside] * different + ngrams.numbers[inside]) % different
+        whole = np.log(float(documents))
         idf = _one_by_one(
             lambda number: float(whole - np.log(max(1.0, number))),
-            np.bincount(in_images, minlength=ngrams.different),
+            np.bincount(in_documents, minlength=ngrams.different),
         )
         return cls(texts, numbers, np.bincount(codes, minlength=len(pairs)), keys, captions, idf)
 
@@ -188,9 +213,12 @@ class _Entries:
 
         They are in the order of the references, and for each in that of the caption.
         """
-        place = pd.Index(self.keys[: self.captions]).get_indexer(self.keys[self.captions :])
-        right = np.flatnonzero(place >= 0)
-        left = place[right]
+        order = np.argsort(self.keys[: self.captions], kind="stable")
+        own = np.append(self.keys[: self.captions][order], -1)  # no key, for what would stand at the end
+        others = self.keys[self.captions :]
+        place = np.searchsorted(own[:-1], others)
+        right = np.flatnonzero(own[place] == others)
+        left = order[place[right]]
         right += self.captions
         order = np.lexsort((left, self.texts[right]))
         return left[order], right[order]
@@ -202,7 +230,7 @@ class _Entries:
 
 def _one_by_one(function: Callable[[Any], float], values: NDArray[Any]) -> NDArray[np.float64]:
     """A function of each value, taken once for each different one."""
-    codes, different = pd.factorize(values)
+    codes, different = factorize(values)
     return np.array([function(value) for value in different.tolist()], np.float64)[codes]
 
 

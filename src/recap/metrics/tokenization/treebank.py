@@ -39,52 +39,68 @@ def tokenize(captions: Iterable[str]) -> list[str]:
     lines = [LINE_ENDS.sub(" ", caption) for caption in captions]
     text = "\n".join([*lines, ""])
     known: dict[str, str] = {}
+    hopeless = [0] * len(RULES)
     tokenized = []
-    start = 0
+    start = place = 0
+    over: list[str] = []  # of a quoted attribute that goes over line ends: what belongs to the next lines
     for line in track(lines, "tokenizing"):
-        words = [known.get(chunk) for chunk in line.split(" ")]
-        if None in words or OVER_A_SPACE.search(line):
-            words = _words(text, start, start + len(line.rstrip(" \t")), known)
+        words: list[str | None] = [known.get(chunk) for chunk in line.split(" ")]
+        if place > start or None in words or OVER_A_SPACE.search(line):
+            end = start + len(line.rstrip(" \t"))
+            found, place = _words(text, max(start, place), end, known, hopeless)
+            words, over = [*over[:1], *found], over[1:]
+            if found and "\n" in found[-1]:
+                parts = [part.rstrip() for part in found[-1].split("\n")]
+                words[-1], *over = ["" if part in PUNCTUATION else part for part in parts]
         tokenized.append(" ".join([word for word in words if word]))
         start += len(line) + 1
     return tokenized
 
 
-def _words(text: str, start: int, end: int, known: dict[str, str]) -> list[str | None]:
-    """The words of one line of a text; those of plain text are added to ``known``."""
-    words: list[str | None] = []
-    place = start
+def _words(
+    text: str, place: int, end: int, known: dict[str, str], hopeless: list[int]
+) -> tuple[list[str], int]:
+    """The words from a place up to a line's end, and where they end; those of plain text get ``known``."""
+    words: list[str] = []
     while place < end:
         if gap := GAP.match(text, place, end):
             place = gap.end()
         elif plain := PLAIN.match(text, place):
             chunk = plain[0]
             if chunk not in known:
-                known[chunk] = " ".join(_tokens(text, place, plain.end()))
+                known[chunk] = " ".join(_tokens(text, place, plain.end(), hopeless))
             words.append(known[chunk])
             place = plain.end()
         else:
-            place, word = _token(text, place)
+            place, word = _token(text, place, hopeless)
             # The official code strips the line, and with it spaces of other kinds inside the last token.
             words.append(word if place < end else word.rstrip())
-    return words
+    return words, place
 
 
-def _tokens(text: str, start: int, end: int) -> Iterator[str]:
+def _tokens(text: str, start: int, end: int, hopeless: list[int]) -> Iterator[str]:
     while start < end:
-        start, word = _token(text, start)
+        start, word = _token(text, start, hopeless)
         if word:
             yield word
 
 
-def _token(text: str, start: int) -> tuple[int, str]:
-    """Return where the token at a place ends, and what is written for it: nothing for punctuation."""
+def _token(text: str, start: int, hopeless: list[int]) -> tuple[int, str]:
+    """Return where the token at a place ends, and what is written for it: nothing for punctuation.
+
+    ``hopeless`` says of each rule up to which place it is known to find nothing.
+    """
     longest = start
     found = None
-    for rule in RULES:
-        match = rule.pattern.match(text, start)
-        if match is not None and match.end() > longest:
-            longest, found = match.end(), (match.end(1), rule.write)
+    for number, (pattern, write, in_vain) in enumerate(RULES):
+        if in_vain is not None and start < hopeless[number]:
+            continue
+        match = pattern.match(text, start)
+        if match is not None:
+            if match.end() > longest:
+                longest, found = match.end(), (match.end(1), write)
+        elif in_vain is not None and (passed := in_vain.match(text, start)):
+            hopeless[number] = passed.end()
     if found is None:
         return start + 1, ""
     end, write = found

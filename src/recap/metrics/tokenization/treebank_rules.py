@@ -10,68 +10,20 @@ from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from recap.metrics.tokenization import treebank_words as words
+from recap.metrics.tokenization import treebank_writing as writing
 from recap.metrics.tokenization.treebank_characters import MARKS, OTHER_DIGITS, OTHER_LETTERS, SYMBOLS
 
 
 class Rule(NamedTuple):
-    """A kind of token: the pattern of its text (group 1) and of what must follow, and how it is written."""
+    """A kind of token: the pattern of its text (group 1) and of what must follow, and how it is written.
+
+    ``in_vain`` matches the text in which no token of the kind begins if none begins at its start. It keeps
+    the time in proportion to the text: such a kind may look far ahead in vain at each of many short tokens.
+    """
 
     pattern: re.Pattern[str]
     write: Callable[[str], str]
-
-
-def _as_it_is(token: str) -> str:
-    return token
-
-
-def _without_soft_hyphens(token: str) -> str:
-    return token.replace("\xad", "") or "-"
-
-
-def _number(token: str) -> str:
-    return token.replace("\xad", "")
-
-
-def _in_one_piece(token: str) -> str:
-    """Spaces inside a token become no-break spaces."""
-    return token.replace(" ", "\xa0")
-
-
-def _phone(token: str) -> str:
-    return _brackets(_in_one_piece(token))
-
-
-def _brackets(token: str) -> str:
-    return token.replace("(", "-lrb-").replace(")", "-rrb-")
-
-
-def _ampersands(token: str) -> str:
-    return re.sub("(?i:&amp;)", "&", token)
-
-
-def _opening_quote(token: str) -> str:
-    token = re.sub("&apos;|'", "`", token)
-    return _curly_quotes(re.sub('"|&quot;', "``", token))
-
-
-def _closing_quote(token: str) -> str:
-    token = re.sub("&apos;", "'", token)
-    return _curly_quotes(re.sub('"|&quot;', "''", token))
-
-
-def _curly_quotes(token: str) -> str:
-    token = re.sub("[\x91\u2018\u201b\u2039]", "`", token)
-    token = re.sub("[\x92\u2019\u203a]", "'", token)
-    token = re.sub("[\x93\u201c\xab]", "``", token)
-    return re.sub("[\x94\u201d\xbb]", "''", token)
-
-
-def _constant(text: str) -> Callable[[str], str]:
-    return lambda token: text
-
-
-def _hyphens(token: str) -> str:
-    return "--" if 3 <= len(token) <= 4 else token
+    in_vain: re.Pattern[str] | None
 
 
 def _any(texts: Iterable[str]) -> str:
@@ -121,7 +73,8 @@ ELISION = f"(?:[dDoOlL]{ANY_APOSTROPHE}{ALNUM})?"
 COMPOUND = f"{ELISION}{ALNUM}+(?:{HYPHEN}{ELISION}{ALNUM}+)*"
 ANY_US = rf"{_any(words.BEFORE_US)}-(?i:u\.s)|(?i:u\.s\.-u\.k)|(?i:u\.s\.-u\.s\.s\.r)"
 INITIALS = rf"(?:{ANY_US}|[A-Za-z](?:\.[A-Za-z])+)"
-HYPHENATED = rf"[A-Za-z0-9][A-Za-z0-9.,\xad]*(?:-(?:{INITIALS}\.|[A-Za-z0-9\xad]+))+"
+BEFORE_HYPHEN = r"[A-Za-z0-9][A-Za-z0-9.,\xad]*"
+HYPHENATED = rf"{BEFORE_HYPHEN}(?:-(?:{INITIALS}\.|[A-Za-z0-9\xad]+))+"
 COMPANY = "[A-Z]+(?:(?:[+&]|&(?i:amp);)[A-Z]+)+"
 SLASHED = r"[0-9A-Za-z]+(?:-[A-Za-z]+){0,2}(?:\\?/[0-9A-Za-z]+(?:-[A-Za-z]+){0,2}){1,2}"
 
@@ -142,14 +95,19 @@ BEFORE_LIMITED = _any(("co", "pte", "pty"))
 BEFORE_NUMBERS = _any(words.BEFORE_NUMBERS)
 NEXT_SENTENCE = _any_with_capital(words.SENTENCE_STARTS)
 MARKUP_NAME = "[A-Za-z][A-Za-z0-9_:.-]*"
-QUOTED = r"(?:'[^'\r\n]*'|\"[^\"\r\n]*\")"
+QUOTED = "(?:'[^']*'|\"[^\"]*\")"
 ATTRIBUTE = f" +{MARKUP_NAME}(?: *= *{QUOTED})?"
-OPENING_TAG = f"{MARKUP_NAME}(?:{ATTRIBUTE})* */?"
-MARKUP = rf"<(?:[!?][A-Za-z-][^>\r\n]*|{OPENING_TAG}|/{MARKUP_NAME}) *>"
+DECLARATION_START = "<[!?][A-Za-z-]"
+DECLARATION = rf"{DECLARATION_START}[^>\r\n]*"
+TAG = f"<(?:{MARKUP_NAME}(?:{ATTRIBUTE})*(?: */)?|/{MARKUP_NAME}) *>"
+NEXT = f"{BLANK}+(?:{NEXT_SENTENCE}|{TAG}){BLANK}"
+DECLARATIONS = rf"{BLANK}+(?={DECLARATION_START})[^>\r\n]*(?={DECLARATION_START})"
 
 
-def _rule(token: str, follows: str = "", write: Callable[[str], str] = _as_it_is) -> Rule:
-    return Rule(re.compile(f"({token}){follows}"), write)
+def _rule(
+    token: str, follows: str = "", write: Callable[[str], str] = writing.as_it_is, in_vain: str | None = None
+) -> Rule:
+    return Rule(re.compile(f"({token}){follows}"), write, None if in_vain is None else re.compile(in_vain))
 
 
 BRACKET_NAMES = {"(": "-lrb-", ")": "-rrb-", "[": "-lsb-", "]": "-rsb-", "{": "-lcb-", "}": "-rcb-"}
@@ -178,6 +136,7 @@ NO_ADDRESS = ' \t\n\f\r"<>|'
 ADDRESS_END = _none_of(NO_ADDRESS + ".!?(){},-")
 PATH = f"{_none_of(NO_ADDRESS + '()')}+{ADDRESS_END}"
 HOST_PART = _none_of(NO_ADDRESS + ".!?(){},")
+WORLD_WIDE_WEB = rf"(?i:www)\.(?:{HOST_PART}+\.)+[a-zA-Z]{{2,4}}"
 BARE_HOST_PART = (
     f"[^{re.escape(NO_ADDRESS + '`.!?(){}$' + QUOTE)},-_]"  # a range: all from the comma to the underscore
 )
@@ -191,13 +150,14 @@ SUBSCRIBER = f"[0-9]{{3,4}}{TELEPHONE_GAP}?[0-9]{{3,5}}"
 RULES = [
     *(_rule(f"(?i:{first})", f"(?i:{second})") for first, second in words.SPLIT),
     _rule(r"(?i:c\+\+|[cCfF]#)"),
-    _rule(MARKUP, write=_in_one_piece),
-    _rule("&(?i:MD|mdash|ndash);|[\x96\x97\u2013-\u2015]", write=_constant("--")),
-    _rule("&(?i:amp);", write=_ampersands),
+    _rule(f"{DECLARATION}>", write=writing.in_one_piece, in_vain=DECLARATION),
+    _rule(TAG, write=writing.in_one_piece),
+    _rule("&(?i:MD|mdash|ndash);|[\x96\x97\u2013-\u2015]", write=writing.constant("--")),
+    _rule("&(?i:amp);", write=writing.ampersands),
     _rule("&(?:(?i:HT|TL|UR|LR|QC|QL|QR|odq|cdq)|#[0-9]+);"),
-    _rule(WORD, REDUCED_VERB, _without_soft_hyphens),
-    _rule(NEGATED, NOT, _without_soft_hyphens),
-    _rule(WORD, write=_without_soft_hyphens),
+    _rule(WORD, REDUCED_VERB, writing.without_soft_hyphens),
+    _rule(NEGATED, NOT, writing.without_soft_hyphens),
+    _rule(WORD, write=writing.without_soft_hyphens),
     # Words that an apostrophe belongs to.
     _rule(f"{APOSTROPHE}(?i:n){APOSTROPHE}?"),
     _rule(f"(?:(?i:[ldj])|{_any(words.BEFORE_APOSTROPHE)}){APOSTROPHE}"),
@@ -209,20 +169,31 @@ RULES = [
     _rule(f"[yY]{APOSTROPHE}", PLAIN_LETTER),
     # Addresses.
     _rule(f"(?i:https?)://{_none_of(NO_ADDRESS + '(){}')}+{ADDRESS_END}"),
-    _rule(rf"(?i:www)\.(?:{HOST_PART}+\.)+[a-zA-Z]{{2,4}}(?:/{PATH})?"),
-    _rule(rf"(?:{BARE_HOST_PART}+\.)+{_any(('com', 'edu', 'net', 'org'))}(?:/{PATH})?"),
-    _rule(rf"(?:<|&(?i:lt);)?{MAIL_NAME}@(?:{MAIL_HOST_PART}+\.)*{MAIL_HOST_PART}+(?:>|&(?i:gt);)?"),
+    _rule(
+        f"{WORLD_WIDE_WEB}/{PATH}|{WORLD_WIDE_WEB}",  # the longest: a part of the host may hold a slash
+        in_vain=rf"(?i:www)(?:\.{HOST_PART}+)+",
+    ),
+    _rule(
+        rf"(?:{BARE_HOST_PART}+\.)+{_any(('com', 'edu', 'net', 'org'))}(?:/{PATH})?",
+        in_vain=rf"{BARE_HOST_PART}+(?:\.{BARE_HOST_PART}+)*",
+    ),
+    _rule(
+        rf"(?:<|&(?i:lt);)?{MAIL_NAME}@(?:{MAIL_HOST_PART}+\.)*{MAIL_HOST_PART}+(?:>|&(?i:gt);)?",
+        in_vain=f"<?{MAIL_NAME}",
+    ),
     _rule("@[a-zA-Z_][a-zA-Z_0-9]*"),
     _rule(f"#{LETTER}+"),
-    _rule(REDUCED_VERB, NOT_A_LETTER, _closing_quote),
-    _rule(NOT, NOT_A_LETTER, _closing_quote),
+    _rule(REDUCED_VERB, NOT_A_LETTER, writing.closing_quote),
+    _rule(NOT, NOT_A_LETTER, writing.closing_quote),
     # Numbers.
     _rule(f"{DIGIT}{{1,2}}[-/]{DIGIT}{{1,2}}[-/]{DIGIT}{{2,4}}"),
-    _rule(NUMBER, write=_number),
+    _rule(NUMBER, write=writing.number),
     _rule("[\u207a\u207b\u208a\u208b]?(?:[\u2070\xb9\xb2\xb3\u2074-\u2079]+|[\u2080-\u2089]+)"),
-    _rule(rf"(?:{DIGIT}{{1,4}}[- \xa0])?{DIGIT}{{1,4}}(?:\\?/|\u2044){DIGIT}{{1,4}}", write=_in_one_piece),
+    _rule(
+        rf"(?:{DIGIT}{{1,4}}[- \xa0])?{DIGIT}{{1,4}}(?:\\?/|\u2044){DIGIT}{{1,4}}", write=writing.in_one_piece
+    ),
     _rule("[\xbc\xbd\xbe\u2153-\u215e]", write=lambda token: FRACTIONS.get(token, token)),
-    _rule(KEPT_TOGETHER, write=_ampersands),
+    _rule(KEPT_TOGETHER, write=writing.ampersands),
     _rule(SLASHED),
     _rule(r"[A-Z]*\$|#"),
     _rule(
@@ -230,8 +201,10 @@ RULES = [
         write=lambda token: CURRENCIES.get(token, token),
     ),
     # Abbreviations.
-    _rule("[A-Za-z]", rf"\.{BLANK}+(?:{NEXT_SENTENCE}|{MARKUP}){BLANK}"),
-    _rule(rf"{INITIALS}\.", rf"{BLANK}+(?:{NEXT_SENTENCE}|{MARKUP}){BLANK}"),
+    _rule("[A-Za-z]", rf"\.{NEXT}"),
+    _rule("[A-Za-z]", rf"\.{BLANK}+{DECLARATION}>{BLANK}", in_vain=rf"[A-Za-z]\.{DECLARATIONS}"),
+    _rule(rf"{INITIALS}\.", NEXT),
+    _rule(rf"{INITIALS}\.", rf"{BLANK}+{DECLARATION}>{BLANK}", in_vain=rf"{INITIALS}\.{DECLARATIONS}"),
     _rule(rf"{BEFORE_NUMBERS}\.", f"{BLANK}?{DIGIT}"),
     _rule(rf"{BEFORE_LIMITED}\.", f"{SPACE}(?i:ltd|lim)"),
     _rule(rf"{BEFORE_LOWER_CASE}\.", r"[\s\S]{2}"),
@@ -240,38 +213,44 @@ RULES = [
     _rule(BEFORE_UPPER_CASE, SPACE),
     _rule(INITIALS, BLANK),
     _rule(f"{APOSTROPHE}[0-9]{{2}}", BLANK),
-    _rule(rf"{ALNUM}+(?:\.{ALNUM}+)*\.{_any(words.FILE_ENDINGS)}", f"(?:{BLANK}|[.,?!])"),
-    _rule(rf"{WORD}\.", "[,;:\u3001]", _without_soft_hyphens),
+    _rule(
+        rf"{LETTER_OR_DIGIT}+(?:\.{LETTER_OR_DIGIT}+)*\.{_any(words.FILE_ENDINGS)}",
+        f"(?:{BLANK}|[.,?!])",
+        in_vain=rf"{LETTER_OR_DIGIT}+(?:\.{LETTER_OR_DIGIT}+)*",
+    ),
+    _rule(rf"{WORD}\.", "[,;:\u3001]", writing.without_soft_hyphens),
     # Telephones.
-    _rule(rf"\([0-9]{{2,3}}\)[ \xa0]?{SUBSCRIBER}", write=_phone),
-    _rule(f"{COUNTRY}{TELEPHONE_GAP}(?:[0-9]{{2,4}}{TELEPHONE_GAP})?{SUBSCRIBER}", write=_phone),
-    _rule(rf"(?:{COUNTRY}\.)?[0-9]{{2,4}}\.[0-9]{{3,4}}\.[0-9]{{3,5}}", write=_phone),
+    _rule(rf"\([0-9]{{2,3}}\)[ \xa0]?{SUBSCRIBER}", write=writing.phone),
+    _rule(f"{COUNTRY}{TELEPHONE_GAP}(?:[0-9]{{2,4}}{TELEPHONE_GAP})?{SUBSCRIBER}", write=writing.phone),
+    _rule(rf"(?:{COUNTRY}\.)?[0-9]{{2,4}}\.[0-9]{{3,4}}\.[0-9]{{3,5}}", write=writing.phone),
     # Signs.
-    _rule('"|&(?i:quot);', "[A-Za-z0-9$]", _opening_quote),
-    _rule('"|&(?i:quot);', write=_closing_quote),
-    _rule("<|&(?i:lt);", write=_constant("<")),
-    _rule(">|&(?i:gt);", write=_constant(">")),
-    _rule(FACE, "[^A-Za-z0-9]", _brackets),
-    _rule(EASTERN_FACE, write=_brackets),
+    _rule('"|&(?i:quot);', "[A-Za-z0-9$]", writing.opening_quote),
+    _rule('"|&(?i:quot);', write=writing.closing_quote),
+    _rule("<|&(?i:lt);", write=writing.constant("<")),
+    _rule(">|&(?i:gt);", write=writing.constant(">")),
+    _rule(FACE, "[^A-Za-z0-9]", writing.brackets),
+    _rule(EASTERN_FACE, write=writing.brackets),
     _rule(r"[][(){}]", write=lambda token: BRACKET_NAMES[token]),
-    _rule("-+", write=_hyphens),
-    _rule(ELLIPSIS, rf"\.{SPACE}+{LETTER}", _constant("...")),
-    _rule(SPACED_ELLIPSIS, rf"{SPACE}\.{SPACE}+{LETTER}", _constant("...")),
-    _rule(f"{ELLIPSIS}|{SPACED_ELLIPSIS}", write=_constant("...")),
+    _rule("-+", write=writing.hyphens),
+    _rule(ELLIPSIS, rf"\.{SPACE}+{LETTER}", writing.constant("...")),
+    _rule(SPACED_ELLIPSIS, rf"{SPACE}\.{SPACE}+{LETTER}", writing.constant("...")),
+    _rule(f"{ELLIPSIS}|{SPACED_ELLIPSIS}", write=writing.constant("...")),
     _rule(r"@+|#+|_+|\*+|(?:\\\*){1,3}"),
     _rule("[,;:\u3001]|[?!]+|[.¡¿\u037e\u0589\u061f\u06d4\u0700-\u0702\u07fa\u3002]|=|/"),
     # Compounds.
-    _rule(rf"{HYPHENATED}\.", "[,;:\u3001]", _without_soft_hyphens),
-    _rule(HYPHENATED, write=_without_soft_hyphens),
+    _rule(rf"{HYPHENATED}\.", "[,;:\u3001]", writing.without_soft_hyphens, BEFORE_HYPHEN),
+    _rule(HYPHENATED, write=writing.without_soft_hyphens, in_vain=BEFORE_HYPHEN),
     _rule(rf"{COMPOUND}\.", "[,;:\u3001]"),
     _rule(COMPOUND),
-    _rule(rf"{COMPANY}\.", "[,;:\u3001]", _ampersands),
-    _rule(COMPANY, write=_ampersands),
+    _rule(rf"{COMPANY}\.", "[,;:\u3001]", writing.ampersands),
+    _rule(COMPANY, write=writing.ampersands),
     # Quotation marks, an opening one before a word of two letters.
-    _rule("'", r"[A-Za-z][^ \t\n\r\xa0]", _opening_quote),
-    _rule(REDUCED_VERB, write=_closing_quote),
-    _rule(f"''|[`\u2018-\u201f\x91-\x94\u2039\u203a\xab\xbb]{{1,2}}|{APOSTROPHE}", write=_closing_quote),
+    _rule("'", r"[A-Za-z][^ \t\n\r\xa0]", writing.opening_quote),
+    _rule(REDUCED_VERB, write=writing.closing_quote),
+    _rule(
+        f"''|[`\u2018-\u201f\x91-\x94\u2039\u203a\xab\xbb]{{1,2}}|{APOSTROPHE}", write=writing.closing_quote
+    ),
     _rule("<<|>>"),
-    _rule(f"&(?i:nbsp);|{SPACE}+", write=_constant("")),
+    _rule(f"&(?i:nbsp);|{SPACE}+", write=writing.constant("")),
     _rule(rf"[+%&~^|\\{SYMBOLS}]"),
 ]

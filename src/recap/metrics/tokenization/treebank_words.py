@@ -20,23 +20,8 @@ PLACES = ("bldg", "blvd", "rd")
 CITATIONS = ("al", "est", "etc", "ext", "seq", "sq", "tel")
 
 PEOPLE = (
-    *(
-        "atty",
-        "attys",
-        "dr",
-        "drs",
-        "hon",
-        "messrs",
-        "mlle",
-        "mme",
-        "mr",
-        "mrs",
-        "ms",
-        "msgr",
-        "prof",
-        "profs",
-    ),
-    *("alex", "jos", "wm"),
+    *("atty", "attys", "dr", "drs", "hon", "messrs", "mlle", "mme", "mr", "mrs", "ms", "msgr", "prof"),
+    *("profs", "alex", "jos", "wm"),
 )
 OFFICES = (
     *("adj", "adm", "adv", "assoc", "asst", "det", "gov", "govs", "insp", "pres", "rep", "reps", "rev"),
@@ -76,17 +61,7 @@ BEFORE_US = ("canada", "eu", "japan", "korean", "non", "sino")
 """What a hyphen joins to "U.S." """
 
 KEPT_TOGETHER = (
-    "-lcb-",
-    "-lrb-",
-    "-lsb-",
-    "-rcb-",
-    "-rrb-",
-    "-rsb-",
-    "anti-",
-    "c.d.s",
-    "pro-",
-    "s&ls",
-    "s&p-500",
+    *("-lcb-", "-lrb-", "-lsb-", "-rcb-", "-rrb-", "-rsb-", "anti-", "c.d.s", "pro-", "s&ls", "s&p-500"),
 )
 
 WITH_APOSTROPHE = (

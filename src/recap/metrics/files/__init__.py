@@ -1,0 +1,1 @@
+"""Files of captions in, tables of scores out."""
