@@ -1,9 +1,12 @@
-"""Errors that users cause are lines that any terminal can show."""
+"""Errors that users cause are lines that any terminal can show, and exit codes."""
+
+import errno
+from typing import NoReturn
 
 import pytest
 import torch
 
-from recap.errors import InputError, memory_fault
+from recap.errors import InputError, exit_code, memory_fault
 
 
 @pytest.mark.parametrize(
@@ -39,3 +42,41 @@ def test_memory_that_is_not_there_is_a_line() -> None:
     assert memory_fault(MemoryError()).endswith("received: no more")
     with pytest.raises(RuntimeError, match="another fault"):
         memory_fault(RuntimeError("another fault"))
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "line"),
+    [
+        (InputError("a: expected 1, received 2"), 2, "a: expected 1, received 2\n"),
+        (OSError(errno.ENOSPC, "No space left on device", "out"), 2, "out: expected to read or write it"),
+        (MemoryError(), 2, "memory: expected enough"),
+        (RuntimeError("[enforce fail] can't allocate memory"), 2, "memory: expected enough"),
+        (KeyboardInterrupt(), 130, "interrupted\n"),
+    ],
+)
+def test_an_error_is_a_line_and_an_exit_code(
+    error: BaseException, code: int, line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail() -> NoReturn:
+        raise error
+
+    assert exit_code(fail) == code
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.startswith(line)
+    assert printed.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(("result", "code"), [(None, 0), (0, 0), (1, 1), (True, 1)])
+def test_the_exit_code_is_what_work_returns(result: object, code: int) -> None:
+    assert exit_code(lambda: result) == code
+
+
+@pytest.mark.parametrize("error", [OSError(errno.EPIPE, "Broken pipe"), RuntimeError("x"), SystemExit(7)])
+def test_other_faults_are_not_hidden(error: BaseException) -> None:
+    def fail() -> NoReturn:
+        raise error
+
+    with pytest.raises(type(error)) as caught:
+        exit_code(fail)
+    assert caught.value is error

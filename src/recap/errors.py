@@ -1,6 +1,9 @@
-"""The errors that are told in one line: bad input, which users cause, and faults of disks and folders."""
+"""Errors told in one line, and the exit code that they give: bad input, faults of disks and of memory."""
 
 import errno
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 LONGEST = 2000  # letters of a message, which may repeat a name as long as a file
 
@@ -29,25 +32,55 @@ def _printable(text: str) -> str:
     )
 
 
+@contextmanager
+def expecting(what: str, *kinds: type[Exception]) -> Iterator[None]:
+    """Turn errors of some kinds, without any named of all, into one line that says what was expected.
+
+    Raises:
+        InputError: ``what``, and the error's text as what was received; one from inside stays unless named.
+    """
+    caught = kinds or (Exception,)
+    try:
+        yield
+    except caught as error:
+        if isinstance(error, InputError) and InputError not in kinds:
+            raise
+        reason = getattr(error, "strerror", None) or " ".join(str(error).split())[:300]
+        raise InputError(f"{what}, received: {reason or type(error).__name__}") from None
+
+
 DISK_FAULTS = (
     *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.EACCES, errno.EPERM),
-    *(
-        errno.ENOTDIR,
-        errno.EISDIR,
-        errno.EEXIST,
-        errno.ENOTEMPTY,
-        errno.ENAMETOOLONG,
-        errno.EMFILE,
-        errno.ENFILE,
-    ),
+    *(errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOTEMPTY, errno.ENAMETOOLONG),
+    *(errno.EMFILE, errno.ENFILE),
 )
-
-
 MEMORY_SIGNS = ("can't allocate memory", "out of memory")  # what torch says
 
 
+def exit_code(work: Callable[[], object]) -> int:
+    """Do some work; what goes wrong with input, disks or memory becomes a line on stderr.
+
+    Returns:
+        What the work returns, 0 for None; 2 after such a line; 130 after Ctrl-C.
+    """
+    try:
+        result = work()
+        return result if isinstance(result, int) else 0
+    except InputError as error:
+        line = str(error)
+    except OSError as error:
+        line = disk_fault(error)
+    except (MemoryError, RuntimeError) as error:
+        line = memory_fault(error)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    print(line, file=sys.stderr)
+    return 2
+
+
 def disk_fault(error: OSError) -> str:
-    """One line about what a disk or a folder refuses.
+    """Return one line about what a disk or a folder refuses.
 
     Raises:
         OSError: the error itself, when it is none of these and so a fault of the code.
@@ -58,7 +91,7 @@ def disk_fault(error: OSError) -> str:
 
 
 def memory_fault(error: Exception) -> str:
-    """One line about memory that is not there, on the processor or a GPU.
+    """Return one line about memory that is not there, on the processor or a GPU.
 
     Raises:
         Exception: the error itself, when it is of another kind and so a fault of the code.

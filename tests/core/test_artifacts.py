@@ -1,5 +1,6 @@
 """Writers: whole or not at all, and the same bytes on every write."""
 
+import os
 from pathlib import Path
 from typing import BinaryIO
 
@@ -41,6 +42,17 @@ def test_the_same_content_gives_the_same_bytes(tmp_path: Path) -> None:
         assert file["features"].id.get_offset() is not None, "contiguous, so that readers can map it"
         np.testing.assert_array_equal(file["features"][...], array)
     assert (tmp_path / "a.csv").read_text() == "x,y\n1,0.1\n2,\n"
+
+
+def test_a_device_or_a_pipe_is_never_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    (tmp_path / "link").symlink_to("/dev/null")
+    for own in (path, tmp_path / "link"):
+        with pytest.raises(OSError, match="a device or a pipe"):
+            artifacts.write_text(own, "x")
+    assert path.is_fifo()
+    assert sorted(own.name for own in tmp_path.iterdir()) == ["link", "pipe"]
 
 
 def test_json_refuses_what_is_no_json(tmp_path: Path) -> None:

@@ -49,11 +49,12 @@ def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
         "params.yaml: data.source",
         "params.yaml: decoders.rnn.hidden_dim",
         "params.yaml: decoders.lstm.hidden_dim",
+        "params.yaml: decoders.attention_lstm.hidden_dim",
         "params.yaml: train.warmup_steps",
         "params.yaml: train.warmup_step",
     ]
     assert lines[1] == 'params.yaml: runtime.threads: expected an integer, received "two"'
-    assert lines[-3] == "params.yaml: decoders.lstm.hidden_dim: expected a positive integer, received -5"
+    assert lines[4] == "params.yaml: decoders.lstm.hidden_dim: expected a positive integer, received -5"
 
 
 @pytest.mark.parametrize(

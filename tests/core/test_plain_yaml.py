@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 
 from recap.core.plain_yaml import DEEPEST, LARGEST, parse_yaml, read_yaml
 from recap.errors import InputError
-from recap.tracking.pipeline import Pipeline
-from recap.tracking.trees import Cache, FolderTree
+from recap.tracking.pipeline import find_in, read_definition
 
 ROOT = Path(__file__).resolve().parents[2]
 SCALARS = (
@@ -58,7 +57,7 @@ def test_tracking_records_what_stages_read(tmp_path: Path) -> None:
     text = "".join(f"k{number}: {scalar}\n" for number, scalar in enumerate(SCALARS))
     (tmp_path / "params.yaml").write_text(text)
     (tmp_path / "dvc.yaml").write_text("stages: {}\n")
-    recorded = Pipeline(FolderTree(tmp_path), Cache(tmp_path)).params
+    recorded = read_definition(find_in(tmp_path)).params
     assert recorded == read_yaml(tmp_path / "params.yaml", "params")
     assert list(recorded.values()) == [
         *(17, 15, 31, 8, 1000, "1:30", 1000.0, 1e-05),
@@ -112,3 +111,10 @@ def test_an_anchor_serves_twice_and_a_byte_order_mark_is_no_letter() -> None:
     text = "a: &a {b: 1}\nc: *a\nd:\n  <<: *a\n  e: 2\n"
     expected = {"a": {"b": 1}, "c": {"b": 1}, "d": {"b": 1, "e": 2}}
     assert parse_yaml(text.encode("utf-8-sig")) == expected
+
+
+def test_the_same_content_gives_values_of_its_own() -> None:
+    content = b"of: {this: [test]}\n"
+    first = parse_yaml(content)
+    first["of"]["this"].append("change")
+    assert parse_yaml(content) == {"of": {"this": ["test"]}}

@@ -7,7 +7,7 @@ from pathlib import Path
 import recap.reference
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "notebooks.md"
-OWN = {"gradient_table", "optim", "overfit", "sanity", "sanity_config", "threshold_rnn"}
+OWN = {"attention", "gradient_table", "optim", "overfit", "sanity", "sanity_config", "threshold_rnn"}
 """Modules of the reference that no notebook imports."""
 
 

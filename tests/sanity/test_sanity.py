@@ -12,6 +12,7 @@ from PIL import Image
 from sklearn.decomposition import PCA
 
 from recap.core.feature_files import write_features
+from recap.core.raw_data import SPLITS
 from recap.errors import InputError
 from recap.reference.coco_utils import load_coco_data
 from recap.sanity import overfit
@@ -66,7 +67,7 @@ def assert_learns_by_heart(decoder: str, data: dict[str, Any]) -> None:
 def scenes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """Captions of scenes, and the whitened principal components of their pixels for features."""
     directory = tmp_path_factory.mktemp("scenes")
-    write_scenes(ScenesConfig(train_images=120, validation_images=3, seed=1), directory)
+    write_scenes(ScenesConfig(train_images=120, validation_images=3, test_images=3, seed=1), directory)
     raw_captions = json.loads((directory / "annotations" / "captions_train.json").read_text())
     words = [split_words(annotation["caption"]) for annotation in raw_captions["annotations"]]
     row = {image["id"]: number for number, image in enumerate(raw_captions["images"])}
@@ -101,7 +102,7 @@ def write_inputs(directory: Path) -> tuple[Path, Path]:
     captions, rows, features = captions_of(images=8, captions_an_image=2)
     save_captions(
         directory / "captions",
-        Captions(Vocabulary(WORDS), captions, rows, captions[:2], rows[:2]),
+        Captions(Vocabulary(WORDS), dict.fromkeys(SPLITS, (captions, rows))),
     )
     write_features(directory / "train.h5", features)
     return directory / "captions", directory / "train.h5"

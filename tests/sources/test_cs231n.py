@@ -1,8 +1,10 @@
+import io
 import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 
@@ -15,15 +17,18 @@ from recap.sources.cs231n import fetch_coco
 from recap.text.captions import load_captions
 
 Make = Callable[[dict[str, bytes]], Path]
-ANY = CocoConfig(archive=None, check="any", train_captions=None, validation_captions=None)
-OFFICIAL = CocoConfig(archive=None, check="official", train_captions=None, validation_captions=None)
+ANY = CocoConfig(archive=None, check="any", train_captions=None, test_captions=None)
+OFFICIAL = CocoConfig(archive=None, check="official", train_captions=None, test_captions=None)
 
 
 def originals(tmp_path: Path, images: dict[str, range]) -> dict[str, Path]:
     paths = {}
     for split, ids in images.items():
         content = {
-            "images": [{"id": number, "file_name": f"{number}.jpg"} for number in ids],
+            "licenses": [{"id": 4, "name": "CC BY 2.0", "url": "http://127.0.0.1/by"}],
+            "images": [
+                {"id": number, "file_name": f"{number}.jpg", "license": 4 + number % 2} for number in ids
+            ],
             "annotations": [
                 {"id": 7, "image_id": number, "caption": f"A {word} cat of {number}."}
                 for word in ("red", "blue")
@@ -38,16 +43,17 @@ def originals(tmp_path: Path, images: dict[str, range]) -> dict[str, Path]:
 def test_an_archive_becomes_the_raw_layout(
     tmp_path: Path, members: dict[str, bytes], make_archive: Make
 ) -> None:
-    source, summary = fetch_coco(make_archive(members), None, ANY, tmp_path / "raw")
+    source, summary = fetch_coco(make_archive(members), None, ANY, 0.1, tmp_path / "raw")
     write_source(tmp_path / "raw", source)
     raw = load_raw(tmp_path / "raw")
     assert summary == {
-        "train": {"images": 6, "captions": 12},
-        "val": {"images": 3, "captions": 6},
+        "train": {"images": 5, "captions": 10},
+        "validation": {"images": 1, "captions": 2},
+        "test": {"images": 3, "captions": 6},
         "feature_dim": 5,
     }
     assert raw.source.references == "decoded"
-    captions = raw.captions("val")
+    captions = raw.captions("test")
     assert captions["images"][1] == {
         "id": 102,
         "file_name": "COCO_val2014_000000000102.jpg",
@@ -55,28 +61,23 @@ def test_an_archive_becomes_the_raw_layout(
     }
     assert [item["caption"] for item in captions["annotations"][:2]] == ["a cat on grass", "a <UNK>"]
     assert [item["image_id"] for item in captions["annotations"]] == [101, 101, 102, 102, 103, 103]
-    assert open_features(raw.features_path("train")).shape == (6, 5)
-    assert load_captions(raw.encoded_directory).train_image_idxs.tolist() == [
-        0,
-        0,
-        1,
-        1,
-        2,
-        2,
-        3,
-        3,
-        4,
-        4,
-        5,
-        5,
-    ]
+    for split in ("train", "validation"):
+        own = [image["id"] for image in raw.captions(split)["images"]]
+        with h5py.File(io.BytesIO(members["train2014_vgg16_fc7.h5"])) as hdf5:
+            expected = hdf5["features"][:][np.array(own) - 1]
+        np.testing.assert_array_equal(open_features(raw.features_path(split)), expected)
+        assert [item["image_id"] for item in raw.captions(split)["annotations"]] == np.repeat(own, 2).tolist()
+        encoded, rows = load_captions(raw.encoded_directory).of(split)
+        assert rows.tolist() == np.repeat(np.arange(len(own)), 2).tolist()
+        assert encoded[:, 2].tolist() == [5, 3] * len(own)
     assert sorted(path.name for path in (tmp_path / "raw").iterdir()) == [
         "annotations",
         "features",
     ]
     assert sorted(path.name for path in (tmp_path / "raw" / "annotations").iterdir()) == [
+        "captions_test.json",
         "captions_train.json",
-        "captions_val.json",
+        "captions_validation.json",
         "encoded",
         "source.json",
     ]
@@ -85,29 +86,31 @@ def test_an_archive_becomes_the_raw_layout(
 def test_original_captions_are_joined_by_image_id(
     tmp_path: Path, members: dict[str, bytes], make_archive: Make
 ) -> None:
-    files = originals(tmp_path, {"train": range(9, 0, -1), "val": range(100, 109)})
-    source, _ = fetch_coco(make_archive(members), files, ANY, tmp_path / "raw")
+    files = originals(tmp_path, {"train": range(9, 0, -1), "test": range(100, 109)})
+    source, _ = fetch_coco(make_archive(members), files, ANY, 0.1, tmp_path / "raw")
     assert source.references == "original"
-    annotations = json.loads((tmp_path / "raw" / "annotations" / "captions_train.json").read_text())[
-        "annotations"
-    ]
-    assert [item["image_id"] for item in annotations] == [1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6]
-    assert annotations[2]["caption"] == "A red cat of 2."
-    assert len({item["id"] for item in annotations}) == 12
+    content = json.loads((tmp_path / "raw" / "annotations" / "captions_train.json").read_text())
+    own, annotations = [image["id"] for image in content["images"]], content["annotations"]
+    assert own == sorted(own)
+    assert [item["image_id"] for item in annotations] == np.repeat(own, 2).tolist()
+    assert annotations[2]["caption"] == f"A red cat of {own[1]}."
+    terms = {image["id"]: image.get("license") for image in content["images"]}
+    assert terms == {number: None if number % 2 else "CC BY 2.0" for number in own}
+    assert len({item["id"] for item in annotations}) == 10
 
 
 def test_original_captions_of_every_image_are_needed(
     tmp_path: Path, members: dict[str, bytes], make_archive: Make
 ) -> None:
-    files = originals(tmp_path, {"train": range(1, 6), "val": range(101, 104)})
+    files = originals(tmp_path, {"train": range(1, 6), "test": range(101, 104)})
     with pytest.raises(InputError, match="received none of 6"):
-        fetch_coco(make_archive(members), files, ANY, tmp_path / "raw")
+        fetch_coco(make_archive(members), files, ANY, 0.1, tmp_path / "raw")
 
 
 def test_official_sizes_are_demanded(tmp_path: Path, members: dict[str, bytes], make_archive: Make) -> None:
     members |= {f"{split}2014_vgg16_fc7_pca.h5": b"" for split in ("train", "val")}
     with pytest.raises(InputError, match=r"coco2014_captions\.h5: expected 42922600 bytes"):
-        fetch_coco(make_archive(members), None, OFFICIAL, tmp_path / "raw")
+        fetch_coco(make_archive(members), None, OFFICIAL, 0.1, tmp_path / "raw")
 
 
 def test_the_official_check_takes_what_has_the_official_shapes(
@@ -126,7 +129,7 @@ def test_the_official_check_takes_what_has_the_official_shapes(
     known |= {"MEMBER_BYTES": sizes, "WORDS": 8, "VGG_WIDTH": 5, "PCA_WIDTH": 2}
     for name, value in known.items():
         monkeypatch.setattr(coco, name, value)
-    _, summary = fetch_coco(make_archive(members), None, OFFICIAL, tmp_path / "raw")
+    _, summary = fetch_coco(make_archive(members), None, OFFICIAL, 0.1, tmp_path / "raw")
     assert summary["feature_dim"] == 5
     assert not (tmp_path / "raw" / "unpacked").exists()
     for name, value, expected in (
@@ -139,14 +142,14 @@ def test_the_official_check_takes_what_has_the_official_shapes(
         with monkeypatch.context() as patch:
             patch.setattr(coco, name, value)
             with pytest.raises(InputError, match=expected):
-                fetch_coco(make_archive(members), None, OFFICIAL, tmp_path / name)
+                fetch_coco(make_archive(members), None, OFFICIAL, 0.1, tmp_path / name)
 
 
 def test_a_member_that_is_absent(tmp_path: Path, members: dict[str, bytes], make_archive: Make) -> None:
     for name in list(members):
         rest = {other: content for other, content in members.items() if other != name}
         with pytest.raises(InputError, match=f"expected one member {name}, received 0"):
-            fetch_coco(make_archive(rest), None, ANY, tmp_path / "raw")
+            fetch_coco(make_archive(rest), None, ANY, 0.1, tmp_path / "raw")
 
 
 def spoil_vocabulary(members: dict[str, bytes], hdf5: Callable[[Any], bytes]) -> None:
@@ -217,25 +220,26 @@ def test_spoilt_members_are_one_line(
 ) -> None:
     spoil(members, hdf5)
     with pytest.raises(InputError, match=expected) as caught:
-        fetch_coco(make_archive(members), None, ANY, tmp_path / "raw")
+        fetch_coco(make_archive(members), None, ANY, 0.1, tmp_path / "raw")
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.shared
 def test_the_real_archive(tmp_path: Path, shared: Path) -> None:
     real = shared / "real"
-    files = {split: real / f"captions_{split}.json" for split in ("train", "val")}
-    source, summary = fetch_coco(real / "coco_captioning_mini.zip", files, ANY, tmp_path)
+    files = {"train": real / "captions_train.json", "test": real / "captions_val.json"}
+    source, summary = fetch_coco(real / "coco_captioning_mini.zip", files, ANY, 0.1, tmp_path)
     assert source.encoded
     assert summary == {
-        "train": {"images": 1607, "captions": 7780},
-        "val": {"images": 300, "captions": 1451},
+        "train": {"images": 1436, "captions": 6944},
+        "validation": {"images": 171, "captions": 836},
+        "test": {"images": 300, "captions": 1451},
         "feature_dim": 1280,
     }
     captions = load_captions(tmp_path / "annotations" / "encoded")
     first = json.loads((tmp_path / "annotations" / "captions_train.json").read_text())["annotations"][0][
         "caption"
     ]
-    assert captions.vocabulary.decode(captions.train_captions[0]) == first.lower().rstrip(".")
+    assert captions.vocabulary.decode(captions.of("train")[0][0]) == first.lower().rstrip(".")
     with pytest.raises(InputError, match="expected 42922600 bytes"):
-        fetch_coco(real / "coco_captioning_mini.zip", files, OFFICIAL, tmp_path / "again")
+        fetch_coco(real / "coco_captioning_mini.zip", files, OFFICIAL, 0.1, tmp_path / "again")

@@ -13,8 +13,8 @@ from recap.sources.download import Files
 from recap.sources.fetch import fetch
 
 IMAGES = ImagesConfig(fetch=False, timeout=1.0)
-SCENES = ScenesConfig(train_images=10, validation_images=3, seed=0)
-FOLDER = FolderConfig(images=None, train_captions=None, validation_captions=None)
+SCENES = ScenesConfig(train_images=10, validation_images=3, test_images=3, seed=0)
+FOLDER = FolderConfig(images=None, train_captions=None, validation_captions=None, test_captions=None)
 
 
 def files(tmp_path: Path, offline: bool = False) -> Files:
@@ -23,8 +23,10 @@ def files(tmp_path: Path, offline: bool = False) -> Files:
 
 def coco(archive: Path | None, train_captions: str | None = None) -> DataConfig:
     path = None if archive is None else str(archive)
-    config = CocoConfig(archive=path, check="any", train_captions=train_captions, validation_captions=None)
-    return DataConfig(source="coco", offline=False, images=IMAGES, scenes=SCENES, coco=config, folder=FOLDER)
+    config = CocoConfig(archive=path, check="any", train_captions=train_captions, test_captions=None)
+    return DataConfig(
+        "coco", 0.1, 0.1, offline=False, images=IMAGES, scenes=SCENES, coco=config, folder=FOLDER
+    )
 
 
 def test_what_an_earlier_run_left_is_gone(
@@ -43,10 +45,12 @@ def test_what_an_earlier_run_left_is_gone(
     [
         (coco(None), r"data\.coco\.archive: expected a path or URL, received nothing"),
         (coco(Path("nowhere.zip")), r"nowhere\.zip: expected"),
-        (coco(Path("nowhere.zip"), "a.json"), r"data\.coco\.validation_captions: expected a path"),
+        (coco(Path("nowhere.zip"), "a.json"), r"data\.coco\.test_captions: expected a path"),
         (
             DataConfig(
                 source="folder",
+                validation_share=0.1,
+                test_share=0.1,
                 offline=False,
                 images=IMAGES,
                 scenes=SCENES,
@@ -77,13 +81,13 @@ def test_urls_are_fetched_and_zipped_captions_unpacked(
     server.replies["/annotations.zip"] = [reply(path.read_bytes())]
     urls = [f"{server.url}/{name}.zip" for name in ("archive", "annotations")]
     config = replace(
-        coco(None), coco=CocoConfig(urls[0], "any", train_captions=urls[1], validation_captions=urls[1])
+        coco(None), coco=CocoConfig(urls[0], "any", train_captions=urls[1], test_captions=urls[1])
     )
     fetch(config, tmp_path / "raw", files(tmp_path))
     raw = load_raw(tmp_path / "raw")
     assert raw.source.references == "original"
-    assert len(raw.captions("train")["annotations"]) == 6
+    assert len(raw.captions("train")["annotations"]) == 5
     server.replies.clear()
     fetch(config, tmp_path / "again", files(tmp_path, offline=True))
-    for name in ("annotations/captions_val.json", "features/train.h5"):
+    for name in ("annotations/captions_test.json", "features/train.h5"):
         assert (raw.directory / name).read_bytes() == (tmp_path / "again" / name).read_bytes()

@@ -13,7 +13,8 @@ from recap.core.raw_data import Source, load_raw, write_source
 from recap.errors import InputError
 from recap.sources.folder import fetch_folder
 
-NAMES = {"train": ["b.png", "sub/a.jpg"], "val": ["c.jpeg"]}
+NAMES = {"train": ["b.png", "sub/a.jpg"], "validation": ["d.png"], "test": ["c.jpeg"]}
+SHARES = {"validation": 0.3, "test": 0.3}
 
 
 @pytest.fixture
@@ -28,8 +29,10 @@ def images(tmp_path: Path) -> Path:
 
 
 def captions() -> dict[str, dict[str, Any]]:
+    terms = {"id": 3, "name": "Attribution License", "url": "http://127.0.0.1/by"}
     return {
         split: {
+            "licenses": [terms],
             "images": [
                 {"id": number, "file_name": name, "flickr_url": f"http://127.0.0.1/{name}", "license": 3}
                 for number, name in enumerate(names)
@@ -52,12 +55,13 @@ def write(tmp_path: Path, content: dict[str, Any]) -> dict[str, Path]:
 
 
 def test_images_are_copied_as_they_are(tmp_path: Path, images: Path) -> None:
-    source, summary = fetch_folder(images, write(tmp_path, captions()), tmp_path / "raw")
+    source, summary = fetch_folder(images, write(tmp_path, captions()), {}, tmp_path / "raw")
     write_source(tmp_path / "raw", source)
     raw = load_raw(tmp_path / "raw")
     assert summary == {
         "train": {"images": 2, "captions": 4, "images_without_captions": 0},
-        "val": {"images": 1, "captions": 2, "images_without_captions": 0},
+        "validation": {"images": 1, "captions": 2, "images_without_captions": 0},
+        "test": {"images": 1, "captions": 2, "images_without_captions": 0},
     }
     for split, names in NAMES.items():
         copies = [path.read_bytes() for path in raw.image_paths(split)]
@@ -66,6 +70,8 @@ def test_images_are_copied_as_they_are(tmp_path: Path, images: Path) -> None:
         "id": 1,
         "file_name": "sub/a.jpg",
         "url": "http://127.0.0.1/sub/a.jpg",
+        "license": "Attribution License",
+        "license_url": "http://127.0.0.1/by",
     }
     assert [item["image_id"] for item in raw.captions("train")["annotations"]] == [1, 1, 0, 0]
 
@@ -75,7 +81,7 @@ def test_images_are_copied_as_they_are(tmp_path: Path, images: Path) -> None:
 def test_an_image_that_does_not_decode_is_named(tmp_path: Path, images: Path, name: str, spoil) -> None:
     (images / name).write_bytes(spoil((images / name).read_bytes()))
     with pytest.raises(InputError, match=rf"{name}: expected an image that decodes"):
-        fetch_folder(images, write(tmp_path, captions()), tmp_path / "raw")
+        fetch_folder(images, write(tmp_path, captions()), {}, tmp_path / "raw")
 
 
 def change(content: dict[str, Any], split: str, name: str, key: str, value: Any) -> dict[str, Any]:
@@ -86,47 +92,48 @@ def change(content: dict[str, Any], split: str, name: str, key: str, value: Any)
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
-        (change(captions(), "val", "images", "file_name", "z.png"), r"expected the image z\.png in"),
-        (change(captions(), "val", "images", "file_name", "../b.png"), "inside the image folder"),
-        (change(captions(), "val", "images", "file_name", "/etc/passwd"), "inside the image folder"),
-        (change(captions(), "val", "images", "file_name", None), r"images\[0\]\.file_name: expected text"),
-        (change(captions(), "val", "images", "id", True), r"images\[0\]\.id: expected an integer"),
+        (change(captions(), "test", "images", "file_name", "z.png"), r"expected the image z\.png in"),
+        (change(captions(), "test", "images", "file_name", "../b.png"), "inside the image folder"),
+        (change(captions(), "test", "images", "file_name", "/etc/passwd"), "inside the image folder"),
+        (change(captions(), "test", "images", "file_name", None), r"images\[0\]\.file_name: expected text"),
+        (change(captions(), "test", "images", "id", True), r"images\[0\]\.id: expected an integer"),
         (change(captions(), "train", "images", "id", 1), "every image id once, received image id 1"),
         (change(captions(), "train", "images", "file_name", "sub/a.jpg"), "every image file_name once"),
-        (change(captions(), "val", "annotations", "image_id", 9), "received 9"),
+        (change(captions(), "test", "annotations", "image_id", 9), "received 9"),
         (
-            change(captions(), "val", "annotations", "caption", ["a"]),
+            change(captions(), "test", "annotations", "caption", ["a"]),
             r"annotations\[0\]\.caption: expected text",
         ),
-        ({**captions(), "val": []}, "expected an object with images and annotations, received a list"),
-        ({**captions(), "val": {"images": []}}, "expected a list of annotations, received nothing"),
+        ({**captions(), "test": []}, "expected an object with images and annotations, received a list"),
+        ({**captions(), "test": {"images": []}}, "expected a list of annotations, received nothing"),
         (
-            {**captions(), "val": {**captions()["val"], "annotations": {}}},
+            {**captions(), "test": {**captions()["test"], "annotations": {}}},
             "expected a list of annotations, received an object",
         ),
         (change(captions(), "train", "images", "file_name", "sub/./a.jpg"), "every image file_name once"),
-        (change(captions(), "val", "images", "file_name", "."), "inside the image folder"),
-        (change(captions(), "val", "images", "file_name", "sub"), "expected the image sub in"),
-        (change(captions(), "val", "images", "file_name", "c" * 300), "received no such file"),
-        (change(captions(), "val", "images", "file_name", "c\ud83d.jpeg"), "received no such file"),
+        (change(captions(), "test", "images", "file_name", "."), "inside the image folder"),
+        (change(captions(), "test", "images", "file_name", "sub"), "expected the image sub in"),
+        (change(captions(), "test", "images", "file_name", "c" * 300), "received no such file"),
+        (change(captions(), "test", "images", "file_name", f"{'c' * 300}/b.png"), "received no such file"),
+        (change(captions(), "test", "images", "file_name", "c\ud83d.jpeg"), "received no such file"),
     ],
 )
 def test_captions_that_are_refused(tmp_path: Path, images: Path, content, expected: str) -> None:
     with pytest.raises(InputError, match=expected) as caught:
-        fetch_folder(images, write(tmp_path, content), tmp_path / "raw")
+        fetch_folder(images, write(tmp_path, content), {}, tmp_path / "raw")
     assert "\n" not in str(caught.value)
 
 
 def test_absent_files(tmp_path: Path, images: Path) -> None:
     paths = write(tmp_path, captions())
     with pytest.raises(InputError, match=r"data\.folder\.images: expected a folder"):
-        fetch_folder(tmp_path / "nowhere", paths, tmp_path / "raw")
-    paths["val"].write_text("{")
-    with pytest.raises(InputError, match=r"val\.json: expected JSON"):
-        fetch_folder(images, paths, tmp_path / "raw")
-    paths["val"].unlink()
-    with pytest.raises(InputError, match=r"val\.json: expected a readable file"):
-        fetch_folder(images, paths, tmp_path / "raw")
+        fetch_folder(tmp_path / "nowhere", paths, {}, tmp_path / "raw")
+    paths["test"].write_text("{")
+    with pytest.raises(InputError, match=r"test\.json: expected JSON"):
+        fetch_folder(images, paths, {}, tmp_path / "raw")
+    paths["test"].unlink()
+    with pytest.raises(InputError, match=r"test\.json: expected a readable file"):
+        fetch_folder(images, paths, {}, tmp_path / "raw")
 
 
 def test_images_without_captions_are_left_out_and_counted(
@@ -135,7 +142,7 @@ def test_images_without_captions_are_left_out_and_counted(
     content = captions()
     content["train"]["annotations"] = [{"image_id": 0, "caption": "a"}]
     (images / "sub/a.jpg").unlink()  # nobody asks for it
-    _, summary = fetch_folder(images, write(tmp_path, content), tmp_path / "raw")
+    _, summary = fetch_folder(images, write(tmp_path, content), {}, tmp_path / "raw")
     assert summary["train"] == {"images": 1, "captions": 1, "images_without_captions": 1}
     assert "left out, without captions: 'sub/a.jpg'" in capsys.readouterr().err
     write_source(tmp_path / "raw", Source("folder", True, False, False, False, "original"))
@@ -158,20 +165,20 @@ def test_every_name_that_a_file_system_holds(tmp_path: Path, images: Path, on_di
     path = images / on_disk
     path.parent.mkdir(exist_ok=True)
     (images / "c.jpeg").rename(path)
-    content = change(captions(), "val", "images", "file_name", named)
-    source, _ = fetch_folder(images, write(tmp_path, content), tmp_path / "raw")
+    content = change(captions(), "test", "images", "file_name", named)
+    source, _ = fetch_folder(images, write(tmp_path, content), {}, tmp_path / "raw")
     write_source(tmp_path / "raw", source)
-    (copy,) = load_raw(tmp_path / "raw").image_paths("val")
+    (copy,) = load_raw(tmp_path / "raw").image_paths("test")
     assert copy.read_bytes() == path.read_bytes()
 
 
 def test_half_an_emoji_in_a_caption_becomes_a_character_that_files_can_hold(
     tmp_path: Path, images: Path
 ) -> None:
-    content = change(captions(), "val", "annotations", "caption", "a cat \ud83d")
-    source, _ = fetch_folder(images, write(tmp_path, content), tmp_path / "raw")
+    content = change(captions(), "test", "annotations", "caption", "a cat \ud83d")
+    source, _ = fetch_folder(images, write(tmp_path, content), {}, tmp_path / "raw")
     write_source(tmp_path / "raw", source)
-    said = load_raw(tmp_path / "raw").captions("val")["annotations"][0]["caption"]
+    said = load_raw(tmp_path / "raw").captions("test")["annotations"][0]["caption"]
     assert said == "a cat \ufffd"
 
 
@@ -194,7 +201,7 @@ VALUES = st.recursive(
 def test_captions_of_any_shape_are_read_or_refused_in_one_line(tmp_path: Path, images: Path, data) -> None:
     content = captions()
     for _ in range(data.draw(st.integers(1, 3))):
-        split = data.draw(st.sampled_from(["train", "val"]))
+        split = data.draw(st.sampled_from(["train", "test"]))
         name = data.draw(st.sampled_from(["images", "annotations"]))
         if not isinstance(content[split].get(name), list) or data.draw(st.booleans()):
             content[split][name] = data.draw(VALUES)
@@ -205,7 +212,7 @@ def test_captions_of_any_shape_are_read_or_refused_in_one_line(tmp_path: Path, i
     shutil.rmtree(tmp_path / "raw", ignore_errors=True)
     said = ""
     try:
-        fetch_folder(images, write(tmp_path, content), tmp_path / "raw")
+        fetch_folder(images, write(tmp_path, content), {}, tmp_path / "raw")
     except InputError as error:
         said = str(error)
     assert len(said.splitlines()) <= 1
@@ -216,7 +223,7 @@ def test_captions_of_any_shape_are_read_or_refused_in_one_line(tmp_path: Path, i
 )
 def test_json_that_is_no_caption_file(tmp_path: Path, images: Path, text: str) -> None:
     paths = write(tmp_path, captions())
-    paths["val"].write_text(text)
-    with pytest.raises(InputError, match=r"val\.json: expected ") as caught:
-        fetch_folder(images, paths, tmp_path / "raw")
+    paths["test"].write_text(text)
+    with pytest.raises(InputError, match=r"test\.json: expected ") as caught:
+        fetch_folder(images, paths, {}, tmp_path / "raw")
     assert len(str(caught.value)) < 300

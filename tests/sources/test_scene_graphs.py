@@ -118,12 +118,12 @@ def test_each_digit_misses_a_colour_and_no_colour_misses_more_than_two_digits(se
 
 def test_digit_images_are_split_by_class_and_never_shared() -> None:
     labels = np.repeat(np.arange(10), 20)
-    training, validation = split_digit_images(labels, seed=5)
+    training, held_out = split_digit_images(labels, seed=5)
     for digit in DIGITS:
         assert len(training[digit]) == 16
-        assert len(validation[digit]) == 4
-        assert {labels[i] for i in training[digit] + validation[digit]} == {digit}
-    flat = sorted(i for images in training + validation for i in images)
+        assert len(held_out[digit]) == 4
+        assert {labels[i] for i in training[digit] + held_out[digit]} == {digit}
+    flat = sorted(i for images in training + held_out for i in images)
     assert flat == list(range(200))
 
 

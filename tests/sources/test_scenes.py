@@ -1,12 +1,15 @@
 """The source `scenes` on disk: rows agree, splits share no digit image, a seed gives the same bytes."""
 
+import itertools
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from recap.core.raw_data import SPLITS
 from recap.sources.config import ScenesConfig
 from recap.sources.draw_scenes import write_scenes
 from recap.sources.scenes.graphs import (
@@ -20,7 +23,7 @@ from recap.sources.scenes.graphs import (
 )
 from recap.sources.scenes.rendering import PALETTE, PLAIN, digit_masks, load_digit_images, render
 
-CONFIG = ScenesConfig(train_images=60, validation_images=30, seed=3)
+CONFIG = ScenesConfig(train_images=60, validation_images=20, test_images=30, seed=3)
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +42,7 @@ def contents(directory: Path) -> dict[str, bytes]:
     return {path.relative_to(directory).as_posix(): path.read_bytes() for path in files}
 
 
-@pytest.mark.parametrize(("split", "count"), [("train", 60), ("val", 30)])
+@pytest.mark.parametrize(("split", "count"), [("train", 60), ("validation", 20), ("test", 30)])
 def test_images_captions_and_graphs_are_in_the_same_order(raw: Path, split: str, count: int) -> None:
     captions, graphs = read(raw, f"captions_{split}.json"), read(raw, f"scenes_{split}.json")
     ids = [image["id"] for image in captions["images"]]
@@ -53,10 +56,8 @@ def test_images_captions_and_graphs_are_in_the_same_order(raw: Path, split: str,
 
 
 def test_ids_of_the_splits_differ(raw: Path) -> None:
-    ids = [
-        image["id"] for split in ("train", "val") for image in read(raw, f"captions_{split}.json")["images"]
-    ]
-    assert len(set(ids)) == 90
+    ids = [image["id"] for split in SPLITS for image in read(raw, f"captions_{split}.json")["images"]]
+    assert len(set(ids)) == 110
 
 
 def test_an_image_shows_the_colours_of_its_graph(raw: Path) -> None:
@@ -72,16 +73,28 @@ def test_an_image_shows_the_colours_of_its_graph(raw: Path) -> None:
             assert min(distances, key=lambda name: distances[name]) == object_["colour"]
 
 
-def test_splits_share_no_digit_image(raw: Path) -> None:
-    shown = [
-        {
-            object_["digit_image"]
-            for graph in read(raw, f"scenes_{split}.json")
+@pytest.mark.parametrize("test_images", [30, 3000])
+def test_splits_share_no_digit_image(tmp_path: Path, test_images: int) -> None:
+    """Also where test scenes would show every digit image that training does not."""
+    write_scenes(replace(CONFIG, test_images=test_images), tmp_path)
+    shown = {
+        split: {
+            (object_["digit"], object_["digit_image"])
+            for graph in read(tmp_path, f"scenes_{split}.json")
             for object_ in graph["objects"]
         }
-        for split in ("train", "val")
-    ]
-    assert not shown[0] & shown[1]
+        for split in SPLITS
+    }
+    for one, other in itertools.combinations(SPLITS, 2):
+        assert not shown[one] & shown[other]
+    labels = load_digit_images()[1]
+    assert all(labels[image] == digit for own in shown.values() for digit, image in own)
+
+
+def test_how_many_scenes_choose_changes_no_other_scene(raw: Path, tmp_path: Path) -> None:
+    write_scenes(replace(CONFIG, validation_images=3), tmp_path)
+    others = {name: content for name, content in contents(tmp_path).items() if "validation" not in name}
+    assert others == {name: content for name, content in contents(raw).items() if "validation" not in name}
 
 
 def test_unseen_scenes_have_a_pair_that_training_has_not_and_seen_ones_none(raw: Path) -> None:
@@ -91,27 +104,31 @@ def test_unseen_scenes_have_a_pair_that_training_has_not_and_seen_ones_none(raw:
     training = set().union(*(pairs(graph) for graph in read(raw, "scenes_train.json")))
     held_out = set(held_out_pairs(CONFIG.seed))
     assert not training & held_out
-    parts = [image["part"] for image in read(raw, "captions_val.json")["images"]]
+    parts = [image["part"] for image in read(raw, "captions_test.json")["images"]]
     assert (parts.count("seen"), parts.count("unseen")) == (20, 10)
-    for part, graph in zip(parts, read(raw, "scenes_val.json"), strict=True):
+    for part, graph in zip(parts, read(raw, "scenes_test.json"), strict=True):
         if part == "seen":
             assert pairs(graph) <= training
         else:
             assert pairs(graph) & held_out
+    assert all(pairs(graph) <= training for graph in read(raw, "scenes_validation.json"))
 
 
 def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(raw: Path, tmp_path: Path) -> None:
     write_scenes(CONFIG, tmp_path / "same")
     assert contents(tmp_path / "same") == contents(raw)
-    write_scenes(ScenesConfig(train_images=60, validation_images=30, seed=4), tmp_path / "other")
+    write_scenes(replace(CONFIG, seed=4), tmp_path / "other")
     assert contents(tmp_path / "other") != contents(raw)
 
 
 def test_the_smallest_data_set_has_both_parts(tmp_path: Path) -> None:
-    summary = write_scenes(ScenesConfig(train_images=10, validation_images=3, seed=0), tmp_path)
+    summary = write_scenes(
+        ScenesConfig(train_images=10, validation_images=1, test_images=3, seed=0), tmp_path
+    )
     assert summary == {
         "train": {"images": 10, "captions": 50},
-        "val": {"images": 3, "captions": 15, "seen": 2, "unseen": 1},
+        "validation": {"images": 1, "captions": 5},
+        "test": {"images": 3, "captions": 15, "seen": 2, "unseen": 1},
     }
 
 

@@ -18,7 +18,7 @@ from recap.sources.config import CocoConfig
 from recap.errors import InputError
 
 path, cases = Path(sys.argv[1]), int(sys.argv[2])
-config = CocoConfig(archive=None, check="any", train_captions=None, validation_captions=None)
+config = CocoConfig(archive=None, check="any", train_captions=None, test_captions=None)
 whole = path.read_bytes()
 with zipfile.ZipFile(path) as archive:
     members = {name: archive.read(name) for name in archive.namelist()}
@@ -44,7 +44,7 @@ for case in range(cases):
                 archive.writestr(name, spoil(content) if name == broken else content)
     shutil.rmtree(path.parent / "raw", ignore_errors=True)
     try:
-        fetch_coco(path, None, config, path.parent / "raw")
+        fetch_coco(path, None, config, 0.1, path.parent / "raw")
     except InputError as error:
         assert len(str(error).splitlines()) == 1, str(error)
         refused += 1

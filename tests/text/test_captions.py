@@ -3,6 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from recap.core.raw_data import SPLITS
 from recap.errors import InputError
 from recap.text.captions import Captions, check_captions, load_captions, save_captions
 from recap.text.vocabulary import SPECIAL_WORDS, Vocabulary
@@ -13,10 +14,11 @@ GOOD = [[1, 4, 5, 2, 0], [1, 2, 0, 0, 0], [1, 4, 4, 4, 2]]
 def captions_with(train, rows=(0, 1, 1), dtype=np.int32) -> Captions:
     return Captions(
         Vocabulary((*SPECIAL_WORDS, "a", "b")),
-        train_captions=np.array(train, dtype),
-        train_image_idxs=np.array(rows, np.int32),
-        val_captions=np.array(GOOD, np.int32),
-        val_image_idxs=np.zeros(3, np.int32),
+        {
+            "train": (np.array(train, dtype), np.array(rows, np.int32)),
+            "validation": (np.array(GOOD, np.int32), np.zeros(3, np.int32)),
+            "test": (np.array(GOOD, np.int32), np.zeros(3, np.int32)),
+        },
     )
 
 
@@ -24,9 +26,9 @@ def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
     captions = captions_with(GOOD)
     save_captions(tmp_path, captions)
     loaded = load_captions(tmp_path)
-    check_captions(loaded, {"train": 2, "val": 1}, "captions.h5")
+    check_captions(loaded, {"train": 2, "validation": 1, "test": 1}, "captions.h5")
     assert loaded.vocabulary == captions.vocabulary
-    for split in ("train", "val"):
+    for split in SPLITS:
         for mine, theirs in zip(captions.of(split), loaded.of(split), strict=True):
             np.testing.assert_array_equal(mine, theirs)
 
@@ -50,7 +52,7 @@ def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
 )
 def test_captions_that_no_decoder_can_learn(captions: Captions, expected: str) -> None:
     with pytest.raises(InputError, match=expected):
-        check_captions(captions, {"train": 2, "val": 1}, "captions.h5")
+        check_captions(captions, {"train": 2, "validation": 1, "test": 1}, "captions.h5")
 
 
 def test_absent_captions_are_one_line(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from recap.errors import InputError
-from recap.text.coco_files import read_references, read_results
+from recap.text.coco_files import read_references
 
 IMAGES = [{"id": 7}, {"id": 3, "part": "seen"}]
 ANNOTATIONS = [
@@ -29,36 +29,7 @@ def test_references_keep_the_order_of_images_and_of_annotations(write):
     references = read_references(write({"images": IMAGES, "annotations": ANNOTATIONS}))
     assert references.image_ids == (7, 3)
     assert references.captions == (("A cat.",), ("A dog.", "The dog."))
-    assert references.parts == ("validation", "seen")
-
-
-def test_results_come_in_the_order_of_the_references(write):
-    results = [{"image_id": 3, "caption": "b", "score": 1}, {"image_id": 7, "caption": "a"}]
-    assert read_results(write(results), [7, 3]) == ["a", "b"]
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        ("[{", "expected JSON"),
-        ('"text"', "expected a list of results, received text"),
-        ([1], r"results\[0\]: expected an object, received a number"),
-        ([{"caption": "a"}], r"results\[0\].image_id: expected an integer, received nothing"),
-        ([{"image_id": "7", "caption": "a"}], r'image_id: expected an integer, received "7"'),
-        ([{"image_id": True, "caption": "a"}], "image_id: expected an integer, received true"),
-        ([{"image_id": 7, "caption": 5}], r"results\[0\].caption: expected text, received 5"),
-        ([{"image_id": 7}], r"results\[0\].caption: expected text, received nothing"),
-        ([{"image_id": 9, "caption": "a"}], "expected an image of the references, received image id 9"),
-        ([{"image_id": 7, "caption": "a"}] * 2, r"results\[1\]: .* received image id 7 again"),
-        ([{"image_id": 7, "caption": "a"}], "received none for 3"),
-        ([], "received none for 7 and 1 more"),
-    ],
-)
-def test_bad_results_are_told_in_one_line(write, content, message):
-    with pytest.raises(InputError, match=message) as error:
-        read_results(write(content), [7, 3])
-    assert "\n" not in str(error.value)
-    assert "file.json" in str(error.value)
+    assert references.parts == ("test", "seen")
 
 
 @pytest.mark.parametrize(

@@ -1,1 +1,1 @@
-"""What every stage needs: settings, paths, and the files that stages read and write."""
+"""Settings, paths, and the files that stages read and write: the base of every stage."""

@@ -1,4 +1,4 @@
-"""The arithmetic that makes every x86-64 processor with AVX2 give the same bits: what libraries are told.
+"""The variables that make every x86-64 processor with AVX2 give the same bits.
 
 Libraries choose code by the processor that they find, and other code adds in another order. The contract:
 
@@ -23,24 +23,34 @@ PROCESSOR = Path("/proc/cpuinfo")
 STEERING = re.compile(r"(?!OMP_WAIT_POLICY$)(ATEN|DNNL|GOMP|GOTO|KMP|MKL|NPY|OMP|ONEDNN|OPENBLAS|VECLIB)_\w+")
 """Names of variables by which a user or a cluster steers the libraries; none is passed on.
 
-How a thread waits changes no bit, and OMP_WAIT_POLICY=passive keeps processes off each other's cores.
+Waiting changes no bit, and OMP_WAIT_POLICY=passive keeps processes off each other's cores.
 """
 
 ALWAYS = {
-    "OPENBLAS_NUM_THREADS": "1",  # where no code says how many: cores differ between machines
-    # how long a thread waits in a loop before it sleeps; libgomp's 300,000 rounds keep a second process that
-    # computes on the same cores from its work, and how a thread waits changes no bit
+    "OPENBLAS_NUM_THREADS": "1",  # the default of cores differs between machines
+    # rounds that a thread waits in a loop before it sleeps; libgomp's 300,000 keep a second process on the
+    # same cores from its work, and waiting changes no bit
     "GOMP_SPINCOUNT": "2500",
 }
 PORTABLE = ALWAYS | {
     "ATEN_CPU_CAPABILITY": "avx2",
     "NPY_ENABLE_CPU_FEATURES": "X86_V3",
     "OPENBLAS_CORETYPE": "Haswell",
-    "MKL_CBWR": "COMPATIBLE",  # a net below the others, for what settings of your own may call
+    "MKL_CBWR": "COMPATIBLE",  # in case other settings call MKL after all
 }
 
 WITHOUT_CONVOLUTIONS = ("train", "evaluate")
 """Stages that oneDNN serves with products alone: its convolutions' sums depend on the instruction set."""
+
+
+def processor_facts() -> dict[str, str]:
+    """Return the facts about the first processor in the kernel's list; none where it has no such list."""
+    try:
+        first = PROCESSOR.read_text(encoding="utf-8").partition("\n\n")[0]
+    except OSError:
+        return {}
+    pairs = (line.partition(":") for line in first.splitlines())
+    return {name.strip(): value.strip() for name, _, value in pairs}
 
 
 def unsupported() -> str | None:
@@ -48,24 +58,23 @@ def unsupported() -> str | None:
     machine = platform.machine()
     if machine not in ("x86_64", "AMD64"):
         return f"an {machine} processor"
-    try:
-        flags = PROCESSOR.read_text(encoding="utf-8").partition("flags")[2].split("\n")[0].split()
-    except OSError:
+    facts = processor_facts()
+    if not facts:
         return f"{platform.system()}, which does not say what its processor can do"
-    absent = [flag for flag in ("avx2", "fma", "bmi2", "f16c") if flag not in flags]
+    absent = [flag for flag in ("avx2", "fma", "bmi2", "f16c") if flag not in facts.get("flags", "").split()]
     return f"a processor without {', '.join(absent)}" if absent else None
 
 
 def steer(environment: MutableMapping[str, str], *, portable: bool, stage: str = "") -> str | None:
-    """Change a process's variables to those of the contract, before it loads a library that reads them.
+    """Set a process's steering variables, before it loads a library that reads them.
 
     Args:
         environment: ``os.environ``.
-        portable: whether the portable arithmetic is asked for.
-        stage: the stage that the process runs, if it does.
+        portable: ask for the portable arithmetic.
+        stage: the stage that the process runs, if any.
 
     Returns:
-        Why it cannot be had on this machine, or None.
+        Why the portable arithmetic cannot be had on this machine, or None.
     """
     reason = unsupported() if portable else None
     found = variables(portable and reason is None, environment, stage)
@@ -76,15 +85,7 @@ def steer(environment: MutableMapping[str, str], *, portable: bool, stage: str =
 
 
 def steer_stage(stage: str, params: Path, environment: MutableMapping[str, str]) -> str | None:
-    """Steer the process of a stage as ``runtime.arithmetic`` of a params file says.
-
-    Args:
-        stage: the name of its script.
-        params: the params file.
-        environment: ``os.environ``.
-
-    Returns:
-        Why the portable arithmetic, if it is asked for, cannot be had on this machine, or None.
+    """Steer a stage's process as ``runtime.arithmetic`` of a params file says; return what ``steer`` does.
 
     Raises:
         InputError: the params file has mistakes.
@@ -96,13 +97,7 @@ def steer_stage(stage: str, params: Path, environment: MutableMapping[str, str])
 
 
 def variables(portable: bool, environment: Mapping[str, str], stage: str = "") -> dict[str, str]:
-    """An environment whose steering variables are this file's and no others.
-
-    Args:
-        portable: whether to ask for the arithmetic of the contract, or for the processor's own.
-        environment: a process's variables; they stay as they are.
-        stage: the stage that the process runs, if it does.
-    """
+    """Return an environment whose steering variables are those of this file, as for ``steer``."""
     kept = {name: value for name, value in environment.items() if not STEERING.fullmatch(name)}
     if not portable:
         return kept | ALWAYS

@@ -1,11 +1,13 @@
 """The only writers of outputs: atomic (temporary file, flush, rename) and the same bytes on every write."""
 
 import csv
+import errno
 import hashlib
 import io
 import json
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -24,10 +26,14 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], None], *, durable: 
         durable: False leaves the flush to the system, for many small files that are made again when lost.
 
     Raises:
-        OSError: the disk or the folder refuses; ``path`` is as it was.
+        OSError: the disk or the folder refuses, or there is a device or a pipe; ``path`` is as it was.
     """
+    if path.exists() and not (path.is_file() or path.is_dir()):  # a folder refuses by itself
+        raise OSError(errno.EEXIST, "a device or a pipe", str(path))
     path.parent.mkdir(parents=True, exist_ok=True)
-    name = hashlib.blake2b(os.fsencode(path.name), digest_size=8).hexdigest()  # the own may leave no room
+    name = hashlib.blake2b(
+        os.fsencode(path.name), digest_size=8
+    ).hexdigest()  # path.name itself may have the largest length
     temporary = path.with_name(f".{name}.{os.getpid()}.tmp")
     try:
         with open(temporary, "w+b") as file:
@@ -37,11 +43,12 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], None], *, durable: 
                 os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as error:
-        if error.filename is None:  # a write does not say where
+        if str(error.filename) in ("None", str(temporary)):  # of a write, or a name that nobody knows
             error.filename = str(path)
         raise
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # renamed, or on a disk that takes nothing
+            temporary.unlink()
 
 
 def write_bytes(path: Path, content: bytes) -> None:

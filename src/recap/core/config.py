@@ -17,8 +17,8 @@ STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
 Seed = Annotated[int, Ge(0), Le(2**63 - 1)]
 Count = Annotated[int, Ge(1), Le(2**31 - 1)]
-"""Of steps and the like; what a run can take is bounded by patience alone."""
-MOST_MISTAKES = 50  # told at once
+"""A number of steps or epochs, as large as anybody may want."""
+MOST_MISTAKES = 50  # in one message
 
 GROUPS = {
     "runtime": "recap.runtime.config:RuntimeConfig",
@@ -41,11 +41,7 @@ Group = TypeVar("Group")
 
 
 def load(path: Path, group_class: type[Group]) -> Group:
-    """Read one group of a params file; the whole file is checked.
-
-    Args:
-        path: a YAML 1.2 file with the groups of ``GROUPS``.
-        group_class: the dataclass of the group to return.
+    """Read one group of a params file, by its dataclass; the whole file is checked.
 
     Raises:
         InputError: the file cannot be read, or holds mistakes; the message has one line a mistake.
@@ -75,11 +71,10 @@ def load_all(path: Path) -> dict[str, Any]:
             mistakes.append(f"{name}: expected a group of settings, received nothing")
             continue
         module, _, class_name = reference.partition(":")
-        adapter = TypeAdapter(getattr(importlib.import_module(module), class_name))
         try:
-            groups[name] = adapter.validate_json(json.dumps(values[name]))
-        except ValidationError as error:
-            mistakes += [_describe(name, dict(mistake)) for mistake in error.errors()]
+            groups[name] = parse(name, values[name], getattr(importlib.import_module(module), class_name))
+        except InputError as error:
+            mistakes += str(error).split("\n")
     if mistakes:
         more = len(mistakes) - MOST_MISTAKES
         mistakes = mistakes[:MOST_MISTAKES] + ([f"and {more} mistakes more"] if more > 0 else [])
@@ -87,12 +82,20 @@ def load_all(path: Path) -> dict[str, Any]:
     return groups
 
 
-def read_values(content: bytes, path: Path) -> dict[str, Any]:
-    """The groups of a params file as they are written.
+def parse(name: str, values: Any, group_class: type[Group]) -> Group:
+    """Check the values of a group, as JSON has them, and make its dataclass.
 
-    Args:
-        content: of the file.
-        path: its name, for messages.
+    Raises:
+        InputError: there are mistakes, each told by its path from ``name`` on.
+    """
+    try:
+        return TypeAdapter(group_class).validate_json(json.dumps(values))
+    except ValidationError as error:
+        raise InputError(*(_describe(name, dict(mistake)) for mistake in error.errors())) from None
+
+
+def read_values(content: bytes, path: Path) -> dict[str, Any]:
+    """Return the groups of a params file as they are written.
 
     Raises:
         InputError: it is no plain YAML, or has no groups.
@@ -119,7 +122,7 @@ _EXPECTED = {
 
 
 def _describe(group: str, mistake: dict[str, Any]) -> str:
-    """One line: path, expected, received."""
+    """Return a mistake in one line: path, expected, received."""
     keys = [shorten(str(key)) for key in mistake["loc"] if not str(key).startswith("function-")]
     path = ".".join([group, *keys])
     kind = mistake["type"]

@@ -1,4 +1,4 @@
-"""Feature files: one HDF5 data set "features" (N, D) float32, contiguous, so that readers map it.
+"""Feature files: one HDF5 data set "features" (N, D) float32, contiguous, so that readers can map it.
 
 Reading a batch through h5py costs milliseconds, through the map microseconds, and nothing is loaded that
 is not used. Shapes: N images, D feature width.
@@ -9,14 +9,38 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from recap.core.artifacts import write_atomically
-from recap.errors import InputError
+from recap.core.artifacts import write_atomically, write_json
+from recap.core.input_files import read_json
+from recap.errors import InputError, expecting
 
 DATASET = "features"
+GRID_FILE = "grid.json"
+"""Beside features whose last columns are maps with places: how many places, and channels of each."""
+Grid = tuple[int, int]
+NO_GRID: Grid = (0, 0)
+
+
+def write_grid(directory: Path, grid: Grid) -> None:
+    """Tell places and channels of the features in a folder; nothing where they have none."""
+    if grid != NO_GRID:
+        write_json(directory / GRID_FILE, {"places": grid[0], "channels": grid[1]})
+
+
+def read_grid(directory: Path) -> Grid:
+    """Return places and channels of the features in a folder, ``NO_GRID`` where they have none.
+
+    Raises:
+        InputError: the file holds something else.
+    """
+    path = directory / GRID_FILE
+    if not path.is_file():
+        return NO_GRID
+    with expecting(f"{path}: expected places and channels of a grid"):
+        found = read_json(path)
+        return int(found["places"]), int(found["channels"])
 
 
 def write_features(path: Path, features: NDArray[np.float32]) -> None:
@@ -25,12 +49,9 @@ def write_features(path: Path, features: NDArray[np.float32]) -> None:
 
 
 def write_feature_blocks(path: Path, shape: tuple[int, ...], blocks: Iterable[NDArray[np.float32]]) -> None:
-    """Write features that come in blocks of rows; only one block is in memory.
+    """Write features (N, D) that come in blocks (rows, D) float32; only one block is in memory.
 
-    Args:
-        path: the file to publish, whole, when the last block is written.
-        shape: (N, D) of the whole.
-        blocks: (rows, D) float32 each, N rows in all.
+    The file appears, whole, when the last block is written.
     """
     if len(shape) != 2:
         raise ValueError(f"features: expected the shape (N, D), received {shape}")
@@ -59,6 +80,8 @@ def hdf5_frame(file: BinaryIO, shape: tuple[int, ...]) -> tuple[bytes, bytes]:
     Returns:
         The bytes before and after the place of the values.
     """
+    import h5py
+
     with h5py.File(file, "w") as hdf5:
         properties = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
         properties.set_layout(h5py.h5d.CONTIGUOUS)
@@ -80,21 +103,18 @@ def open_features(path: Path) -> NDArray[np.float32]:
     Raises:
         InputError: the file is absent, not HDF5, or holds something else.
     """
-    try:
-        with h5py.File(path, "r") as hdf5:
-            link = hdf5.get(DATASET, getlink=True)
-            data_set = hdf5[DATASET] if isinstance(link, h5py.HardLink) else None
-            if not isinstance(data_set, h5py.Dataset):
-                raise InputError(f"{path}: expected a data set {DATASET!r}, received none")
-            shape, kind = data_set.shape, data_set.dtype
-            properties = data_set.id.get_create_plist()
-            is_plain = properties.get_layout() == h5py.h5d.CONTIGUOUS and not properties.get_external_count()
-            offset = data_set.id.get_offset()
-    except InputError:
-        raise
-    except Exception as error:  # a broken file makes h5py raise almost anything
-        reason = " ".join(str(error).split())
-        raise InputError(f"{path}: expected a feature file (HDF5), received: {reason}") from None
+    import h5py
+
+    # a broken file makes h5py raise almost anything
+    with expecting(f"{path}: expected a feature file (HDF5)"), h5py.File(path, "r") as hdf5:
+        link = hdf5.get(DATASET, getlink=True)
+        data_set = hdf5[DATASET] if isinstance(link, h5py.HardLink) else None
+        if not isinstance(data_set, h5py.Dataset):
+            raise InputError(f"{path}: expected a data set {DATASET!r}, received none")
+        shape, kind = data_set.shape, data_set.dtype
+        properties = data_set.id.get_create_plist()
+        is_plain = properties.get_layout() == h5py.h5d.CONTIGUOUS and not properties.get_external_count()
+        offset = data_set.id.get_offset()
     if (
         shape is None
         or len(shape) != 2
@@ -114,9 +134,7 @@ def open_features(path: Path) -> NDArray[np.float32]:
 
 
 def read_blocks(path: Path, rows: int) -> Iterator[NDArray[np.float32]]:
-    """Blocks of at most ``rows`` rows (rows, D) float32, in order, read and not mapped.
-
-    Pages of a map stay in the process's memory after use; a block is given back.
+    """Yield blocks of at most ``rows`` rows (rows, D) float32, in order; read, as a map would stay in memory.
 
     Raises:
         InputError: as in ``open_features``.
@@ -136,14 +154,10 @@ def read_blocks(path: Path, rows: int) -> Iterator[NDArray[np.float32]]:
 
 
 def finite(blocks: Iterable[NDArray[np.float32]], where: object) -> Iterator[NDArray[np.float32]]:
-    """The blocks (rows, D) as they are.
-
-    Args:
-        blocks: features, or what was computed from them.
-        where: named in the error.
+    """Yield blocks (rows, D) unchanged, after a check.
 
     Raises:
-        InputError: NaN or infinity in a row.
+        InputError: NaN or infinity in a row; the message begins with ``where``.
     """
     start = 0
     for block in blocks:

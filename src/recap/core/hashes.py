@@ -10,41 +10,41 @@ COMPILED = "__pycache__"
 
 
 def hash_file(path: Path) -> str:
-    """MD5 of a file's bytes, as DVC records it."""
+    """Return the MD5 of a file's bytes, as DVC records it."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "md5").hexdigest()
 
 
 def folder_files(path: Path) -> dict[str, Path]:
-    """The files below a folder by their path in it, with "/" between its parts, sorted by it.
+    """Return the files below a folder by their path in it, with "/" between its parts, sorted.
 
-    Compiled modules are left out, as .dvcignore leaves them out of DVC's sight.
+    Compiled modules are left out, as .dvcignore leaves them out for DVC.
     """
     files = [file for file in path.rglob("*") if file.parent.name != COMPILED and file.is_file()]
     return dict(sorted((file.relative_to(path).as_posix(), file) for file in files))
 
 
 def output_files(path: Path) -> list[Path]:
-    """The file itself, or the files below a folder; none where there is neither."""
+    """Return the file itself, or the files below a folder; none where there is neither."""
     return [path] if path.is_file() else list(folder_files(path).values())
 
 
 def hash_output(path: Path) -> str:
-    """MD5 of a file, or of a folder as DVC forms it: of the sorted list of its files' hashes."""
+    """Return the MD5 of a file, or of a folder as DVC forms it: of the sorted list of its files' hashes."""
     if path.is_file():
         return hash_file(path)
     return hashlib.md5(list_folder(path)).hexdigest() + ".dir"
 
 
 def list_folder(path: Path) -> bytes:
-    """The sorted list of the files below a folder and their hashes, as DVC writes it."""
+    """Return the sorted list of the files below a folder and their hashes, as DVC writes it."""
     files = folder_files(path)
     with ThreadPoolExecutor() as pool:
         return _list(dict(zip(files, pool.map(hash_file, files.values()), strict=True)))
 
 
 def hash_list(hashes: Mapping[str, str]) -> str:
-    """MD5 of a folder as DVC forms it, from its files' paths in it and their hashes."""
+    """Return the MD5 of a folder as DVC forms it, from its files' paths in it and their hashes."""
     return hashlib.md5(_list(hashes)).hexdigest() + ".dir"
 
 
@@ -54,5 +54,5 @@ def _list(hashes: Mapping[str, str]) -> bytes:
 
 
 def size_output(path: Path) -> int:
-    """Bytes of a file, or of all files below a folder."""
+    """Return the bytes of a file, or of all files below a folder."""
     return sum(file.stat().st_size for file in output_files(path))

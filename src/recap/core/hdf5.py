@@ -8,9 +8,10 @@ size that they declare: HDF5 itself unpacks whatever comes, and again when a fil
 
 import math
 import zlib
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,8 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from recap.errors import InputError
+from recap.core.input_files import check_regular
+from recap.errors import InputError, expecting
 
 RATIO_LIMIT = 200  # declared bytes to stored bytes, for packed data sets
 LARGEST_CHUNK = 64 << 20  # bytes, unpacked
@@ -34,38 +36,60 @@ FILTERS = (
 
 @dataclass(frozen=True)
 class Expected:
-    """What a data set must be; None in ``shape`` stands for any length."""
+    """The required shape and dtype of a data set; None in ``shape`` stands for any length.
 
-    shape: tuple[int | None, ...]
-    dtype: str
+    None in place of the shape is any, in place of the dtype any kind of number.
+    """
+
+    shape: tuple[int | None, ...] | None
+    dtype: str | None
 
 
 @contextmanager
 def open_checked(
     path: Path, expected: Mapping[str, Expected], where: str
 ) -> Iterator[dict[str, h5py.Dataset]]:
-    """Open an HDF5 file and give the expected data sets, checked before a value is read.
+    """Open an HDF5 file and yield the expected data sets, checked before a value is read.
 
     Args:
         path: the file.
-        expected: by name; what else the file holds is never touched.
-        where: named in the error.
+        expected: by name; nothing else in the file is touched.
+        where: named in errors.
 
     Raises:
         InputError: the file is not HDF5, or a data set is absent or not as expected.
     """
+    check_regular(path)
     with ExitStack() as stack:
         with _telling(where):
             hdf5 = stack.enter_context(h5py.File(path, "r"))
-            data_sets = {name: _data_set(hdf5, name, want, where) for name, want in expected.items()}
-            for data_set in data_sets.values():
-                _check_storage(data_set, path.stat().st_size, where)
-                _check_chunks(data_set, where)
+            size = path.stat().st_size
+            data_sets = {name: _checked(hdf5, name, want, size, where) for name, want in expected.items()}
         yield data_sets
 
 
+@contextmanager
+def open_readers(path: Path, where: str) -> Iterator[dict[str, Callable[[], NDArray[Any]]]]:
+    """Open an HDF5 file and yield a reader of each data set of numbers at its root, by name.
+
+    Raises:
+        InputError: the file is not HDF5; by a reader, the data set is none of numbers or not whole.
+    """
+    with ExitStack() as stack:
+        with _telling(where):
+            hdf5, size = stack.enter_context(h5py.File(path, "r")), path.stat().st_size
+            names = list(hdf5)
+
+        def read(name: str) -> NDArray[Any]:
+            with _telling(where):
+                values: NDArray[Any] = _checked(hdf5, name, Expected(None, None), size, where)[()]
+            return values
+
+        yield {name: partial(read, name) for name in names}
+
+
 def read_rows(data_set: h5py.Dataset, start: int, stop: int, where: str) -> NDArray[Any]:
-    """Rows ``start`` to ``stop`` of a checked data set.
+    """Read rows ``start`` to ``stop`` of a checked data set.
 
     Raises:
         InputError: they cannot be read.
@@ -75,16 +99,16 @@ def read_rows(data_set: h5py.Dataset, start: int, stop: int, where: str) -> NDAr
     return rows
 
 
-@contextmanager
-def _telling(where: str) -> Iterator[None]:
-    """Tell in one line what HDF5 finds in a file; a broken one makes h5py raise almost anything."""
-    try:
-        yield
-    except InputError:
-        raise
-    except Exception as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise InputError(f"{where}: expected a whole HDF5 file, received: {reason}") from None
+def _telling(where: str) -> AbstractContextManager[None]:
+    """Turn any error of HDF5 into one line; a broken file makes h5py raise almost anything."""
+    return expecting(f"{where}: expected a whole HDF5 file")
+
+
+def _checked(hdf5: h5py.File, name: str, expected: Expected, file_bytes: int, where: str) -> h5py.Dataset:
+    data_set = _data_set(hdf5, name, expected, where)
+    _check_storage(data_set, file_bytes, where)
+    _check_chunks(data_set, where)
+    return data_set
 
 
 def _data_set(hdf5: h5py.File, name: str, expected: Expected, where: str) -> h5py.Dataset:
@@ -107,15 +131,16 @@ def _data_set(hdf5: h5py.File, name: str, expected: Expected, where: str) -> h5p
         raise InputError(f"{place}: expected its values in the file, received a virtual data set")
     if properties.get_external_count():
         raise InputError(f"{place}: expected its values in the file, received external storage")
-    if data_set.dtype != np.dtype(expected.dtype):
-        raise InputError(f"{place}: expected {np.dtype(expected.dtype).name}, received {data_set.dtype}")
-    shape = data_set.shape
+    if data_set.dtype.kind not in "fiu" if expected.dtype is None else data_set.dtype != expected.dtype:
+        wanted = "numbers" if expected.dtype is None else np.dtype(expected.dtype).name
+        raise InputError(f"{place}: expected {wanted}, received {data_set.dtype}")
+    shape, lengths = data_set.shape, expected.shape
     if (
         shape is None
-        or len(shape) != len(expected.shape)
-        or any(want not in (None, length) for want, length in zip(expected.shape, shape, strict=True))
+        or (lengths is not None and len(shape) != len(lengths))
+        or any(want not in (None, length) for want, length in zip(lengths or shape, shape, strict=True))
     ):
-        wanted = ", ".join("any" if want is None else str(want) for want in expected.shape)
+        wanted = ", ".join("any" if want is None else str(want) for want in lengths or ())
         raise InputError(f"{place}: expected the shape ({wanted}), received {shape}")
     return data_set
 

@@ -1,4 +1,4 @@
-"""The one reader of image files: what `fetch` accepts, every other part of recap reads the same.
+"""The one reader of image files: every part of recap reads the same images as `fetch`.
 
 Only the decoders of ``FORMATS`` are ever started, and no pixel is decoded before the size is known.
 """
@@ -11,6 +11,7 @@ from typing import BinaryIO
 import numpy as np
 from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError
 
+from recap.core.environment import positive_number
 from recap.errors import InputError
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
@@ -42,21 +43,15 @@ _GREY_STEPS = {"L;2": 85, "L;4": 17}
 
 
 def read_image(source: Path | BinaryIO) -> Image.Image:
-    """Decode a whole image to RGB with 8 bits a channel, upright.
+    """Decode a whole image, a regular or an open file, to RGB with 8 bits a channel, upright.
 
     Of 16 bits the upper eight are kept. What is transparent is laid on white. Grey values of 32 bits have no
     known range and are refused.
 
-    Args:
-        source: a regular file, or an open one.
-
-    Returns:
-        A picture with mode RGB.
-
     Raises:
         InputError: it cannot be read, is none of ``FORMATS``, too large, cut short or broken.
     """
-    where = source if isinstance(source, Path) else "image"
+    where = source if isinstance(source, Path) else getattr(source, "name", "image")
     limit = _largest_pixels()
     try:
         if isinstance(source, Path) and not stat.S_ISREG(source.stat().st_mode):
@@ -70,7 +65,9 @@ def read_image(source: Path | BinaryIO) -> Image.Image:
                 )
             layout = _layout(image)
             image.load()
-            return _upright(_on_white(image, layout), _orientation(image))
+            upright = _UPRIGHT.get(_orientation(image))
+            picture = _on_white(image, layout)
+            return picture if upright is None else picture.transpose(upright)
     except InputError:
         raise
     except UnidentifiedImageError:
@@ -81,25 +78,37 @@ def read_image(source: Path | BinaryIO) -> Image.Image:
     raise InputError(f"{where}: expected an image that decodes, received: {reason}")
 
 
+def find_images(place: Path) -> list[Path]:
+    """Return the images of a folder and of those in it, told by their names' ends, in order; a file as it is.
+
+    Raises:
+        InputError: there is none in the folder.
+    """
+    if not place.is_dir():
+        return [place]
+    ends = {end for end, name in Image.registered_extensions().items() if name in FORMATS}
+    found = [
+        path
+        for path in sorted(place.rglob("*"))
+        if path.suffix.lower() in ends and not path.name.startswith(".") and path.is_file()
+    ]
+    if not found:
+        raise InputError(f"{place}: expected a folder with images, received one without")
+    return found
+
+
 def _largest_pixels() -> float:
-    text = os.environ.get(SIZE_VARIABLE, str(LARGEST_MEGAPIXELS))
-    try:
-        limit = float(text)
-    except ValueError:
-        limit = 0.0
-    if not limit > 0:
-        raise InputError(f"{SIZE_VARIABLE}: expected a number above 0, received {text!r}")
-    return limit * 1e6
+    return positive_number(os.environ, SIZE_VARIABLE, LARGEST_MEGAPIXELS) * 1e6
 
 
 def _layout(image: ImageFile.ImageFile) -> str:
-    """Return how the file packs a pixel, in Pillow's words; known until the image is loaded."""
+    """Return how the file packs a pixel, in Pillow's words; lost when the image is loaded."""
     arguments = image.tile[0].args if image.tile else ""
     return str(arguments if isinstance(arguments, str) else (arguments or ("",))[0])
 
 
 def _on_white(image: Image.Image, layout: str) -> Image.Image:
-    """An image of any mode in RGB."""
+    """Convert an image of any mode to RGB, on white."""
     if image.mode in ("I", "F"):
         raise ValueError("grey values of 32 bits or with a sign, whose range is not known")
     if image.mode.startswith("I;16"):
@@ -128,12 +137,8 @@ def _from_16_bits(image: Image.Image, layout: str) -> Image.Image:
 
 
 def _orientation(image: Image.Image) -> int:
-    """EXIF's orientation of a loaded image, 1 where it tells none."""
+    """Return EXIF's orientation of a loaded image, 1 without any."""
     try:
         return int(image.getexif().get(ExifTags.Base.Orientation, 1))
-    except Exception:  # broken EXIF says nothing about good pixels
+    except Exception:  # the pixels may be good all the same
         return 1
-
-
-def _upright(image: Image.Image, orientation: int) -> Image.Image:
-    return image.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else image

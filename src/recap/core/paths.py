@@ -1,4 +1,4 @@
-"""Where everything lies, from the root of a checkout on."""
+"""The paths of all files and folders, relative to the root of a checkout."""
 
 from pathlib import Path
 

@@ -1,8 +1,10 @@
-"""Reads YAML 1.2 as DVC does, so that all who read a file see the same values, and plain YAML only."""
+"""Reads YAML 1.2 as DVC does, so that all readers of a file see the same values, and plain YAML only."""
 
+import copy
 import json
 import unicodedata
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -16,22 +18,19 @@ from ruamel.yaml.events import (
     ScalarEvent,
 )
 
-from recap.errors import InputError
+from recap.core.input_files import check_regular
+from recap.errors import InputError, expecting
 
 LARGEST = 1 << 22  # bytes
-DEEPEST = 16  # maps and lists in one another; DVC's own files have 6
+DEEPEST = 16  # nested maps and lists; DVC's own files have 6
 MOST_NODES = 200_000  # values, aliases written out
 
 
 def read_yaml(path: Path, expected: str) -> Any:
     """Read a file of texts, numbers, true, false, null, lists, and maps with texts as keys.
 
-    Args:
-        path: of the file.
-        expected: what the file is, for messages.
-
     Raises:
-        InputError: the file cannot be read, or is not that; the message is one line.
+        InputError: the file cannot be read, or is not what was ``expected``; the message is one line.
     """
     try:
         return parse_yaml(read_content(path, expected))
@@ -40,25 +39,27 @@ def read_yaml(path: Path, expected: str) -> Any:
 
 
 def read_content(path: Path, expected: str) -> bytes:
-    """The bytes of a file, up to what ``parse_yaml`` takes and one more.
+    """Read a file, up to one byte more than ``parse_yaml`` takes.
 
     Raises:
         InputError: the file cannot be read.
     """
-    try:
-        with open(path, "rb") as file:
-            return file.read(LARGEST + 1)
-    except (OSError, ValueError) as error:
-        reason = (error.strerror if isinstance(error, OSError) else None) or error
-        raise InputError(f"{path}: expected {expected}, received: {reason}") from None
+    check_regular(path)
+    with expecting(f"{path}: expected {expected}", OSError, ValueError), open(path, "rb") as file:
+        return file.read(LARGEST + 1)
 
 
 def parse_yaml(content: bytes) -> Any:
-    """Parse what ``read_yaml`` reads.
+    """Parse what ``read_yaml`` reads; the same content again costs a copy.
 
     Raises:
         ValueError: it is no plain YAML; the message is one line and says what was received.
     """
+    return copy.deepcopy(_parse(content))
+
+
+@lru_cache(maxsize=32)
+def _parse(content: bytes) -> Any:
     if len(content) > LARGEST:
         raise ValueError(f"more than {LARGEST} bytes")
     try:
@@ -82,24 +83,24 @@ def parse_yaml(content: bytes) -> Any:
 def _build(text: str) -> Any:
     try:
         return YAML(typ="safe").load(text)
-    except ValueError as error:  # of a number of thousands of digits, a date that is none
+    except ValueError as error:  # a number of thousands of digits, an impossible date
         raise ValueError(f"a value that is none: {shorten(str(error).partition(';')[0])}") from None
 
 
 def shorten(text: str) -> str:
-    """A text on one line, cut where it is long."""
+    """Return a text on one line, cut where it is long."""
     line = " ".join(text.split())
     return line if len(line) <= 100 else f"{line[:97]}..."
 
 
 def _check_events(text: str) -> None:
-    """Check what must not be built: what is nested too deeply, repeats too much, or names a tag.
+    """Reject, before it is built, what is nested too deeply, repeats too much, or names a tag.
 
     Raises:
         ValueError: there is such a thing.
         YAMLError: the text is no YAML.
     """
-    sizes: dict[str, int] = {}  # of what an anchor names, when it is complete
+    sizes: dict[str, int] = {}  # values in what each anchor names
     opened: list[tuple[str | None, int]] = []
     nodes = 0
     for event in YAML(typ="safe").parse(text):
@@ -129,7 +130,7 @@ def _check_events(text: str) -> None:
 
 
 def _mistakes(value: Any, where: str) -> Iterator[tuple[str, str]]:
-    """Return what is not plain: its path and what it is."""
+    """Yield the parts of a value that are not plain: path and description."""
     if isinstance(value, dict):
         for key, entry in value.items():
             if isinstance(key, str):

@@ -5,26 +5,22 @@ The folder ``annotations`` holds all text, so that a stage can depend on it with
 ``captions_{split}.json``, which is in COCO format.
 """
 
-import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from recap.core.artifacts import write_json
-from recap.errors import InputError
+from recap.core.input_files import read_json
 
-SPLITS = ("train", "val")
+SPLITS = ("train", "validation", "test")
+"""For training, for choices (of an epoch, of a decoding), and for scores and pictures."""
 ANNOTATIONS = "annotations"
-
-_SURROGATES = re.compile("[\ud800-\udfff]")
-"""Halves of characters, which cut texts have; no file can hold them."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """What data/raw holds."""
+    """The contents of data/raw."""
 
     source: Literal["scenes", "coco", "folder"]
     images: bool
@@ -36,28 +32,28 @@ class Source:
 
 @dataclass(frozen=True)
 class RawData:
-    """A folder in the raw layout; files are read when asked for."""
+    """A folder in the raw layout; files are read when they are asked for."""
 
     directory: Path
     source: Source
 
     def captions(self, split: str) -> dict[str, Any]:
-        """COCO-format captions of a split: ``images`` in row order, and ``annotations``."""
+        """Read the captions of a split in COCO format: ``images`` in row order, and ``annotations``."""
         captions: dict[str, Any] = read_json(self.directory / ANNOTATIONS / f"captions_{split}.json")
         return captions
 
     def image_paths(self, split: str) -> list[Path]:
-        """The image files of a split in row order; only where ``source.images``."""
+        """Return the image files of a split in row order; only where ``source.images``."""
         folder = self.directory / "images" / split
         return [folder / image["file_name"] for image in self.captions(split)["images"]]
 
     def scenes(self, split: str) -> list[dict[str, Any]]:
-        """The scene graphs of a split in row order; only where ``source.scenes``."""
+        """Read the scene graphs of a split in row order; only where ``source.scenes``."""
         scenes: list[dict[str, Any]] = read_json(self.directory / ANNOTATIONS / f"scenes_{split}.json")
         return scenes
 
     def features_path(self, split: str) -> Path:
-        """The HDF5 file with the features of a split; only where ``source.features``."""
+        """Return the HDF5 file with the features of a split; only where ``source.features``."""
         return self.directory / "features" / f"{split}.h5"
 
     @property
@@ -81,18 +77,12 @@ def write_source(directory: Path, source: Source) -> None:
 
 
 def write_captions(
-    directory: Path,
-    split: str,
-    images: Sequence[Mapping[str, Any]],
-    annotations: Sequence[Mapping[str, Any]],
+    directory: Path, split: str, images: Sequence[Mapping[str, Any]], annotations: Sequence[Mapping[str, Any]]
 ) -> None:
-    """Write the captions of a split in COCO format.
+    """Write the captions of a split in COCO format into data/raw.
 
-    Args:
-        directory: data/raw.
-        split: "train" or "val".
-        images: in row order, each with ``id``, ``file_name`` and, where known, ``part`` and ``url``.
-        annotations: each with ``id``, ``image_id`` and ``caption``, the original text.
+    Images, in row order, have ``id``, ``file_name`` and, if known, ``part`` and ``url``; annotations have
+    ``id``, ``image_id`` and ``caption``, the original text. The split is one of ``SPLITS``.
     """
     captions = {"images": list(images), "annotations": list(annotations)}
     write_json(directory / ANNOTATIONS / f"captions_{split}.json", captions, compact=True)
@@ -104,31 +94,5 @@ def write_graphs(directory: Path, split: str, graphs: Sequence[Mapping[str, Any]
 
 
 def encoded_directory(directory: Path) -> Path:
-    """The folder in data/raw of captions that come encoded, and their vocabulary."""
+    """Return the folder in data/raw of captions that come encoded, and their vocabulary."""
     return directory / ANNOTATIONS / "encoded"
-
-
-def read_json(path: Path) -> Any:
-    """Read a JSON file; half a character, as cut texts have it, becomes U+FFFD.
-
-    Raises:
-        InputError: it cannot be read, or is not JSON.
-    """
-    try:
-        content = path.read_bytes()
-        value = json.loads(content)
-        return value if content.isascii() and b"\\u" not in content else _whole(value)
-    except OSError as error:
-        raise InputError(f"{path}: expected a readable file, received: {error.strerror}") from None
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path}: expected JSON, received: {' '.join(str(error).split())}") from None
-
-
-def _whole(value: Any) -> Any:
-    if isinstance(value, str):
-        return _SURROGATES.sub("\ufffd", value)
-    if isinstance(value, list):
-        return [_whole(item) for item in value]
-    if isinstance(value, dict):
-        return {_whole(key): _whole(item) for key, item in value.items()}
-    return value

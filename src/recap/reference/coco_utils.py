@@ -12,7 +12,7 @@ import h5py
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from recap.errors import InputError
+from recap.errors import InputError, expecting
 
 BASE_DIR = Path("cs231n", "datasets", "coco_captioning")
 """Where the course keeps its data, seen from its notebooks."""
@@ -27,8 +27,7 @@ def load_coco_data(
     """Read a folder in the CS231n layout into memory.
 
     Args:
-        base_dir: holds coco2014_captions.h5, coco2014_vocab.json, {train,val}2014_vgg16_fc7[_pca].h5 and
-            {train,val}2014_urls.txt.
+        base_dir: the folder.
         max_train: keep this many training captions, drawn with replacement from NumPy's global generator.
         pca_features: the features after PCA, not those of fc7.
 
@@ -51,7 +50,7 @@ def load_coco_data(
         data[f"{split}_urls"] = np.asarray([line.strip() for line in urls.splitlines()])
     data |= _read(base / "coco2014_vocab.json", lambda path: json.loads(path.read_text(encoding="utf-8")))
     if max_train is not None:
-        # as the course draws them, so that a seed gives its captions
+        # as the course does, so that a seed gives the same captions
         chosen = np.random.randint(len(data["train_captions"]), size=max_train)  # noqa: NPY002
         data["train_captions"] = data["train_captions"][chosen]
         data["train_image_idxs"] = data["train_image_idxs"][chosen]
@@ -61,12 +60,7 @@ def load_coco_data(
 def sample_coco_minibatch(
     data: Mapping[str, Any], batch_size: int = 100, split: str = "train"
 ) -> tuple[Array, Array, Array]:
-    """Draw captions, with replacement, from NumPy's global generator.
-
-    Args:
-        data: from ``load_coco_data``.
-        batch_size: N.
-        split: "train" or "val".
+    """Draw N captions of a split, with replacement, from NumPy's global generator.
 
     Returns:
         Captions (N, L) int32, the features of their images (N, D) float32, the URLs of these (N,).
@@ -78,17 +72,10 @@ def sample_coco_minibatch(
 
 
 def decode_captions(captions: ArrayLike, idx_to_word: Sequence[str] | Mapping[int, str]) -> Any:
-    """The text of encoded captions: up to <END>, which stays, without <NULL>.
+    """Turn encoded captions (N, L), or one (L,), into texts: up to <END>, which stays, without <NULL>.
 
     >>> decode_captions([[1, 4, 2, 0], [4, 0, 4, 2]], ["<NULL>", "<START>", "<END>", "<UNK>", "cat"])
     ['<START> cat <END>', 'cat cat <END>']
-
-    Args:
-        captions: (N, L) integers, or (L,) for one caption; an array or a tensor.
-        idx_to_word: words by number.
-
-    Returns:
-        N texts, or one for one caption.
     """
     captions = np.asarray(captions)
     if captions.ndim == 1:
@@ -112,8 +99,5 @@ def _read_arrays(path: Path) -> dict[str, Array]:
 
 
 def _read(path: Path, read: Callable[[Path], Content]) -> Content:
-    try:
+    with expecting(f"{path}: expected a file of the CS231n layout", OSError, ValueError):
         return read(path)
-    except (OSError, ValueError) as error:
-        reason = " ".join(str(error).split())
-        raise InputError(f"{path}: expected a file of the CS231n layout, received: {reason}") from None

@@ -1,6 +1,6 @@
-"""Numerical gradients, and how far another gradient is from them.
+"""Numerical gradients, and the error of another gradient.
 
-Functions see ``x`` changed in place and back, an entry at a time: f is to read the array itself, not a copy.
+An entry of ``x`` at a time is changed in place and back: f must read the array itself, not a copy.
 """
 
 from collections.abc import Callable
@@ -13,7 +13,7 @@ Array = NDArray[Any]
 
 
 def rel_error(x: ArrayLike, y: ArrayLike) -> float:
-    """The largest |x - y| / max(1e-8, |x| + |y|) over the entries of two arrays of one shape."""
+    """Return the largest |x - y| / max(1e-8, |x| + |y|) over the entries of two arrays of one shape."""
     x, y = np.asarray(x), np.asarray(y)
     return float(np.max(np.abs(x - y) / np.maximum(1e-8, np.abs(x) + np.abs(y))))
 
@@ -21,17 +21,7 @@ def rel_error(x: ArrayLike, y: ArrayLike) -> float:
 def eval_numerical_gradient(
     f: Callable[[Array], Any], x: Array, verbose: bool = True, h: float = 0.00001
 ) -> Array:
-    """The gradient of a scalar function by central differences, (f(x + h) - f(x - h)) / 2h for each entry.
-
-    Args:
-        f: takes x, returns a number.
-        x: any shape, floating; unchanged in the end.
-        verbose: print each entry.
-        h: the step.
-
-    Returns:
-        The gradient, of x's shape.
-    """
+    """Return the gradient of f(x), a number, by central differences (f(x + h) - f(x - h)) / 2h; x stays."""
 
     def slope(rise: Any, index: tuple[int, ...]) -> Any:
         entry = rise / (2 * h)
@@ -43,24 +33,14 @@ def eval_numerical_gradient(
 
 
 def eval_numerical_gradient_array(f: Callable[[Array], Array], x: Array, df: Array, h: float = 1e-5) -> Array:
-    """The gradient in x of sum(f(x) * df): what a backward function is to return for the gradient df.
-
-    Args:
-        f: takes x, returns an array.
-        x: any shape, floating; unchanged in the end.
-        df: of f's shape, the gradient that reaches f(x).
-        h: the step of the central differences.
-
-    Returns:
-        The gradient, of x's shape.
-    """
+    """Return the gradient in x of sum(f(x) * df), which a backward function must return for df."""
     return _differences(f, x, lambda rise, index: np.sum(rise * df) / (2 * h), h)
 
 
 def _differences(
     f: Callable[[Array], Any], x: Array, slope: Callable[[Any, tuple[int, ...]], Any], h: float
 ) -> Array:
-    """For each entry of x, ``slope(f(x + h) - f(x - h), index)``."""
+    """Return ``slope(f(x + h) - f(x - h), index)`` for each entry of x."""
     gradient = np.zeros_like(x)
     for index in np.ndindex(*x.shape):
         value = x[index]

@@ -1,4 +1,4 @@
-"""Images behind URLs, many of which are dead when they are asked for, and how SqueezeNet sees colours."""
+"""Images behind URLs, many of which no longer exist, and SqueezeNet's normalisation of colours."""
 
 import hashlib
 import io
@@ -75,7 +75,7 @@ def _fetch(url: str, attempts: int, timeout: float, max_bytes: int) -> bytes | N
 
 
 def _fetch_once(url: str, timeout: float, max_bytes: int) -> bytes | None:
-    """The body, or None when it is too large."""
+    """Fetch the body, or None when it is too large."""
     deadline = time.monotonic() + timeout
     headers = {"Accept": "image/*", "Accept-Encoding": "identity"}
     with httpx.stream("GET", url, headers=headers, timeout=timeout, follow_redirects=True) as response:
@@ -87,13 +87,13 @@ def _fetch_once(url: str, timeout: float, max_bytes: int) -> bytes | None:
             content += piece
             if len(content) > max_bytes:
                 return None
-            if time.monotonic() > deadline:  # a server that drips stays within the time between pieces
+            if time.monotonic() > deadline:  # a slow server keeps within the time between pieces
                 raise httpx.ReadTimeout("the whole took too long")
     return bytes(content)
 
 
 def _decode(content: bytes) -> NDArray[Any] | None:
-    """The pixels, or None when the bytes are no image, or one of so many pixels that it may be a trap."""
+    """Decode the pixels; None when the bytes are no image, or one with suspiciously many pixels."""
     try:
         return np.asarray(read_image(io.BytesIO(content)))
     except InputError:

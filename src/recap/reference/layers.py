@@ -17,19 +17,14 @@ Cache = tuple[Any, ...]
 
 
 def sigmoid(x: Array) -> Array:
-    """1 / (1 + exp(-x)), as (1 + tanh(x / 2)) / 2, which overflows for no x."""
+    """Return 1 / (1 + exp(-x)), as (1 + tanh(x / 2)) / 2, which overflows for no x."""
     return 0.5 * (1 + np.tanh(0.5 * x))
 
 
 def rnn_step_forward(x: Array, prev_h: Array, Wx: Array, Wh: Array, b: Array) -> tuple[Array, Cache]:
-    """One step of a vanilla RNN: tanh(x Wx + prev_h Wh + b) (Elman 1990).
+    """Compute one step of a vanilla RNN: tanh(x Wx + prev_h Wh + b) (Elman 1990).
 
-    Args:
-        x: (N, D).
-        prev_h: (N, H).
-        Wx: (D, H).
-        Wh: (H, H).
-        b: (H,).
+    Shapes: x (N, D), prev_h (N, H), Wx (D, H), Wh (H, H), b (H,).
 
     Returns:
         next_h (N, H), and the cache.
@@ -39,7 +34,7 @@ def rnn_step_forward(x: Array, prev_h: Array, Wx: Array, Wh: Array, b: Array) ->
 
 
 def rnn_step_backward(dnext_h: Array, cache: Cache) -> tuple[Array, Array, Array, Array, Array]:
-    """Gradients of one RNN step from that of its output, (N, H).
+    """Return the gradients of one RNN step from that of its output, (N, H).
 
     Returns:
         dx (N, D), dprev_h (N, H), dWx (D, H), dWh (H, H), db (H,).
@@ -50,14 +45,9 @@ def rnn_step_backward(dnext_h: Array, cache: Cache) -> tuple[Array, Array, Array
 
 
 def rnn_forward(x: Array, h0: Array, Wx: Array, Wh: Array, b: Array) -> tuple[Array, Cache]:
-    """A vanilla RNN over a sequence.
+    """Run a vanilla RNN over a sequence.
 
-    Args:
-        x: (N, T, D).
-        h0: (N, H).
-        Wx: (D, H).
-        Wh: (H, H).
-        b: (H,).
+    Shapes: x (N, T, D), h0 (N, H), Wx (D, H), Wh (H, H), b (H,).
 
     Returns:
         Hidden states (N, T, H), and the cache.
@@ -71,11 +61,9 @@ def rnn_forward(x: Array, h0: Array, Wx: Array, Wh: Array, b: Array) -> tuple[Ar
 
 
 def rnn_backward(dh: Array, cache: Cache) -> tuple[Array, Array, Array, Array, Array]:
-    """Backpropagation through time of ``rnn_forward`` (Werbos 1990).
+    """Backpropagate through time of ``rnn_forward`` (Werbos 1990).
 
-    Args:
-        dh: (N, T, H), the gradients that reach each hidden state from above, not through later ones.
-        cache: what ``rnn_forward`` returned.
+    ``dh`` (N, T, H) are the gradients that reach each hidden state from above, not through later ones.
 
     Returns:
         dx (N, T, D), dh0 (N, H), dWx (D, H), dWh (H, H), db (H,).
@@ -93,18 +81,12 @@ def rnn_backward(dh: Array, cache: Cache) -> tuple[Array, Array, Array, Array, A
 def lstm_step_forward(
     x: Array, prev_h: Array, prev_c: Array, Wx: Array, Wh: Array, b: Array
 ) -> tuple[Array, Array, Cache]:
-    """One step of an LSTM (Hochreiter and Schmidhuber 1997, with the forget gate of Gers et al. 2000).
+    """Compute one step of an LSTM (Hochreiter and Schmidhuber 1997; forget gate of Gers et al. 2000).
 
     The activations x Wx + prev_h Wh + b are, in this order, those of the input, forget and output gate
     and of the block input.
 
-    Args:
-        x: (N, D).
-        prev_h: (N, H).
-        prev_c: (N, H).
-        Wx: (D, 4H).
-        Wh: (H, 4H).
-        b: (4H,).
+    Shapes: x (N, D), prev_h (N, H), prev_c (N, H), Wx (D, 4H), Wh (H, 4H), b (4H,).
 
     Returns:
         next_h (N, H), next_c (N, H), and the cache.
@@ -122,7 +104,7 @@ def lstm_step_forward(
 def lstm_step_backward(
     dnext_h: Array, dnext_c: Array, cache: Cache
 ) -> tuple[Array, Array, Array, Array, Array, Array]:
-    """Gradients of one LSTM step from those of its hidden and cell state, both (N, H).
+    """Return the gradients of one LSTM step from those of its hidden and cell state, both (N, H).
 
     Returns:
         dx (N, D), dprev_h (N, H), dprev_c (N, H), dWx (D, 4H), dWh (H, 4H), db (4H,).
@@ -142,14 +124,9 @@ def lstm_step_backward(
 
 
 def lstm_forward(x: Array, h0: Array, Wx: Array, Wh: Array, b: Array) -> tuple[Array, Cache]:
-    """An LSTM over a sequence; the first cell state is 0.
+    """Run an LSTM over a sequence; the first cell state is 0.
 
-    Args:
-        x: (N, T, D).
-        h0: (N, H).
-        Wx: (D, 4H).
-        Wh: (H, 4H).
-        b: (4H,).
+    Shapes: x (N, T, D), h0 (N, H), Wx (D, 4H), Wh (H, 4H), b (4H,).
 
     Returns:
         Hidden states (N, T, H), and the cache.
@@ -164,11 +141,7 @@ def lstm_forward(x: Array, h0: Array, Wx: Array, Wh: Array, b: Array) -> tuple[A
 
 
 def lstm_backward(dh: Array, cache: Cache) -> tuple[Array, Array, Array, Array, Array]:
-    """Backpropagation through time of ``lstm_forward``.
-
-    Args:
-        dh: (N, T, H), the gradients that reach each hidden state from above, not through later ones.
-        cache: what ``lstm_forward`` returned.
+    """Backpropagate through time of ``lstm_forward``; ``dh`` (N, T, H) as in ``rnn_backward``.
 
     Returns:
         dx (N, T, D), dh0 (N, H), dWx (D, 4H), dWh (H, 4H), db (4H,).
@@ -185,11 +158,7 @@ def lstm_backward(dh: Array, cache: Cache) -> tuple[Array, Array, Array, Array, 
 
 
 def word_embedding_forward(x: Array, W: Array) -> tuple[Array, Cache]:
-    """Look up word vectors.
-
-    Args:
-        x: (N, T) integers in 0..V-1.
-        W: (V, D), a vector a word.
+    """Look up words x (N, T), integers in 0..V-1, in a table W (V, D) of a vector a word.
 
     Returns:
         Word vectors (N, T, D), and the cache.
@@ -198,7 +167,7 @@ def word_embedding_forward(x: Array, W: Array) -> tuple[Array, Cache]:
 
 
 def word_embedding_backward(dout: Array, cache: Cache) -> Array:
-    """Gradient (V, D) of the word vectors from that of the looked up ones, (N, T, D)."""
+    """Return the gradient (V, D) of the word vectors from that of the looked up ones, (N, T, D)."""
     x, W = cache
     dW = np.zeros_like(W)
     np.add.at(dW, x, dout)  # a word that occurs twice gets the sum
@@ -206,12 +175,7 @@ def word_embedding_backward(dout: Array, cache: Cache) -> Array:
 
 
 def temporal_affine_forward(x: Array, w: Array, b: Array) -> tuple[Array, Cache]:
-    """The same affine map at every step.
-
-    Args:
-        x: (N, T, D).
-        w: (D, M).
-        b: (M,).
+    """Apply the same affine map to every step of x (N, T, D), with w (D, M) and b (M,).
 
     Returns:
         x w + b (N, T, M), and the cache.
@@ -220,7 +184,7 @@ def temporal_affine_forward(x: Array, w: Array, b: Array) -> tuple[Array, Cache]
 
 
 def temporal_affine_backward(dout: Array, cache: Cache) -> tuple[Array, Array, Array]:
-    """Gradients of ``temporal_affine_forward`` from that of its output, (N, T, M).
+    """Return the gradients of ``temporal_affine_forward`` from that of its output, (N, T, M).
 
     Returns:
         dx (N, T, D), dw (D, M), db (M,).
@@ -232,7 +196,7 @@ def temporal_affine_backward(dout: Array, cache: Cache) -> tuple[Array, Array, A
 
 
 def temporal_softmax_loss(x: Array, y: Array, mask: Array, verbose: bool = False) -> tuple[float, Array]:
-    """Cross-entropy of softmax(x), summed over time and averaged over the batch.
+    """Compute the cross-entropy of softmax(x), summed over time and averaged over the batch.
 
     Args:
         x: scores (N, T, V).

@@ -63,15 +63,11 @@ class CaptioningRNN:
         }
 
     def loss(self, features: Array, captions: Array) -> tuple[float, dict[str, Array]]:
-        """The loss of captions and its gradients: summed over the words but <NULL>, averaged over the batch.
+        """Return the loss, summed over words but <NULL>, averaged over the batch, and its gradients by name.
 
         Args:
             features: (N, D).
-            captions: (N, L) integers in 0..V-1; the words but the last are read, those but the first are
-                predicted.
-
-        Returns:
-            The loss, and a dict with the gradient of each of ``params``.
+            captions: (N, L) integers in 0..V-1; the words but the last are read, all but the first predicted.
         """
         p = self.params
         forward, backward = (
@@ -96,14 +92,7 @@ class CaptioningRNN:
         return loss, grads
 
     def sample(self, features: Array, max_length: int = 30) -> Array:
-        """The likeliest next word, again and again, from <START> on.
-
-        Args:
-            features: (N, D).
-            max_length: words of a caption; none is cut at <END>, which ``decode_captions`` does.
-
-        Returns:
-            (N, max_length) int32.
+        """Choose the likeliest next word again and again, also behind <END>: (N, max_length) int32.
 
         Raises:
             InputError: the vocabulary has no <START>.
@@ -126,7 +115,7 @@ class CaptioningRNN:
 
 
 def draw_parameters(V: int, D: int, W: int, H: int, gates: int) -> dict[str, Array]:
-    """Initial parameters, float64, from NumPy's global generator, which notebooks seed.
+    """Draw initial parameters, float64, from NumPy's global generator, which notebooks seed.
 
     Word vectors have standard deviation 0.01, other weights 1 / sqrt(inputs) (Glorot and Bengio 2010); biases
     are 0.
@@ -160,7 +149,7 @@ def check_vocabulary(word_to_idx: Mapping[str, int]) -> None:
 
 
 def check_start(start: int | None) -> int:
-    """The number of <START>; raise InputError when the vocabulary has none."""
+    """Return the number of <START>; raise InputError when the vocabulary has none."""
     if start is None:
         raise InputError("word_to_idx: expected <START> to sample captions, received words without it")
     return start

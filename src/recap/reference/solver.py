@@ -29,10 +29,11 @@ class _Solver(ABC):
         self,
         model: Any,
         data: Mapping[str, Any],
-        num_epochs: int,
-        batch_size: int,
-        print_every: int,
-        verbose: bool,
+        *,
+        num_epochs: int = 10,
+        batch_size: int = 100,
+        print_every: int = 10,
+        verbose: bool = True,
     ) -> None:
         self.model = model
         self.data = data
@@ -76,10 +77,7 @@ class CaptioningSolver(_Solver):
         update_rule: "sgd", "sgd_momentum", "rmsprop" or "adam", from ``recap.reference.optim``.
         optim_config: settings of the rule, above all learning_rate; every parameter has a copy.
         lr_decay: the learning rate is multiplied by it after every epoch.
-        num_epochs: how often to go through the training captions.
-        batch_size: N.
-        print_every: steps between printed losses.
-        verbose: whether to print.
+        settings: num_epochs, batch_size, print_every and verbose.
 
     Raises:
         InputError: no such update rule.
@@ -93,12 +91,9 @@ class CaptioningSolver(_Solver):
         update_rule: str = "adam",
         optim_config: Mapping[str, Any] | None = None,
         lr_decay: float = 1.0,
-        num_epochs: int = 10,
-        batch_size: int = 100,
-        print_every: int = 10,
-        verbose: bool = True,
+        **settings: Any,
     ) -> None:
-        super().__init__(model, data, num_epochs, batch_size, print_every, verbose)
+        super().__init__(model, data, **settings)
         if update_rule not in RULES:
             raise InputError(f"update_rule: expected one of {', '.join(RULES)}, received {update_rule!r}")
         self.update_rule = RULES[update_rule]
@@ -123,14 +118,9 @@ class CaptioningSolver(_Solver):
 
 
 class CaptioningSolverPytorch(CaptioningSolver):
-    """Fits the torch model: the same rules, autograd's gradients.
+    """Fits the torch model, ``loss(features, captions) -> loss``: the same rules, autograd's gradients.
 
-    Args:
-        model: with a dict of tensors ``params`` and ``loss(features, captions) -> loss``.
-        data: from ``load_coco_data``.
-        learning_rate: of the update rule, unless ``optim_config`` has one.
-        optim_config: as in ``CaptioningSolver``.
-        settings: the other keywords of ``CaptioningSolver``.
+    ``learning_rate`` is that of the update rule, unless ``optim_config`` has one.
     """
 
     def __init__(
@@ -169,18 +159,7 @@ class CaptioningSolverPytorch(CaptioningSolver):
 
 
 class CaptioningSolverTransformer(_Solver):
-    """Fits the Transformer with Adam.
-
-    Args:
-        model: a ``CaptioningTransformer``; its mode, training or not, stays as it is.
-        data: from ``load_coco_data``.
-        idx_to_word: words by number, kept for whoever prints captions.
-        learning_rate: of Adam.
-        num_epochs: how often to go through the training captions.
-        batch_size: N.
-        print_every: steps between printed losses.
-        verbose: whether to print.
-    """
+    """Fits a ``CaptioningTransformer`` with Adam; its mode, training or not, stays as it is."""
 
     def __init__(
         self,
@@ -189,14 +168,11 @@ class CaptioningSolverTransformer(_Solver):
         idx_to_word: Sequence[str],
         *,
         learning_rate: float = 0.001,
-        num_epochs: int = 10,
-        batch_size: int = 100,
-        print_every: int = 10,
-        verbose: bool = True,
+        **settings: Any,
     ) -> None:
         import torch
 
-        super().__init__(model, data, num_epochs, batch_size, print_every, verbose)
+        super().__init__(model, data, **settings)
         self.idx_to_word = idx_to_word
         self.learning_rate = learning_rate
         self.optim = torch.optim.Adam(model.parameters(), learning_rate)
@@ -216,16 +192,7 @@ class CaptioningSolverTransformer(_Solver):
         return loss.item()
 
     def transformer_temporal_softmax_loss(self, x: "Tensor", y: "Tensor", mask: "Tensor") -> "Tensor":
-        """Cross-entropy, masked steps 0, averaged over all N T steps, masked ones included.
-
-        Args:
-            x: scores (N, T, V).
-            y: (N, T) int64, the right words.
-            mask: (N, T) boolean or 0 and 1.
-
-        Returns:
-            A tensor of no axes: that of ``temporal_softmax_loss`` divided by T.
-        """
+        """Return ``temporal_softmax_loss`` divided by T: the mean over all N T steps, masked ones too."""
         from recap.reference.torch_layers import temporal_softmax_loss
 
         return temporal_softmax_loss(x, y, mask) / x.shape[1]

@@ -11,23 +11,12 @@ from torch.nn import functional
 
 
 def rnn_step_forward(x: Tensor, prev_h: Tensor, Wx: Tensor, Wh: Tensor, b: Tensor) -> Tensor:
-    """One step of a vanilla RNN: tanh(x Wx + prev_h Wh + b) (Elman 1990).
-
-    Args:
-        x: (N, D).
-        prev_h: (N, H).
-        Wx: (D, H).
-        Wh: (H, H).
-        b: (H,).
-
-    Returns:
-        next_h (N, H).
-    """
+    """Compute one step of a vanilla RNN: tanh(x Wx + prev_h Wh + b) (Elman 1990); the result is (N, H)."""
     return torch.tanh(x @ Wx + prev_h @ Wh + b)
 
 
 def rnn_forward(x: Tensor, h0: Tensor, Wx: Tensor, Wh: Tensor, b: Tensor) -> Tensor:
-    """A vanilla RNN over a sequence x (N, T, D) from h0 (N, H): hidden states (N, T, H)."""
+    """Run a vanilla RNN over a sequence x (N, T, D) from h0 (N, H): hidden states (N, T, H)."""
     h, states = h0, []
     for step in x.unbind(dim=1):
         h = rnn_step_forward(step, h, Wx, Wh, b)
@@ -38,21 +27,9 @@ def rnn_forward(x: Tensor, h0: Tensor, Wx: Tensor, Wh: Tensor, b: Tensor) -> Ten
 def lstm_step_forward(
     x: Tensor, prev_h: Tensor, prev_c: Tensor, Wx: Tensor, Wh: Tensor, b: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """One step of an LSTM (Hochreiter and Schmidhuber 1997, with the forget gate of Gers et al. 2000).
+    """Compute one step of an LSTM; returns next_h (N, H), next_c (N, H).
 
-    The activations x Wx + prev_h Wh + b are, in this order, those of the input, forget and output gate
-    and of the block input.
-
-    Args:
-        x: (N, D).
-        prev_h: (N, H).
-        prev_c: (N, H).
-        Wx: (D, 4H).
-        Wh: (H, 4H).
-        b: (4H,).
-
-    Returns:
-        next_h (N, H), next_c (N, H).
+    Arguments are those of ``recap.reference.layers.lstm_step_forward``.
     """
     activations = x @ Wx + prev_h @ Wh + b  # (N, 4H)
     i, f, o, g = activations.chunk(4, dim=1)  # (N, H) each
@@ -61,7 +38,7 @@ def lstm_step_forward(
 
 
 def lstm_forward(x: Tensor, h0: Tensor, Wx: Tensor, Wh: Tensor, b: Tensor) -> Tensor:
-    """An LSTM over a sequence x (N, T, D) from h0 (N, H) and a cell state of 0: hidden states (N, T, H)."""
+    """Run an LSTM over a sequence x (N, T, D) from h0 (N, H) and a cell state of 0: (N, T, H)."""
     h, c, states = h0, torch.zeros_like(h0), []
     for step in x.unbind(dim=1):
         h, c = lstm_step_forward(step, h, c, Wx, Wh, b)
@@ -70,26 +47,19 @@ def lstm_forward(x: Tensor, h0: Tensor, Wx: Tensor, Wh: Tensor, b: Tensor) -> Te
 
 
 def word_embedding_forward(x: Tensor, W: Tensor) -> Tensor:
-    """Word vectors (N, T, D) of words x (N, T), integers in 0..V-1, from the table W (V, D)."""
+    """Look up word vectors (N, T, D) of words x (N, T), integers in 0..V-1, in the table W (V, D)."""
     return functional.embedding(x, W)
 
 
 def temporal_affine_forward(x: Tensor, w: Tensor, b: Tensor) -> Tensor:
-    """The same affine map at every step: x w + b (N, T, M) for x (N, T, D), w (D, M), b (M,)."""
+    """Apply the same affine map at every step: x w + b (N, T, M) for x (N, T, D), w (D, M), b (M,)."""
     return x @ w + b
 
 
 def temporal_softmax_loss(x: Tensor, y: Tensor, mask: Tensor, verbose: bool = False) -> Tensor:
-    """Cross-entropy of softmax(x), summed over time and averaged over the batch.
+    """Return the cross-entropy of softmax(x), summed over time and averaged over the batch.
 
-    Args:
-        x: scores (N, T, V).
-        y: (N, T) integers in 0..V-1, the right words.
-        mask: (N, T) boolean or 0 and 1; where it is 0, a step counts nothing.
-        verbose: print the shape of the scores.
-
-    Returns:
-        The loss, a tensor of no axes.
+    Arguments are those of ``recap.reference.layers.temporal_softmax_loss``.
     """
     # (N, T, V) -> (N T, V), and (N, T) -> (N T,) twice
     losses = functional.cross_entropy(x.flatten(0, 1), y.flatten().long(), reduction="none")

@@ -16,20 +16,8 @@ from recap.reference.rnn import CELL_TYPES, check_cell, check_start, check_vocab
 class CaptioningRNN:
     """Words from image features (Karpathy and Fei-Fei 2015; Vinyals et al. 2015).
 
-    ``params`` is a mutable dict of leaf tensors that require gradients: W_embed (V, W), W_proj (D, H), b_proj
-    (H,), Wx (W, kH), Wh (H, kH), b (kH,) with k = 4 for an LSTM and 1 for an RNN, W_vocab (H, V), b_vocab
-    (V,). The weights are drawn from torch's default generator in this order.
-
-    Args:
-        word_to_idx: numbers by word; <NULL> must be there, <START> and <END> when captions are sampled.
-        input_dim: D.
-        wordvec_dim: W.
-        hidden_dim: H.
-        cell_type: "rnn" or "lstm".
-        dtype: of the parameters.
-
-    Raises:
-        InputError: another cell type, or no <NULL>.
+    Parameters, arguments and errors are those of ``recap.reference.rnn.CaptioningRNN``, but ``params``
+    holds leaf tensors that require gradients, drawn from torch's default generator.
     """
 
     def __init__(
@@ -66,15 +54,9 @@ class CaptioningRNN:
         }
 
     def loss(self, features: Any, captions: Any) -> Tensor:
-        """The loss of captions, summed over the words but <NULL> and averaged over the batch.
+        """Return the loss of captions (N, L), summed over the words but <NULL> and averaged over the batch.
 
-        Args:
-            features: (N, D), a tensor or an array.
-            captions: (N, L) integers in 0..V-1; the words but the last are read, those but the first are
-                predicted.
-
-        Returns:
-            A tensor of no axes.
+        Features (N, D) may be a tensor or an array.
         """
         p = self.params
         captions = torch.as_tensor(captions)
@@ -87,17 +69,9 @@ class CaptioningRNN:
 
     @torch.no_grad()
     def sample(self, features: Any, max_length: int = 30) -> Tensor:
-        """The likeliest next word, again and again, from <START> on.
+        """Choose the likeliest next word, again and again, from <START> on: (N, max_length) int64.
 
-        Args:
-            features: (N, D), a tensor or an array.
-            max_length: words of a caption; none is cut at <END>, which ``decode_captions`` does.
-
-        Returns:
-            (N, max_length) int64.
-
-        Raises:
-            InputError: the vocabulary has no <START>.
+        Arguments and errors are those of ``recap.reference.rnn.CaptioningRNN.sample``.
         """
         p = self.params
         h = self._first_state(features)  # (N, H)

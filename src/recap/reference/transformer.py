@@ -26,7 +26,7 @@ class MultiHeadAttention(nn.Module):
     Args:
         embed_dim: E, a multiple of ``num_heads``.
         num_heads: A.
-        dropout: share of the attention weights dropped.
+        dropout: probability of dropping an attention weight.
 
     Raises:
         InputError: ``num_heads`` does not divide ``embed_dim``.
@@ -44,17 +44,10 @@ class MultiHeadAttention(nn.Module):
         self.attn_drop = nn.Dropout(dropout)
 
     def forward(self, query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor | None = None) -> Tensor:
-        """Attend from each query to the keys.
+        """Attend from each query (N, S, E) to the keys (N, L, E) with their values: (N, S, E).
 
-        Args:
-            query: (N, S, E).
-            key: (N, L, E).
-            value: (N, L, E).
-            attn_mask: (S, L), or a shape that broadcasts to (N, A, S, L); 0 or False hides a key from a
-                query. A query that sees no key attends to nothing.
-
-        Returns:
-            (N, S, E).
+        ``attn_mask`` (S, L), or what broadcasts to (N, A, S, L), is 0 or False where a key is hidden from a
+        query. A query that sees no key attends to nothing.
         """
         q, k, v = (
             self._split(project(x))
@@ -84,7 +77,7 @@ class PositionalEncoding(nn.Module):
 
     Args:
         embed_dim: E, even.
-        dropout: share of the sum dropped.
+        dropout: probability of dropping an entry of the sum.
         max_len: positions at most.
 
     Raises:
@@ -103,7 +96,7 @@ class PositionalEncoding(nn.Module):
         self.register_buffer("pe", table[None])  # (1, max_len, E)
 
     def forward(self, x: Tensor) -> Tensor:
-        """x (N, T, E) with positions 0..T-1 added; (N, T, E).
+        """Add positions 0..T-1 to x (N, T, E).
 
         Raises:
             InputError: T exceeds ``max_len``.
@@ -116,14 +109,7 @@ class PositionalEncoding(nn.Module):
 
 
 class TransformerDecoderLayer(nn.Module):
-    """Self-attention, attention to the memory, feed-forward; each added to its input, then normalised.
-
-    Args:
-        input_dim: E.
-        num_heads: A.
-        dim_feedforward: width inside the feed-forward part.
-        dropout: share dropped from attention weights, inside the feed-forward part and after each part.
-    """
+    """Self-attention, attention to the memory, feed-forward; each added to its input, then normalised."""
 
     def __init__(
         self, input_dim: int, num_heads: int, dim_feedforward: int = 2048, dropout: float = 0.1
@@ -143,16 +129,7 @@ class TransformerDecoderLayer(nn.Module):
         self.activation = nn.ReLU()
 
     def forward(self, tgt: Tensor, memory: Tensor, tgt_mask: Tensor | None = None) -> Tensor:
-        """One layer.
-
-        Args:
-            tgt: (N, T, E).
-            memory: (N, L, E).
-            tgt_mask: (T, T), 0 where a step may not see another; None: every step sees every other.
-
-        Returns:
-            (N, T, E).
-        """
+        """Apply the layer to tgt (N, T, E), memory (N, L, E); tgt_mask (T, T) is 0 where a step is hidden."""
         tgt = self.norm1(tgt + self.dropout1(self.self_attn(tgt, tgt, tgt, tgt_mask)))
         tgt = self.norm2(tgt + self.dropout2(self.multihead_attn(tgt, memory, memory)))
         inner = self.dropout(self.activation(self.linear1(tgt)))  # (N, T, dim_feedforward)
@@ -169,7 +146,7 @@ class TransformerDecoder(nn.Module):
         self.num_layers = num_layers
 
     def forward(self, tgt: Tensor, memory: Tensor, tgt_mask: Tensor | None = None) -> Tensor:
-        """tgt (N, T, E), memory (N, L, E), tgt_mask (T, T) or None, as in the layer; (N, T, E)."""
+        """Apply the layers to tgt (N, T, E), with memory (N, L, E) and tgt_mask (T, T) or None."""
         for layer in self.layers:
             tgt = layer(tgt, memory, tgt_mask=tgt_mask)
         return tgt
@@ -217,14 +194,7 @@ class CaptioningTransformer(nn.Module):
         self.output = nn.Linear(wordvec_dim, self.vocab_size)
 
     def forward(self, features: Tensor, captions: Tensor) -> Tensor:
-        """Scores of the word that follows each word.
-
-        Args:
-            features: (N, D).
-            captions: (N, T) integers in 0..V-1.
-
-        Returns:
-            (N, T, V).
+        """Return scores (N, T, V) of the word that follows each of captions (N, T), for features (N, D).
 
         Raises:
             InputError: T exceeds ``max_length``.
@@ -238,14 +208,7 @@ class CaptioningTransformer(nn.Module):
 
     @torch.no_grad()
     def sample(self, features: Any, max_length: int = 30) -> NDArray[np.int32]:
-        """The likeliest next word, again and again, from <START> on; without dropout.
-
-        Args:
-            features: (N, D), a tensor or an array.
-            max_length: words of a caption; none is cut at <END>, which ``decode_captions`` does.
-
-        Returns:
-            (N, max_length) int32.
+        """Choose the likeliest next word again and again, also behind <END>: (N, max_length) int32.
 
         Raises:
             InputError: the vocabulary has no <START>, or ``max_length`` exceeds the model's.

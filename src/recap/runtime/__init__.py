@@ -1,1 +1,1 @@
-"""How a process computes: its arithmetic, its checkpoints, and the processes beside it."""
+"""A process's arithmetic, its checkpoints, and the processes beside it."""

@@ -1,15 +1,15 @@
-"""Checkpoints: what a killed run needs to go on, and to end with the same bytes as one never killed.
+"""Checkpoints: a killed run that goes on from one ends with the same bytes as a run never killed.
 
 A file is a SHA-256 digest followed by safetensors; the values that are no tensors travel in one as JSON.
 """
 
 import hashlib
 import json
+import signal
 import sys
 import time
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Protocol
 
 import numpy as np
@@ -18,38 +18,34 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from recap.core.artifacts import write_bytes
-from recap.runtime.interruption import Interrupted, Interruption, tell
+from recap.runtime.interruption import Interrupted, NotedSignal, note_signals
 from recap.runtime.workers import ALONE, Worker
 from recap.runtime.writer import only_writer
 
 SECONDS_BETWEEN = 60.0  # a large decoder's checkpoint takes most of a second
-KEPT = 2  # the last and, should it be corrupt, the one before
+KEPT = 2  # the last one and, in case it is corrupt, the one before
 VALUES = "values"
 SUFFIX = ".checkpoint"
 
 
 class Resumable(Protocol):
-    """What long work knows between two steps."""
+    """The state of long work between two steps."""
 
     def steps_done(self) -> int:
-        """Return how many steps lie behind."""
+        """Return how many steps are done."""
 
     def pack(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """Everything as named tensors and JSON values."""
+        """Return everything as named tensors and JSON values."""
 
     def unpack(self, tensors: dict[str, Tensor], values: dict[str, Any]) -> None:
         """Continue from what ``pack`` returned."""
 
 
 class Checkpoints:
-    """The checkpoints of one training run; as a context manager it keeps a second trainer out.
+    """The checkpoints of one training run; as a context manager they keep a second trainer out.
 
-    Of several workers the first one reads and writes.
-
-    Within it Ctrl-C and SIGTERM wait for ``save_now_and_then``, which saves and ends the process.
-
-    Raises:
-        InputError: on entering, when another process holds them.
+    Of several workers the first one reads and writes. Within the context, Ctrl-C and SIGTERM wait for
+    ``save_now_and_then``. On entering, another process that holds them raises InputError.
     """
 
     def __init__(
@@ -59,32 +55,30 @@ class Checkpoints:
         self.seconds_between = seconds_between
         self.worker = worker
         self._saved = time.monotonic()
-        self._writer = only_writer(directory.name, folder=directory.parent)
-        self._interruption = Interruption()
+        self._signal = NotedSignal()
+        self._opened = ExitStack()
 
     def __enter__(self) -> "Checkpoints":
-        if self.worker.rank == 0:
-            self._writer.__enter__()
-        self._interruption.__enter__()
-        if self.worker.rank == 0:
-            self.directory.mkdir(parents=True, exist_ok=True)
-            for leftover in self.directory.glob(".*.tmp"):
-                leftover.unlink()
+        with ExitStack() as stack:
+            if self.worker.rank == 0:
+                stack.enter_context(only_writer(self.directory.name, folder=self.directory.parent))
+            self._signal = stack.enter_context(note_signals())
+            if self.worker.rank == 0:
+                self.directory.mkdir(parents=True, exist_ok=True)
+                for leftover in self.directory.glob(".*.tmp"):
+                    leftover.unlink()
+            self._opened = stack.pop_all()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._interruption.__exit__(kind, error, trace)
-        if self.worker.rank == 0:
-            self._writer.__exit__(kind, error, trace)
+    def __exit__(self, *error: Any) -> None:
+        self._opened.__exit__(*error)
 
     def interrupted(self) -> bool:
         """Return whether a signal asks for the end; several workers agree on it in ``save_now_and_then``."""
-        return self.worker.ranks == 1 and self._interruption.signal_number != 0
+        return self.worker.ranks == 1 and self._signal.number != 0
 
     def resume(self, state: Resumable) -> None:
-        """Bring the state to the newest checkpoint that is whole; say so, and say which ones are not."""
+        """Set the state to the newest checkpoint that is whole; print its step, and which ones are broken."""
         payload = self.worker.share(self._newest() if self.worker.rank == 0 else b"")
         if payload:
             tensors = load(payload)
@@ -100,13 +94,14 @@ class Checkpoints:
         Raises:
             Interrupted: a signal came; the checkpoint is written.
         """
-        signal_number = self.worker.largest(self._interruption.signal_number)
-        if signal_number:
+        number = self.worker.largest(self._signal.number)
+        if number:
             if self.worker.rank == 0:
                 self.save(state)
-                tell(signal_number, state.steps_done())
+                after = f"{signal.Signals(number).name} after step {state.steps_done()}"
+                print(f"{after}: checkpoint written, run again to go on", file=sys.stderr, flush=True)
             self.worker.wait()
-            raise Interrupted(signal_number)
+            raise Interrupted(number)
         if self.worker.rank == 0 and time.monotonic() - self._saved >= self.seconds_between:
             self.save(state)
 
@@ -114,7 +109,7 @@ class Checkpoints:
         """Write the state to disk and drop all but the last two."""
         tensors, values = state.pack()
         text = json.dumps(values).encode()
-        # copies, because safetensors takes no two tensors that share memory
+        # copies, because safetensors refuses tensors that share memory
         tensors = {
             name: value.detach().cpu().clone(memory_format=torch.contiguous_format)
             for name, value in tensors.items()
@@ -128,16 +123,16 @@ class Checkpoints:
         self._saved = time.monotonic()
 
     def clear(self) -> None:
-        """Remove them: the run is finished."""
+        """Remove all checkpoints: the run is finished."""
         if self.worker.rank:
             return
         for path in self._files():
             path.unlink(missing_ok=True)
-        with suppress(OSError):  # files of others stay, and cost no training
+        with suppress(OSError):  # a folder with other files stays
             self.directory.rmdir()
 
     def _newest(self) -> bytes:
-        """The newest checkpoint that is whole; empty when there is none."""
+        """Return the newest checkpoint that is whole; empty when there is none."""
         for path in reversed(self._files()):
             try:
                 content = path.read_bytes()
@@ -155,7 +150,7 @@ class Checkpoints:
 
 
 def pack_moments(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """Return what an optimizer remembers of each parameter, as ``optimizer/NUMBER/NAME``."""
+    """Return an optimizer's moments of each parameter, as ``optimizer/NUMBER/NAME``."""
     return {
         f"optimizer/{number}/{name}": value
         for number, moments in optimizer.state_dict()["state"].items()
@@ -164,7 +159,7 @@ def pack_moments(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
 
 
 def unpack_moments(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
-    """Give an optimizer what ``pack_moments`` returned; other names are passed over."""
+    """Set the moments of an optimizer to those of ``pack_moments``; other names are ignored."""
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     moments: dict[int, dict[str, Tensor]] = {}
     for path, value in tensors.items():
@@ -172,7 +167,7 @@ def unpack_moments(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor])
         if group == "optimizer":
             number, _, name = rest.partition("/")
             parameter = parameters[int(number)]
-            if value.shape == parameter.shape:  # a fused step takes both in the same memory format
+            if value.shape == parameter.shape:  # a fused step needs both in the same memory format
                 value = torch.empty_like(parameter).copy_(value)
             moments.setdefault(int(number), {})[name] = value
     optimizer.load_state_dict(optimizer.state_dict() | {"state": moments})

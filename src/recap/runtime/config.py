@@ -10,7 +10,7 @@ from recap.core.config import STRICT
 
 @dataclass(config=STRICT, frozen=True)
 class RuntimeConfig:
-    """How, where and with how many threads the numbers are computed; all change floating-point sums."""
+    """Arithmetic, threads and device; each of them changes floating-point sums."""
 
     arithmetic: Literal["portable", "native"]
     threads: Annotated[int, Ge(1), Le(256)]

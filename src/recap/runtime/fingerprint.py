@@ -1,4 +1,4 @@
-"""What long work depends on, in one number: whether what a killed run left may be continued."""
+"""A digest of the inputs of long work, which says whether its checkpoints may be continued."""
 
 import hashlib
 import json
@@ -15,14 +15,10 @@ from recap.runtime.kernels import is_installed
 
 
 def fingerprint(values: Any, inputs: Sequence[Path]) -> str:
-    """SHA-256 of all that determines the outcome of long work.
+    """Return the SHA-256 of all that determines the result of long work.
 
-    Args:
-        values: settings: config objects, and what JSON has.
-        inputs: files whose content matters.
-
-    Returns:
-        The digest of both, of the library's code, of the versions that compute, and of their arithmetic.
+    It covers the values (config objects, and JSON), the content of the files, the code of the library, the
+    versions of what computes, and the arithmetic.
     """
     digest = hashlib.sha256()
     library = Path(recap.__path__[0])

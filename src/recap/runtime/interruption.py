@@ -1,9 +1,11 @@
-"""Ctrl-C and SIGTERM as a wish that is granted between two steps."""
+"""Ctrl-C and SIGTERM take effect between two steps."""
 
 import signal
-import sys
 import threading
-from types import FrameType, TracebackType
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import FrameType
 from typing import Any
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -16,34 +18,30 @@ class Interrupted(SystemExit):
         super().__init__(128 + signal_number)
 
 
-def tell(signal_number: int, steps: int) -> None:
-    """Say that a signal ended the work."""
-    name = signal.Signals(signal_number).name
-    print(f"{name} after step {steps}: checkpoint written, run again to go on", file=sys.stderr, flush=True)
+@dataclass
+class NotedSignal:
+    """The number of the signal that came, or 0."""
+
+    number: int = 0
 
 
-class Interruption:
-    """Within it the first Ctrl-C or SIGTERM is noted in ``signal_number``; the next one acts as before."""
+@contextmanager
+def note_signals() -> Iterator[NotedSignal]:
+    """Note the first Ctrl-C or SIGTERM within the context; the next one acts as usual."""
+    noted = NotedSignal()
+    before: dict[int, Any] = {}
 
-    def __init__(self) -> None:
-        self.signal_number = 0
-        self._before: dict[int, Any] = {}
+    def restore() -> None:
+        while before:
+            signal.signal(*before.popitem())
 
-    def __enter__(self) -> "Interruption":
-        if threading.current_thread() is threading.main_thread():  # no other thread may handle signals
-            self._before = {number: signal.signal(number, self._note) for number in SIGNALS}
-        return self
+    def note(number: int, frame: FrameType | None) -> None:
+        noted.number = number
+        restore()
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._restore()
-
-    def _note(self, signal_number: int, frame: FrameType | None) -> None:
-        self.signal_number = signal_number
-        self._restore()
-
-    def _restore(self) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-        self._before = {}
+    if threading.current_thread() is threading.main_thread():  # no other thread may handle signals
+        before |= {number: signal.signal(number, note) for number in SIGNALS}
+    try:
+        yield noted
+    finally:
+        restore()

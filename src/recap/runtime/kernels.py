@@ -1,9 +1,9 @@
-"""Kernels for what MKL computes in torch: the same bits on every processor, by oneDNN and NumPy.
+"""Kernels for the operations that torch gives to MKL: the same bits everywhere, by oneDNN and NumPy.
 
-MKL chooses its code by the processor's maker, so its products, its vector functions and its transforms
-differ between machines. Here each gets a kernel in torch's own table of operations, below autograd: whoever
-calls ``@``, nn.Linear or tanh computes portably without knowing. Products of float32 matrices go to oneDNN,
-which is told its instruction set (``recap.core.arithmetic``); the rest goes to NumPy and its OpenBLAS.
+MKL chooses its code by the maker of the processor, so its products, vector functions and transforms differ
+between machines. Here each gets a kernel in torch's own table of operations, below autograd: code that calls
+``@``, nn.Linear or tanh becomes portable without a change. Products of float32 matrices go to oneDNN, which
+is told its instruction set (``recap.core.arithmetic``); the rest goes to NumPy and its OpenBLAS.
 
 Shapes: B batch, M rows, K inner, N columns.
 """
@@ -30,11 +30,11 @@ def install() -> None:
         return
     library = torch.library.Library("aten", "IMPL")
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # of torch, that kernels are replaced
+        warnings.simplefilter("ignore", UserWarning)  # torch warns that kernels are replaced
         for name, kernel in _all_kernels().items():
             library.impl(name, kernel, "CPU", allow_override=True)
-    torch.backends.nnpack.set_flags(False)  # its blocks follow the processor's caches
-    # attention as its products: the fused kernel calls MKL where no kernel of the table is asked
+    torch.backends.nnpack.set_flags(False)  # its block sizes depend on the processor's caches
+    # attention as separate products: the fused kernel calls MKL itself, not by this table
     torch.backends.cuda.enable_flash_sdp(False)
     _kernels.append(library)
 
@@ -90,7 +90,7 @@ def _in_place(kernel: Callable[..., Tensor]) -> Callable[..., Tensor]:
 
 
 def _array(tensor: Tensor) -> NDArray[Any]:
-    """A view of a tensor's memory."""
+    """Return a view of a tensor's memory."""
     array: NDArray[Any] = tensor.detach().resolve_conj().resolve_neg().numpy()
     return array
 
@@ -105,7 +105,7 @@ def _by_numpy(function: Callable[..., Any]) -> Callable[[Tensor], Tensor]:
 
 
 def _mm(a: Tensor, b: Tensor) -> Tensor:
-    """(M, K) @ (K, N)."""
+    """Multiply (M, K) by (K, N)."""
     if a.dtype == torch.float32 and a.numel() and b.numel():
         return by_onednn(b.t())(a)
     return _numpy_product(a, b)
@@ -116,7 +116,7 @@ def _numpy_product(a: Tensor, b: Tensor) -> Tensor:
 
 
 def _scaled_sum(first: Tensor, product: Tensor, beta: float, alpha: float) -> Tensor:
-    """beta first + alpha product, where a beta of 0 leaves NaN of the first out."""
+    """Return beta first + alpha product; with a beta of 0, NaN in the first is ignored."""
     if alpha != 1:
         product = product.mul_(alpha)
     if beta == 0:
@@ -125,7 +125,7 @@ def _scaled_sum(first: Tensor, product: Tensor, beta: float, alpha: float) -> Te
 
 
 def _addmm(bias: Tensor, a: Tensor, b: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
-    """beta bias + alpha (M, K) @ (K, N)."""
+    """Return beta bias + alpha (M, K) @ (K, N)."""
     whole = beta == 1 and alpha == 1 and a.dtype == torch.float32 and bias.dim() == 1
     if whole and a.numel() and b.numel() and len(bias) == b.shape[1]:
         return by_onednn(b.t(), bias)(a)
@@ -145,19 +145,19 @@ def _dot(a: Tensor, b: Tensor) -> Tensor:
 
 
 def _bmm(a: Tensor, b: Tensor) -> Tensor:
-    """(B, M, K) @ (B, K, N)."""
+    """Multiply (B, M, K) by (B, K, N)."""
     return _numpy_product(a, b)
 
 
 def _baddbmm(first: Tensor, a: Tensor, b: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
-    """beta first + alpha (B, M, K) @ (B, K, N)."""
+    """Return beta first + alpha (B, M, K) @ (B, K, N)."""
     return _scaled_sum(first, _bmm(a, b), beta, alpha)
 
 
 def _convolve(
     x: Tensor, weight: Tensor, kernel: list[int], bias: Tensor | None, stride: list[int], padding: list[int]
 ) -> Tensor:
-    """A convolution that torch does not give to oneDNN: of one small image, or 1 x 1 on one thread."""
+    """Convolve where torch does not ask oneDNN: one small image, or 1 x 1 on one thread."""
     patches = _patches(x, kernel, stride, padding)  # (B, K, N)
     result = torch.stack([_mm(weight.flatten(1), patch) for patch in patches])  # (B, M, N)
     if bias is not None:
@@ -170,7 +170,7 @@ def _convolve(
 
 
 def _patches(x: Tensor, kernel: list[int], stride: list[int], padding: list[int]) -> Tensor:
-    """Return what each place of the kernel sees: (B, channels x kernel, places)."""
+    """Return the inputs at each place of the kernel: (B, channels x kernel, places)."""
     patches: Tensor = torch.ops.aten.im2col(x, kernel, [1, 1], padding, stride)
     return patches
 
@@ -184,7 +184,7 @@ def _convolve_backward(
     padding: list[int],
     wanted: list[bool],
 ) -> tuple[Tensor | None, ...]:
-    """The gradients of images, weights and biases."""
+    """Return the gradients of images, weights and biases."""
     rows, of_x, of_weight = gradient.flatten(2), None, None  # (B, M, N)
     if wanted[0]:
         patches = torch.stack([_mm(weight.flatten(1).t(), row) for row in rows])  # (B, K, N)

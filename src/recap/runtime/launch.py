@@ -1,5 +1,6 @@
-"""Starts the processes that share a stage (torchrun's agent), and speaks for them when one dies."""
+"""Starts the processes that share a stage (torchrun's agent), and reports when one dies."""
 
+import io
 import logging
 import os
 import signal
@@ -7,8 +8,9 @@ import socket
 import sys
 import tempfile
 from collections.abc import MutableMapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, redirect_stderr
 
+from recap.core.environment import whole_number
 from recap.errors import InputError
 from recap.runtime.config import DistributedConfig
 from recap.runtime.parent import PARENT
@@ -24,25 +26,26 @@ def launch(config: DistributedConfig, command: Sequence[str], environment: Mutab
     Args:
         config: the group `distributed`.
         command: what this process runs, without the interpreter.
-        environment: of this process, for those that it starts; TORCH_CPP_LOG_LEVEL is added, which a process
-            reads when it loads torch, which process theirs is, and on one machine where they meet.
+        environment: of this process; what those that it starts need is added.
 
     Returns:
         True when the processes have done the work; False when this process is to do it.
 
     Raises:
-        InputError: PET_NNODES is no number of machines, or the processes do not divide by it.
-        SystemExit: a process ended early; one line has said which.
+        InputError: a variable holds no such number, or the processes do not divide by the machines.
+        SystemExit: a process ended early; one line on stderr names it.
     """
     if config.processes == 1 or "WORLD_SIZE" in environment:
         return False
-    machines = _machines(environment.get("PET_NNODES", "1"))
+    machines = whole_number(environment, "PET_NNODES", 1, config.processes, 1)
+    whole_number(environment, "PET_NODE_RANK", 0, machines - 1, 0)
+    whole_number(environment, "PET_MASTER_PORT", 1, 2**16 - 1, 29500)
     if config.processes % machines:
         raise InputError(
             f"distributed.processes: expected a multiple of {machines} machines, received {config.processes}"
         )
     environment[PARENT] = str(os.getpid())
-    # before torch is loaded: what its parts log about a lost process is no news beside the line below
+    # before torch is loaded: what its parts log about a lost process repeats the line below
     environment.setdefault("TORCH_CPP_LOG_LEVEL", "FATAL")
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
@@ -55,9 +58,15 @@ def launch(config: DistributedConfig, command: Sequence[str], environment: Mutab
     options = [f"--nproc-per-node={config.processes // machines}", "--max-restarts=0"]
     # torchrun's other backend, c10d, unpickles what is in its store
     options += ["--rdzv-backend=static", "--no-python"]
-    settings, program, program_arguments = config_from_args(
-        get_args_parser().parse_args([*options, sys.executable, *command])
-    )
+    told = io.StringIO()
+    try:
+        with redirect_stderr(told):
+            arguments = get_args_parser().parse_args([*options, sys.executable, *command])
+            settings, program, program_arguments = config_from_args(arguments)
+    except (SystemExit, ValueError) as error:  # of a variable that torchrun reads
+        reason = (told.getvalue().strip() or str(error)).splitlines()[-1]
+        names = ", ".join(sorted(name for name in environment if name.startswith("PET_")))
+        raise InputError(f"{names}: expected what torchrun reads, received others: {reason}") from None
     try:
         with ExitStack() as stack:
             if machines == 1:
@@ -69,11 +78,11 @@ def launch(config: DistributedConfig, command: Sequence[str], environment: Mutab
     except SignalException as received:
         sys.exit(128 + received.sigval)
     except ChildFailedError as error:
-        # those that only lost another process are not the cause
+        # a process that only lost another one is not the cause
         rank, failure = min(error.failures.items(), key=lambda item: item[1].exitcode == PEER_LOST)
         code = failure.exitcode
         if code in (2, 128 + signal.SIGINT, 128 + signal.SIGTERM):
-            sys.exit(code)  # it has said why
+            sys.exit(code)  # the process has printed the reason
         how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
         if code == PEER_LOST:
             how = "lost a process on another machine"
@@ -85,20 +94,14 @@ def launch(config: DistributedConfig, command: Sequence[str], environment: Mutab
     return True
 
 
-def _machines(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and int(text)):
-        raise InputError(f"PET_NNODES: expected a number of machines, 1 or more, received {text!r}")
-    return int(text)
-
-
 def _loopback() -> str:
-    """The name of the interface that no other machine reaches."""
+    """Return the name of the interface that no other machine reaches."""
     names = [name for _, name in socket.if_nameindex()]
     return "lo0" if "lo0" in names else "lo"
 
 
 def _register_local_rendezvous() -> str:
-    """Teach torchrun's agent a meeting of one agent, which needs no port; returns its name."""
+    """Register a rendezvous of one agent with torchrun, which needs no port; return its name."""
     from torch.distributed import HashStore
     from torch.distributed.elastic.rendezvous import (
         RendezvousHandler,

@@ -24,23 +24,20 @@ _TERMS = 512
 """Sums of 513 to 1,024 terms are those that oneDNN adds in one order with AVX2, in another with AVX-512."""
 
 
-def product(x: Tensor, weight: Tensor, bias: Tensor | None = None, then: Then = "none") -> Tensor:
-    """x (M, I) times the transpose of weight (O, I), plus bias (O,), and its ``then``: (M, O).
-
-    Called outside autograd.
-    """
-    return multiplier(weight, bias, then)(x)
+def product(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """Return x (M, I) times weight (O, I) transposed, plus bias (O,): (M, O); outside autograd."""
+    return multiplier(weight, bias)(x)
 
 
 def multiplier(weight: Tensor, bias: Tensor | None = None, then: Then = "none") -> Callable[[Tensor], Tensor]:
-    """``product`` by a weight of many products, which is laid out once."""
+    """Return ``product`` with a fixed weight, which is laid out once."""
     if takes(weight):
         return by_onednn(weight, bias, then)
     return lambda x: _follow(functional.linear(x, weight, bias), then)
 
 
 def by_onednn(weight: Tensor, bias: Tensor | None = None, then: Then = "none") -> Callable[[Tensor], Tensor]:
-    """``multiplier`` of float32 on a CPU, which gives the same bits with AVX2 and with AVX-512."""
+    """Return ``multiplier`` of float32 on a CPU, with the same bits for AVX2 and AVX-512."""
     multiply, multiply_add = (
         torch.ops.mkldnn._linear_pointwise.default,
         torch.ops.mkldnn._linear_pointwise.binary,
@@ -49,7 +46,7 @@ def by_onednn(weight: Tensor, bias: Tensor | None = None, then: Then = "none") -
     parts = [_compact(part) for part in (weight.split(_TERMS, dim=1) if split else [weight])]
 
     def compute(x: Tensor) -> Tensor:
-        # a transposed weight and a single row are added otherwise
+        # for a single row, a transposed weight would give another order of additions
         own = parts if len(x) > 1 else [part.contiguous() for part in parts]
         if not split:
             return multiply(x, own[0], bias, then, [], "")
@@ -63,7 +60,7 @@ def by_onednn(weight: Tensor, bias: Tensor | None = None, then: Then = "none") -
 
 
 def _compact(weight: Tensor) -> Tensor:
-    """A layout that oneDNN multiplies fast: contiguous, or a contiguous tensor's transpose."""
+    """Return a layout that oneDNN multiplies fast: contiguous, or a contiguous tensor's transpose."""
     return weight if weight.is_contiguous() or weight.t().is_contiguous() else weight.contiguous()
 
 
@@ -72,17 +69,12 @@ def _follow(x: Tensor, then: Then) -> Tensor:
 
 
 def parameter_gradients(x: Tensor, gradient: Tensor) -> tuple[Tensor, Tensor]:
-    """The gradients of a layer's weight (O, I) and bias (O,).
-
-    Args:
-        x: the layer's inputs (M, I), contiguous.
-        gradient: that of the layer's outputs (M, O), contiguous.
-    """
+    """Return the gradients of a weight (O, I) and bias (O,), from x (M, I) and the outputs' (M, O)."""
     return product(gradient.t(), x.t()), gradient.sum(0)
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """x (..., I) times the transpose of weight (O, I), plus bias (O,): (..., O)."""
+    """Multiply x (..., I) by the transpose of weight (O, I), add bias (O,): (..., O)."""
     if x.dim() == 1 or not takes(x):
         return functional.linear(x, weight, bias)
     rows: Tensor = _Product.apply(x.flatten(0, -2), weight, bias)  # (M, O)
@@ -93,12 +85,12 @@ class Linear(nn.Linear):
     """nn.Linear, faster."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """(..., I) -> (..., O)."""
+        """Map (..., I) to (..., O)."""
         return linear(x, self.weight, self.bias)
 
 
 def takes(x: Tensor) -> bool:
-    """Return whether oneDNN multiplies it: float32 on a CPU, not under autocast."""
+    """Return whether oneDNN can multiply it: float32 on a CPU, not under autocast."""
     fits = x.device.type == "cpu" and x.dtype == torch.float32 and x.numel() > 0
     return _ONEDNN and fits and not torch.is_autocast_enabled("cpu")
 

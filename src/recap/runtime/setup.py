@@ -1,21 +1,20 @@
 """The switches that make the same lock file give the same bits; arithmetic, threads and device are params."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from recap.core.arithmetic import unsupported
 from recap.errors import InputError
-from recap.runtime.config import RuntimeConfig
+
+if TYPE_CHECKING:
+    from recap.runtime.config import RuntimeConfig
 
 
-def configure(config: RuntimeConfig) -> Any:
-    """Set the deterministic switches before the first operation.
-
-    Returns:
-        The ``torch.device`` to compute on.
+def configure(config: "RuntimeConfig") -> Any:
+    """Set the deterministic switches before the first operation; returns the ``torch.device`` to compute on.
 
     Raises:
-        InputError: ``runtime.device`` is "cuda" and no CUDA device is there; torch was loaded without the
-            variables of ``recap.core.arithmetic``; or products come out wrong.
+        InputError: there is no such device, torch was loaded without the variables of
+            ``recap.core.arithmetic``, or products come out wrong.
     """
     import torch
 
@@ -32,8 +31,9 @@ def configure(config: RuntimeConfig) -> Any:
     if config.device == "cuda" and not torch.cuda.is_available():
         raise InputError("runtime.device: expected a device of this machine, received 'cuda'")
     torch.set_num_threads(config.threads)
-    torch.use_deterministic_algorithms(True)
-    # would fill every new tensor, against reads of what nobody wrote; the tests compare bytes instead
+    # as use_deterministic_algorithms does, which imports torch's compiler too, and that takes a second
+    torch.set_deterministic_debug_mode("error")
+    # filling every new tensor only helps to find reads of unwritten memory; the tests compare bytes instead
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.deterministic = True
     torch.backends.cudnn.benchmark = False
@@ -44,9 +44,7 @@ def configure(config: RuntimeConfig) -> Any:
 
 
 def check_product() -> None:
-    """Compare a product with the same in float64.
-
-    Under an OpenMP that gives fewer threads than it promised, oneDNN's returns memory that nobody wrote.
+    """Compare a product with the same in float64: where OpenMP gives too few threads, oneDNN's is wrong.
 
     Raises:
         InputError: it is wrong.

@@ -1,4 +1,4 @@
-"""What the processes that share a stage's work say to each other (torch.distributed: gloo, on GPUs NCCL)."""
+"""The messages between processes that share a stage's work (torch.distributed: gloo, on GPUs NCCL)."""
 
 import os
 import sys
@@ -11,13 +11,15 @@ import torch
 import torch.distributed
 from torch import Tensor
 
+from recap.core.environment import whole_number
 from recap.errors import InputError
 from recap.runtime.parent import end_with_parent
 
-LONGEST_WAIT = timedelta(days=7)  # the slowest process decides
+LONGEST_WAIT = timedelta(days=7)  # for the slowest process
 PEER_LOST = 75
-"""Exit code of a process that lost another one; that one is the news."""
+"""Exit code of a process that lost another one, which is the cause."""
 SECONDS_TO_SPEAK = 10.0
+MOST_PROCESSES, LARGEST_PORT = 2**20, 2**16 - 1
 STORE = "RECAP_PROCESSES"
 """The variable with the file by which the processes of one machine find each other."""
 
@@ -29,17 +31,17 @@ class Worker:
     ranks = 1
 
     def wait(self) -> None:
-        """Return when all have come here."""
+        """Wait until all processes have come here."""
 
     def add(self, tensor: Tensor) -> None:
         """Replace a tensor by its sum over all processes, the same bits in each."""
 
     def share(self, content: bytes) -> bytes:
-        """Return what the first process has."""
+        """Return the content of the first process."""
         return content
 
     def largest(self, number: int) -> int:
-        """The largest of all processes' numbers."""
+        """Return the largest of all processes' numbers."""
         return number
 
 
@@ -51,7 +53,7 @@ class PeerLostError(Exception):
 
 
 class ProcessGroup(Worker):
-    """One of several processes; what it calls, all must call in the same order."""
+    """One of several processes; all must make the same calls in the same order."""
 
     def __init__(self, device: torch.device) -> None:
         self.rank = torch.distributed.get_rank()
@@ -82,7 +84,7 @@ class ProcessGroup(Worker):
 
 @contextmanager
 def join_workers(processes: int, device: torch.device, environment: Mapping[str, str]) -> Iterator[Worker]:
-    """Return which process this is: alone, or one of those that torchrun or ``launch`` started.
+    """Yield the worker that this process is: alone, or one of those that torchrun or ``launch`` started.
 
     Args:
         processes: how many there should be.
@@ -90,9 +92,9 @@ def join_workers(processes: int, device: torch.device, environment: Mapping[str,
         environment: of the process; torchrun sets WORLD_SIZE, RANK and LOCAL_RANK in it.
 
     Raises:
-        InputError: there are more or fewer processes.
+        InputError: there are more or fewer processes, or a variable holds no such number.
     """
-    there = int(environment.get("WORLD_SIZE", "1"))
+    there = whole_number(environment, "WORLD_SIZE", 1, MOST_PROCESSES, 1)
     if there != processes:
         raise InputError(
             f"distributed.processes: expected the number of processes, {there}, received {processes}"
@@ -100,8 +102,12 @@ def join_workers(processes: int, device: torch.device, environment: Mapping[str,
     if processes == 1:
         yield ALONE
         return
+    gpus = torch.cuda.device_count() if device.type == "cuda" else processes
+    local_rank = whole_number(environment, "LOCAL_RANK", 0, gpus - 1, 0)
+    rank = whole_number(environment, "RANK", 0, processes - 1)
+    if STORE not in environment:  # torch reads it
+        whole_number(environment, "MASTER_PORT", 0, LARGEST_PORT)
     end_with_parent(environment)
-    local_rank = int(environment.get("LOCAL_RANK", "0"))
     if device.type == "cuda":
         torch.cuda.set_device(local_rank)
     try:
@@ -114,18 +120,20 @@ def join_workers(processes: int, device: torch.device, environment: Mapping[str,
                 backend,
                 timeout=LONGEST_WAIT,
                 store=store,
-                rank=int(environment["RANK"]) if store else -1,
+                rank=rank if store else -1,
                 world_size=processes if store else -1,
             )
         )
         yield ProcessGroup(device)
         _reach(torch.distributed.destroy_process_group)
     except PeerLostError:
-        _leave(PEER_LOST)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(PEER_LOST)  # at its exit torch would wait for processes that are gone
     except InputError:
         if local_rank == 0:
             raise
-        time.sleep(SECONDS_TO_SPEAK)  # the same mistake is told by the first process, which ends this one
+        time.sleep(SECONDS_TO_SPEAK)  # the first process prints the same mistake, and its end ends this one
         raise
 
 
@@ -134,10 +142,3 @@ def _reach(act: Callable[[], object]) -> None:
         act()
     except RuntimeError as error:  # the distributed errors of torch and those of gloo
         raise PeerLostError(str(error)) from None
-
-
-def _leave(code: int) -> None:
-    """End at once: what torch would do at exit waits for processes that are gone."""
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)

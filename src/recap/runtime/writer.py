@@ -1,4 +1,4 @@
-"""One writer an output: a lock for each stage of a checkout, which the kernel lets go of with the process."""
+"""One writer an output: a lock for each stage of a checkout, which the kernel releases with the process."""
 
 import fcntl
 import os
@@ -20,7 +20,7 @@ def only_writer(stage: str, outputs: tuple[str, ...] = (), folder: Path = paths.
 
     Args:
         stage: as DVC names it, such as train@lstm.
-        outputs: what it writes, to be named.
+        outputs: named in the message.
         folder: keeps the locks.
 
     Raises:

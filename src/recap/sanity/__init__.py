@@ -1,1 +1,1 @@
-"""The stage `sanity`: gradients beside numerical ones, and a few captions learned by heart."""
+"""The stage `sanity`: gradient checks, and models that overfit a few captions."""

@@ -1,4 +1,4 @@
-"""Every hand-derived gradient beside the numerical one, with the error that the course expects.
+"""Gradient checks: every hand-derived gradient beside the numerical one, with the allowed error.
 
 Shapes: N batch, T time, D input, H hidden, W word vector, V vocabulary.
 """
@@ -10,11 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recap.reference import layers
-from recap.reference.gradient_check import (
-    eval_numerical_gradient,
-    eval_numerical_gradient_array,
-    rel_error,
-)
+from recap.reference.gradient_check import eval_numerical_gradient, eval_numerical_gradient_array, rel_error
 from recap.reference.rnn import CaptioningRNN
 
 Array = NDArray[Any]
@@ -22,16 +18,11 @@ Array = NDArray[Any]
 STEP, SEQUENCE, MODEL = 1e-8, 1e-6, 1e-5
 """The largest relative errors that the course expects of a step, of a sequence, of a whole model."""
 
-SCALE, SEED = 0.5, 2  # of random inputs: no gradient is so near 0 that the numerical one drowns in rounding
+SCALE, SEED = 0.5, 2  # of random inputs, such that no gradient is lost in rounding
 
 
 def gradient_table() -> list[dict[str, Any]]:
-    """Check every backward function, and the models' gradients, in float64.
-
-    Returns:
-        A row a gradient: "function", "gradient" (its name), "error" (relative, the largest of its entries),
-        "threshold", "passed".
-    """
+    """Check every backward function, and the models' gradients, in float64: a row a gradient."""
     N, T, D, H, V = 2, 5, 3, 5, 7
     rows: list[dict[str, Any]] = []
     for cell, gates in (("rnn", 1), ("lstm", 4)):
@@ -79,7 +70,7 @@ def _errors(
     douts: Sequence[Array],
     gradients: Sequence[Array],
 ) -> Iterator[float]:
-    """Error of each gradient of sum(output * dout) over the outputs."""
+    """Yield the error of each gradient of sum(output * dout) over the outputs."""
     for x, gradient in zip(inputs, gradients, strict=True):
         numerical = sum(
             eval_numerical_gradient_array(lambda _, part=part: outputs()[part], x, dout)  # type: ignore[misc]

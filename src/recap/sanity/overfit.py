@@ -1,6 +1,6 @@
-"""The overfit protocol: a right model learns a few captions by heart, a wrong one does not.
+"""The overfit protocol: a correct model learns a few captions by heart, a wrong one does not.
 
-The settings and the bars are the course's.
+The settings and the limits are the course's.
 
 Shapes: M captions, L steps of a caption, D feature.
 """
@@ -30,7 +30,7 @@ BARS = {"rnn": 0.1, "lstm": 0.5, "transformer": 0.03}
 
 @dataclass(frozen=True)
 class Overfit:
-    """How a decoder learnt: the loss of every step, and what it says of each image in the end."""
+    """The result of overfitting a decoder: the loss of every step, and the final caption of each image."""
 
     decoder: str
     loss_history: tuple[float, ...]
@@ -45,7 +45,7 @@ def small_data(
     count: int,
     seed: int,
 ) -> tuple[dict[str, Any], NDArray[np.int32]]:
-    """Captions to overfit, each of another image: two captions of one image cannot both come back.
+    """Choose captions to overfit, each of another image: a model cannot learn two captions of one image.
 
     Args:
         captions: (M, L), of a split.
@@ -56,8 +56,7 @@ def small_data(
         seed: chooses them.
 
     Returns:
-        What the solvers take (train_captions, train_image_idxs, train_features with a row a caption,
-        idx_to_word, word_to_idx), and the rows of the images in ``features``.
+        What the solvers take, a row of train_features a caption, and the images' rows in ``features``.
     """
     order = np.random.default_rng(seed).permutation(len(captions))
     _, first = np.unique(image_idxs[order], return_index=True)  # the first caption of each image
@@ -114,6 +113,6 @@ def overfit(decoder: str, data: Mapping[str, Any], seed: int) -> Overfit:
 
 
 def true_captions(data: Mapping[str, Any]) -> list[str]:
-    """The captions that were learnt, as text in the form of ``Overfit.captions``."""
+    """Return the captions to learn, as text in the form of ``Overfit.captions``."""
     texts: list[str] = decode_captions(data["train_captions"][:, 1:], data["idx_to_word"])  # (M, L - 1)
     return texts

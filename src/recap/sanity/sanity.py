@@ -1,4 +1,4 @@
-"""The stage `sanity`: are the gradients right, and can the models learn captions of this data by heart?"""
+"""The stage `sanity`: checks gradients, and whether the models can learn captions of this data by heart."""
 
 from pathlib import Path
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 from threadpoolctl import threadpool_limits
 
 from recap.core.artifacts import write_csv, write_json
-from recap.core.feature_files import open_features
+from recap.core.feature_files import open_features, read_grid
 from recap.progress import track
 from recap.sanity.config import SanityConfig
 from recap.sanity.gradient_table import gradient_table
@@ -19,31 +19,27 @@ def check_sanity(
 ) -> dict[str, Any]:
     """Check gradients, overfit every decoder, and write what came out.
 
-    Writes into ``output``: gradients.json, the rows of ``gradient_table``; curves.csv (decoder, step, loss);
-    captions.csv (decoder, image, caption, generated), where image is the row of the training image and
-    <END> is left where it is.
-
     Args:
         captions_directory: what `tokenize` wrote.
         features_path: features of the training images, one row each.
-        output: the folder to write.
+        output: receives gradients.json, the rows of ``gradient_table``; curves.csv (decoder, step, loss);
+            captions.csv (decoder, image, caption, generated), where image is the row of the training image.
         config: the group `sanity`.
         threads: of NumPy's matrix products; their number changes the last digits.
 
     Returns:
         {"gradients": {"checked", "passed", "worst" (error divided by threshold)}, and for each decoder
-        {"final_loss", "bar", "passed", "word_for_word" (share of captions that come back)}}; every
-        "passed" of a decoder is 0 or 1.
+        {"final_loss", "bar", "passed", "word_for_word" (share of captions that come back)}}.
 
     Raises:
         InputError: captions or features are absent or unreadable.
     """
     captions = load_captions(captions_directory)
     words = captions.vocabulary.idx_to_word
+    places, channels = read_grid(features_path.parent)
     features = open_features(features_path)
-    data, images = small_data(
-        captions.train_captions, captions.train_image_idxs, features, words, config.captions, config.seed
-    )
+    features = features[:, : features.shape[1] - places * channels]
+    data, images = small_data(*captions.of("train"), features, words, config.captions, config.seed)
     truth = true_captions(data)
     curves: list[tuple[str, int, float]] = []
     sentences: list[tuple[str, int, str, str]] = []

@@ -12,7 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
-from recap.errors import InputError
+from recap.core.input_files import check_regular
+from recap.errors import InputError, expecting
 
 RATIO_LIMIT = 200  # deflate reaches 1,032; the captions of COCO, mostly zeros, reach about 12
 RATIO_FREE_BYTES = 1 << 20  # small members may pack as well as they like
@@ -26,11 +27,9 @@ def open_archive(path: Path) -> Iterator[zipfile.ZipFile]:
     Raises:
         InputError: the file is absent, is no whole zip, or has a hostile member.
     """
-    try:
+    check_regular(path)
+    with expecting(f"{path}: expected a zip archive"):  # a broken one makes zipfile raise almost anything
         archive = zipfile.ZipFile(path)
-    except Exception as error:  # a broken directory of members makes zipfile raise almost anything
-        reason = getattr(error, "strerror", None) or error
-        raise InputError(f"{path}: expected a zip archive, received: {reason}") from None
     with archive:
         for member in archive.infolist():
             _check_member(member, path)

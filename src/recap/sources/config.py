@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from annotated_types import Ge, Gt, Le
+from annotated_types import Ge, Gt, Le, Lt
 from pydantic.dataclasses import dataclass
 
 from recap.core.config import STRICT, Seed
@@ -13,7 +13,8 @@ class ScenesConfig:
     """The embedded source: scenes drawn from real handwritten digits."""
 
     train_images: Annotated[int, Ge(10), Le(1_000_000)]
-    validation_images: Annotated[int, Ge(3), Le(100_000)]
+    validation_images: Annotated[int, Ge(1), Le(100_000)]
+    test_images: Annotated[int, Ge(3), Le(100_000)]
     seed: Seed
 
 
@@ -24,7 +25,7 @@ class CocoConfig:
     archive: str | None
     check: Literal["official", "any"]
     train_captions: str | None
-    validation_captions: str | None
+    test_captions: str | None
 
 
 @dataclass(config=STRICT, frozen=True)
@@ -34,6 +35,7 @@ class FolderConfig:
     images: str | None
     train_captions: str | None
     validation_captions: str | None
+    test_captions: str | None
 
 
 @dataclass(config=STRICT, frozen=True)
@@ -44,11 +46,16 @@ class ImagesConfig:
     timeout: Annotated[float, Gt(0), Le(600)]
 
 
+Share = Annotated[float, Gt(0), Lt(1)]
+
+
 @dataclass(config=STRICT, frozen=True)
 class DataConfig:
     """Group `data` of params.yaml."""
 
     source: Literal["scenes", "coco", "folder"]
+    validation_share: Share
+    test_share: Share
     offline: bool
     images: ImagesConfig
     scenes: ScenesConfig

@@ -1,11 +1,12 @@
 """The source `coco`: an archive in the layout of CS231n's coco_captioning.zip.
 
-Shapes: M captions of a split, N images of a split, D feature width.
+Its part "train" gives training and validation images, its part "val" the test images.
+Shapes: M captions of a part, N images of a part, D feature width.
 """
 
 import re
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
@@ -15,12 +16,15 @@ from numpy.typing import NDArray
 
 from recap.core.feature_files import finite, write_feature_blocks
 from recap.core.hdf5 import Expected, open_checked, read_rows
-from recap.core.raw_data import SPLITS, Source, encoded_directory, read_json, write_captions
-from recap.errors import InputError
+from recap.core.input_files import check_regular, read_json
+from recap.core.raw_data import Source, encoded_directory, write_captions
+from recap.errors import InputError, expecting
 from recap.progress import track
 from recap.sources.archives import extract_member, find_member, open_archive
 from recap.sources.config import CocoConfig
-from recap.text.captions import Captions, check_captions, save_captions
+from recap.sources.folder import read_credit
+from recap.sources.splits import deal
+from recap.text.captions import Captions, check_captions, read_encoded, save_captions
 from recap.text.coco_files import check_coco_captions
 from recap.text.vocabulary import Vocabulary, parse_vocabulary
 
@@ -44,20 +48,26 @@ MEMBER_BYTES = {
 """Sizes of members; those of the other members are not published, their shapes are checked."""
 
 BLOCK_ROWS = 2048
+PARTS = {"train": "train", "test": "val"}
+"""What the archive calls the images of a split."""
 CAPTIONS_MEMBER = "coco2014_captions.h5"
 VOCABULARY_MEMBER = "coco2014_vocab.json"
 
 
 def fetch_coco(
-    archive_path: Path, originals: dict[str, Path] | None, config: CocoConfig, directory: Path
+    archive_path: Path,
+    originals: dict[str, Path] | None,
+    config: CocoConfig,
+    validation_share: float,
+    directory: Path,
 ) -> tuple[Source, dict[str, Any]]:
     """Check a CS231n-layout archive and write it in the raw layout.
 
     Args:
         archive_path: the zip file.
-        originals: the COCO-format caption file of each split; None makes the decoded captions the
-            references.
+        originals: the COCO-format caption files of "train" and "test"; None for the decoded ones.
         config: group `data.coco`; ``check`` "official" demands the published sizes and shapes.
+        validation_share: about which part of the archive's training images choose.
         directory: data/raw, empty.
 
     Returns:
@@ -70,7 +80,7 @@ def fetch_coco(
     unpacked = directory / "unpacked"
     with open_archive(archive_path) as archive:
         names = [CAPTIONS_MEMBER, VOCABULARY_MEMBER]
-        names += [f"{split}2014_{kind}" for split in SPLITS for kind in _KINDS]
+        names += [f"{part}2014_{kind}" for part in PARTS.values() for kind in _KINDS]
         members = {name: find_member(archive, name) for name in names}
         if official:
             for name, size in MEMBER_BYTES.items():
@@ -80,39 +90,52 @@ def fetch_coco(
                         f"{archive_path}: {name}: expected {size} bytes (data.coco.check: official), "
                         f"received {received}"
                     )
-            members |= {name: find_member(archive, name) for name in map(_pca_member, SPLITS)}
+            members |= {name: find_member(archive, name) for name in map(pca_member, PARTS.values())}
         for name, member in track(members.items(), "unpacking", len(members)):
             extract_member(archive, member, unpacked / name)
-    images = {split: _read_images(unpacked, split, official, archive_path) for split in SPLITS}
+    images = {part: read_images(unpacked, part, official, archive_path) for part in PARTS.values()}
     captions = _read_captions(unpacked, images, official, archive_path)
+    places = {"test": ("val", list(range(len(images["val"]))))}
+    dealt = deal([image["id"] for image in images["train"]], {"validation": validation_share})
+    places |= {split: ("train", rows) for split, rows in dealt.items()}
     width = None
-    for split in SPLITS:
-        name = f"{split}2014_vgg16_fc7.h5"
+    for part in PARTS.values():
+        name = f"{part}2014_vgg16_fc7.h5"
         where = f"{archive_path}: {name}"
-        shape = (len(images[split]), VGG_WIDTH if official else width)
+        shape = (len(images[part]), VGG_WIDTH if official else width)
         with open_checked(unpacked / name, {"features": Expected(shape, "<f4")}, where) as data_sets:
             features = data_sets["features"]
             width = features.shape[1]
-            path = directory / "features" / f"{split}.h5"
-            write_feature_blocks(path, features.shape, _finite_blocks(features, where))
+            for split, (own_part, rows) in places.items():
+                if own_part == part:
+                    path = directory / "features" / f"{split}.h5"
+                    blocks = _chosen(_finite_blocks(features, where), rows, len(features))
+                    write_feature_blocks(path, (len(rows), width), blocks)
         (unpacked / name).unlink()
         if official:
-            _check_pca(unpacked / _pca_member(split), len(images[split]), archive_path)
-    save_captions(encoded_directory(directory), captions)
-    for split in SPLITS:
+            _check_pca(unpacked / pca_member(part), len(images[part]), archive_path)
+    own = {split: _captions_of(rows, *captions.of(part)) for split, (part, rows) in places.items()}
+    save_captions(encoded_directory(directory), Captions(captions.vocabulary, own))
+    annotations = {}
+    for split, part in PARTS.items():
         if originals is None:
-            annotations = _decoded(captions, images[split], split)
+            annotations[part] = _decoded(captions, images[part], part)
         else:
-            path = _unzipped(originals[split], split, unpacked)
-            annotations = _original(path, images[split], originals[split])
-        write_captions(directory, split, images[split], annotations)
+            path = unzipped(originals[split], part, unpacked)
+            annotations[part] = _original(path, images[part], originals[split])
+    for split, (part, rows) in places.items():
+        kept = [images[part][row] for row in rows]
+        ids = {image["id"] for image in kept}
+        write_captions(
+            directory, split, kept, [item for item in annotations[part] if item["image_id"] in ids]
+        )
     for path in unpacked.iterdir():
         path.unlink()
     unpacked.rmdir()
     references: Literal["decoded", "original"] = "decoded" if originals is None else "original"
     source = Source("coco", images=False, features=True, encoded=True, scenes=False, references=references)
     counts = {
-        split: {"images": len(images[split]), "captions": len(captions.of(split)[0])} for split in SPLITS
+        split: {"images": len(rows), "captions": len(own[split][0])} for split, (_, rows) in places.items()
     }
     return source, {**counts, "feature_dim": width}
 
@@ -120,20 +143,21 @@ def fetch_coco(
 _KINDS = ("vgg16_fc7.h5", "images.txt", "urls.txt")
 
 
-def _pca_member(split: str) -> str:
-    return f"{split}2014_vgg16_fc7_pca.h5"
+def pca_member(part: str) -> str:
+    """The name of the reduced features of a part."""
+    return f"{part}2014_vgg16_fc7_pca.h5"
 
 
-def _read_images(directory: Path, split: str, official: bool, archive_path: Path) -> list[dict[str, Any]]:
-    """The images of a split in row order, from ``*_images.txt`` and ``*_urls.txt``."""
-    names = _read_lines(directory / f"{split}2014_images.txt", archive_path)
-    urls = _read_lines(directory / f"{split}2014_urls.txt", archive_path)
-    where = f"{archive_path}: {split}2014_images.txt"
-    if official and len(names) != IMAGE_ROWS[split]:
-        raise InputError(f"{where}: expected {IMAGE_ROWS[split]} images, received {len(names)}")
+def read_images(directory: Path, part: str, official: bool, archive_path: Path) -> list[dict[str, Any]]:
+    """The images of a part in row order, from ``*_images.txt`` and ``*_urls.txt``."""
+    names = _read_lines(directory / f"{part}2014_images.txt", archive_path)
+    urls = _read_lines(directory / f"{part}2014_urls.txt", archive_path)
+    where = f"{archive_path}: {part}2014_images.txt"
+    if official and len(names) != IMAGE_ROWS[part]:
+        raise InputError(f"{where}: expected {IMAGE_ROWS[part]} images, received {len(names)}")
     if len(urls) != len(names):
         raise InputError(
-            f"{archive_path}: {split}2014_urls.txt: expected a URL for each of {len(names)} images, "
+            f"{archive_path}: {part}2014_urls.txt: expected a URL for each of {len(names)} images, "
             f"received {len(urls)}"
         )
     images = []
@@ -151,10 +175,8 @@ def _read_images(directory: Path, split: str, official: bool, archive_path: Path
 
 
 def _read_lines(path: Path, archive_path: Path) -> list[str]:
-    try:
+    with expecting(f"{archive_path}: {path.name}: expected UTF-8 text", UnicodeDecodeError):
         lines = path.read_text(encoding="utf-8").split("\n")
-    except UnicodeDecodeError as error:
-        raise InputError(f"{archive_path}: {path.name}: expected UTF-8 text, received: {error}") from None
     return [line.strip() for line in lines if line.strip()]
 
 
@@ -166,17 +188,32 @@ def _read_captions(
     vocabulary: Vocabulary = parse_vocabulary(read_json(directory / VOCABULARY_MEMBER), where)
     if official and len(vocabulary) != WORDS:
         raise InputError(f"{where}: expected {WORDS} words, received {len(vocabulary)}")
-    expected = {}
-    for split in SPLITS:
-        rows = CAPTION_ROWS[split] if official else None
-        expected[f"{split}_captions"] = Expected((rows, STEPS if official else None), "<i4")
-        expected[f"{split}_image_idxs"] = Expected((rows,), "<i4")
     where = f"{archive_path}: {CAPTIONS_MEMBER}"
-    with open_checked(directory / CAPTIONS_MEMBER, expected, where) as data_sets:
-        arrays = {name: read_rows(data, 0, len(data), where) for name, data in data_sets.items()}
-    captions = Captions(vocabulary, **arrays)
-    check_captions(captions, {split: len(images[split]) for split in SPLITS}, where)
+    shapes = {part: (CAPTION_ROWS[part], STEPS) if official else (None, None) for part in PARTS.values()}
+    captions = read_encoded(directory / CAPTIONS_MEMBER, vocabulary, shapes, where)
+    check_captions(captions, {part: len(images[part]) for part in PARTS.values()}, where)
     return captions
+
+
+def _captions_of(
+    rows: list[int], encoded: NDArray[np.int32], image_rows: NDArray[np.int32]
+) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """The captions (M, L) of the images of some rows, ascending, and the image of each among these."""
+    places = np.searchsorted(rows, image_rows).clip(max=len(rows) - 1)  # (M,)
+    own = np.asarray(rows)[places] == image_rows
+    return encoded[own], places[own].astype(np.int32)
+
+
+def _chosen(
+    blocks: Iterable[NDArray[np.float32]], rows: list[int], count: int
+) -> Iterator[NDArray[np.float32]]:
+    """Some of the ``count`` rows of blocks (rows, D) float32."""
+    own = np.zeros(count, dtype=bool)
+    own[rows] = True
+    start = 0
+    for block in blocks:
+        yield block[own[start : start + len(block)]]
+        start += len(block)
 
 
 def _finite_blocks(features: h5py.Dataset, where: str) -> Iterator[NDArray[np.float32]]:
@@ -193,29 +230,35 @@ def _check_pca(path: Path, rows: int, archive_path: Path) -> None:
             pass
 
 
-def _decoded(captions: Captions, images: list[dict[str, Any]], split: str) -> list[dict[str, Any]]:
-    encoded, rows = captions.of(split)
+def _decoded(captions: Captions, images: list[dict[str, Any]], part: str) -> list[dict[str, Any]]:
+    encoded, rows = captions.of(part)
     return [
         {"id": number, "image_id": images[row]["id"], "caption": captions.vocabulary.decode(caption)}
         for number, (caption, row) in enumerate(zip(encoded.tolist(), rows.tolist(), strict=True), start=1)
     ]
 
 
-def _unzipped(path: Path, split: str, unpacked: Path) -> Path:
+def unzipped(path: Path, part: str, unpacked: Path) -> Path:
     """The caption file itself, out of the archive that COCO publishes."""
+    check_regular(path)
     if not zipfile.is_zipfile(path):
         return path
-    target = unpacked / f"captions_{split}2014.json"
+    target = unpacked / f"captions_{part}2014.json"
     with open_archive(path) as archive:
         extract_member(archive, find_member(archive, target.name), target)
     return target
 
 
 def _original(path: Path, images: list[dict[str, Any]], where: Path) -> list[dict[str, Any]]:
-    """The original captions of the images, image by image, joined by image id."""
+    """The original captions of the images, image by image, joined by image id; images get their licences."""
     by_image: dict[int, list[dict[str, Any]]] = {image["id"]: [] for image in images}
-    content = check_coco_captions(read_json(path), str(where))
-    for number, annotation in enumerate(content[1], start=1):
+    content = read_json(path)
+    entries, originals = check_coco_captions(content, str(where))
+    known = {entry["id"]: entry for entry in entries}
+    for row in images:
+        terms = read_credit(known.get(row["id"], {}), content.get("licenses"))
+        row |= {key: terms[key] for key in ("license", "license_url") if terms[key]}
+    for number, annotation in enumerate(originals, start=1):
         if annotation["image_id"] in by_image:
             kept = {"id": number, "image_id": annotation["image_id"], "caption": annotation["caption"]}
             by_image[annotation["image_id"]].append(kept)

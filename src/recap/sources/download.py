@@ -19,7 +19,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from recap.core.artifacts import write_json
-from recap.core.raw_data import read_json
+from recap.core.input_files import read_json
 from recap.errors import InputError
 from recap.sources.registry import (
     RemoteFile,
@@ -50,16 +50,13 @@ class Files:
 def download(
     remote: RemoteFile, directory: Path, offline: bool, wait: Callable[[float], None] = time.sleep
 ) -> Path:
-    """The local copy of a file elsewhere.
+    """Return the whole, verified local copy of a file elsewhere.
 
     Args:
         remote: where it is and what is known of it.
         directory: keeps the copies.
         offline: True demands a copy that is there already.
         wait: sleeps for a number of seconds.
-
-    Returns:
-        The path of the whole, verified copy.
 
     Raises:
         InputError: no address has the file, it is not what is known of it, or it is absent offline.

@@ -15,6 +15,7 @@ from recap.sources.scenes.graphs import (
     Scene,
     held_out_pairs,
     sample_scene,
+    set_aside,
     split_digit_images,
     to_json,
     training_pairs,
@@ -23,53 +24,56 @@ from recap.sources.scenes.rendering import digit_masks, load_digit_images, rende
 
 CAPTIONS_A_SCENE = 5
 PARTS = ("seen", "seen", "unseen")
-"""Validation scenes take these parts in turn."""
+"""Test scenes take these parts in turn."""
 
 
 def write_scenes(config: ScenesConfig, directory: Path) -> dict[str, Any]:
-    """Write images, captions and scene graphs of both splits.
+    """Write images, captions and scene graphs of all splits, no two of which show the same digit image.
 
-    Validation shows digit images that training never does. Its part "seen" has pairs of colour and digit that
-    training scenes have; in "unseen" at least one object's pair is one that training scenes never have.
-
-    Args:
-        config: how many scenes, and the seed.
-        directory: data/raw, empty.
+    The test part "seen" has pairs of colour and digit that training scenes have, as validation scenes do; in
+    "unseen" at least one object's pair is one that neither of them ever has.
 
     Returns:
-        Counts of images and captions by split, and of validation images by part.
+        Counts of images and captions by split, and of test images by part.
     """
     digits, labels = load_digit_images()
-    digit_images = dict(zip(("train", "val"), split_digit_images(labels, config.seed), strict=True))
+    training_digits, other_digits = split_digit_images(labels, config.seed)
     generator = np.random.default_rng([config.seed, 0])
     allowed, held_out = training_pairs(config.seed), held_out_pairs(config.seed)
     training = [
-        sample_scene(generator, digit_images["train"], allowed)
+        sample_scene(generator, training_digits, allowed)
         for _ in track(range(config.train_images), "scenes to train on")
     ]
     shown = {(object_.colour, object_.digit) for scene in training for object_ in scene.objects}
     seen = [pair for pair in allowed if pair in shown]
-    parts = [PARTS[i % len(PARTS)] for i in range(config.validation_images)]
-    validation = [
-        sample_scene(generator, digit_images["val"], seen, required=held_out if part == "unseen" else None)
+    parts = [PARTS[i % len(PARTS)] for i in range(config.test_images)]
+    test = [
+        sample_scene(generator, other_digits, seen, required=held_out if part == "unseen" else None)
         for part in parts
     ]
-    masks = digit_masks(digits)
-    images = [{"id": i, "file_name": f"{i:06d}.png"} for i in range(len(training))]
-    _write_split("train", training, images, masks, generator, directory)
-    images = [
-        {"id": len(training) + i, "file_name": f"{i:06d}.png", "part": part} for i, part in enumerate(parts)
+    test, validation_digits = set_aside(test, other_digits)
+    own_generator = np.random.default_rng([config.seed, 3])
+    validation = [
+        sample_scene(own_generator, validation_digits, seen) for _ in range(config.validation_images)
     ]
-    _write_split("val", validation, images, masks, generator, directory)
-    return {
-        "train": {"images": len(training), "captions": len(training) * CAPTIONS_A_SCENE},
-        "val": {
-            "images": len(validation),
-            "captions": len(validation) * CAPTIONS_A_SCENE,
-            "seen": parts.count("seen"),
-            "unseen": parts.count("unseen"),
-        },
-    }
+    masks = digit_masks(digits)
+    summary: dict[str, dict[str, int]] = {}
+    first = 0
+    for split, scenes, source in (
+        ("train", training, generator),
+        ("test", test, generator),
+        ("validation", validation, own_generator),
+    ):
+        images: list[dict[str, Any]] = [
+            {"id": first + i, "file_name": f"{i:06d}.png"} for i in range(len(scenes))
+        ]
+        if split == "test":
+            images = [image | {"part": part} for image, part in zip(images, parts, strict=True)]
+        _write_split(split, scenes, images, masks, source, directory)
+        summary[split] = {"images": len(scenes), "captions": len(scenes) * CAPTIONS_A_SCENE}
+        first += len(scenes)
+    summary["test"] |= {part: parts.count(part) for part in dict.fromkeys(PARTS)}
+    return summary
 
 
 def _write_split(

@@ -13,15 +13,7 @@ from recap.sources.folder import fetch_folder
 
 
 def fetch(config: DataConfig, directory: Path, files: Files) -> dict[str, Any]:
-    """Write data/raw; what was in it goes first.
-
-    Args:
-        config: group `data`.
-        directory: data/raw.
-        files: keeps what comes from URLs.
-
-    Returns:
-        Counts of the source.
+    """Write data/raw; what was in it goes first. Returns counts of the source.
 
     Raises:
         InputError: what the source needs is not there, or not as expected.
@@ -36,21 +28,22 @@ def fetch(config: DataConfig, directory: Path, files: Files) -> dict[str, Any]:
         )
     elif config.source == "coco":
         archive = _locate(files, "data.coco.archive", config.coco.archive)
-        given = (config.coco.train_captions, config.coco.validation_captions)
+        given = (config.coco.train_captions, config.coco.test_captions)
         originals = None
         if given != (None, None):
             originals = {
                 "train": _locate(files, "data.coco.train_captions", given[0]),
-                "val": _locate(files, "data.coco.validation_captions", given[1]),
+                "test": _locate(files, "data.coco.test_captions", given[1]),
             }
-        source, summary = fetch_coco(archive, originals, config.coco, directory)
+        source, summary = fetch_coco(archive, originals, config.coco, config.validation_share, directory)
     else:
-        caption_files = {
-            "train": _path("data.folder.train_captions", config.folder.train_captions),
-            "val": _path("data.folder.validation_captions", config.folder.validation_captions),
-        }
+        train = _path("data.folder.train_captions", config.folder.train_captions)
         images = _path("data.folder.images", config.folder.images)
-        source, summary = fetch_folder(images, caption_files, directory)
+        others = {"validation": config.folder.validation_captions, "test": config.folder.test_captions}
+        caption_files = {"train": train} | {split: Path(path) for split, path in others.items() if path}
+        shares = {"validation": config.validation_share, "test": config.test_share}
+        missing = {split: share for split, share in shares.items() if split not in caption_files}
+        source, summary = fetch_folder(images, caption_files, missing, directory)
     write_source(directory, source)
     return summary
 

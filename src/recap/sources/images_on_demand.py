@@ -40,16 +40,13 @@ def make_fetch(config: DataConfig, directory: Path) -> Callable[[Sequence[str]],
 def fetch_images(
     urls: Sequence[str], directory: Path, timeout: float, offline: bool
 ) -> dict[str, Path | str]:
-    """Fetch images, or say why not.
+    """Fetch images by URL: for each a file that decodes, or a few words on why there is none.
 
     Args:
         urls: http or https.
         directory: keeps the files from run to run.
         timeout: seconds without an answer after which an image is given up.
         offline: True takes what ``directory`` has and asks nobody.
-
-    Returns:
-        For each URL an image file that decodes, or a few words on why there is none.
     """
     directory.mkdir(parents=True, exist_ok=True)
     different = list(dict.fromkeys(urls))

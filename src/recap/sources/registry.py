@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from recap.core.artifacts import write_json
-from recap.core.raw_data import read_json
+from recap.core.input_files import read_json
 from recap.errors import InputError
 
 SHORTEST_SHA256 = 8  # hex digits, as in the names of published weights
@@ -47,12 +47,8 @@ def is_url(text: str) -> bool:
 def check_url(url: str, where: str) -> str:
     """Return a URL that can be asked for: http or https, with a host and a port that there are.
 
-    Args:
-        url: any text.
-        where: it was found, for the message.
-
     Raises:
-        InputError: it is no such URL.
+        InputError: it is no such URL; ``where`` it was found is named.
     """
     import httpx
 

@@ -60,18 +60,10 @@ class PartState:
 
 
 def transfer(url: str, part: Path, remote: RemoteFile) -> bool:
-    """Bring the part file to its full length.
+    """Bring the part file to its full length; return whether bytes of an earlier attempt were used.
 
     Whatever the server does, the attempt ends: it has a time to begin its answer, a least speed, a number of
     redirects and a number of bytes.
-
-    Args:
-        url: the remote file's URL or one of its mirrors.
-        part: receives the bytes; may hold the first of them.
-        remote: what is known of the file.
-
-    Returns:
-        Whether bytes of an earlier attempt were used.
 
     Raises:
         TransientError: the connection broke, or the server asks for patience.

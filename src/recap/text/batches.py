@@ -53,18 +53,10 @@ class CaptionedFeatures:
 def shuffled_batches(
     lengths: NDArray[np.int64], batch_size: int, generator: np.random.Generator
 ) -> Sequence[NDArray[np.int64]]:
-    """One epoch: every caption once, batches of like length in random order.
+    """One epoch: every caption once, batches of like length in random order, as arrays of rows.
 
     A random permutation, sorted by length without disturbing captions of the same length, cut into batches,
     which are shuffled.
-
-    Args:
-        lengths: (M,) steps of each caption.
-        batch_size: captions a batch; one batch holds the rest.
-        generator: determines the order.
-
-    Returns:
-        ceil(M / batch_size) arrays of rows.
     """
     permutation = generator.permutation(len(lengths))
     batches = _cut(permutation[np.argsort(lengths[permutation], kind="stable")], batch_size)

@@ -3,6 +3,7 @@
 Shapes: M captions of a split, L steps of a caption (17 in CS231n), V words of the vocabulary.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,42 +13,35 @@ from numpy.typing import NDArray
 
 from recap.core.artifacts import write_hdf5, write_json
 from recap.core.hdf5 import Expected, open_checked, read_rows
-from recap.core.raw_data import SPLITS, read_json
+from recap.core.input_files import read_json
+from recap.core.raw_data import SPLITS
 from recap.errors import InputError
 from recap.text.vocabulary import END, NULL, START, Vocabulary, parse_vocabulary
 
 
 @dataclass(frozen=True)
 class Captions:
-    """Encoded captions of both splits; ``*_image_idxs[m]`` is the row of the image of caption m.
-
-    ``*_captions`` are (M, L) int32, ``*_image_idxs`` (M,) int32.
-    """
+    """Encoded captions by split: (M, L) int32, and (M,) int32, the row of the image of each."""
 
     vocabulary: Vocabulary
-    train_captions: NDArray[np.int32]
-    train_image_idxs: NDArray[np.int32]
-    val_captions: NDArray[np.int32]
-    val_image_idxs: NDArray[np.int32]
+    splits: Mapping[str, tuple[NDArray[np.int32], NDArray[np.int32]]]
 
     def of(self, split: str) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-        """The captions and image rows of "train" or "val"."""
-        if split == "train":
-            return self.train_captions, self.train_image_idxs
-        return self.val_captions, self.val_image_idxs
+        """The captions and image rows of a split."""
+        return self.splits[split]
 
 
 def save_captions(directory: Path, captions: Captions) -> None:
     """Write captions.h5 and vocabulary.json."""
     arrays: dict[str, NDArray[Any]] = {}
-    for split in SPLITS:
-        arrays[f"{split}_captions"], arrays[f"{split}_image_idxs"] = captions.of(split)
+    for split, (encoded, rows) in captions.splits.items():
+        arrays[f"{split}_captions"], arrays[f"{split}_image_idxs"] = encoded, rows
     write_hdf5(directory / "captions.h5", arrays)
     write_json(directory / "vocabulary.json", captions.vocabulary.to_json())
 
 
 def load_captions(directory: Path) -> Captions:
-    """Read what `tokenize` wrote into memory (captions of all COCO take 42 MB).
+    """Read what `tokenize` wrote into memory (captions of all COCO take 43 MB).
 
     Raises:
         InputError: a file is absent or holds something else.
@@ -55,13 +49,32 @@ def load_captions(directory: Path) -> Captions:
     path = directory / "vocabulary.json"
     vocabulary = parse_vocabulary(read_json(path), str(path))
     path = directory / "captions.h5"
+    return read_encoded(path, vocabulary, dict.fromkeys(SPLITS, (None, None)), str(path))
+
+
+def read_encoded(
+    path: Path, vocabulary: Vocabulary, shapes: Mapping[str, tuple[int | None, int | None]], where: str
+) -> Captions:
+    """Read encoded captions and image rows from an HDF5 file in the CS231n layout.
+
+    Args:
+        path: the file.
+        vocabulary: of the captions.
+        shapes: by split (M, L), None where any will do.
+        where: named in the error.
+
+    Raises:
+        InputError: the file is absent or holds something else.
+    """
     expected: dict[str, Expected] = {}
-    for split in SPLITS:
+    for split, shape in shapes.items():
         name, rows_name = _names(split)
-        expected |= {name: Expected((None, None), "<i4"), rows_name: Expected((None,), "<i4")}
-    with open_checked(path, expected, str(path)) as data_sets:
-        arrays = {name: read_rows(data, 0, len(data), str(path)) for name, data in data_sets.items()}
-    return Captions(vocabulary, **arrays)
+        expected |= {name: Expected(shape, "<i4"), rows_name: Expected(shape[:1], "<i4")}
+    with open_checked(path, expected, where) as data_sets:
+        arrays = {name: read_rows(data, 0, len(data), where) for name, data in data_sets.items()}
+    return Captions(
+        vocabulary, {split: (arrays[_names(split)[0]], arrays[_names(split)[1]]) for split in shapes}
+    )
 
 
 def load_references(directory: Path, split: str) -> dict[str, Any]:
@@ -71,19 +84,13 @@ def load_references(directory: Path, split: str) -> dict[str, Any]:
 
 
 def check_captions(captions: Captions, images: dict[str, int], where: str) -> None:
-    """Check that encoded captions are ones that a decoder can learn from.
-
-    Args:
-        captions: of both splits.
-        images: number of images of each split.
-        where: named in the error.
+    """Check encoded captions, with the number of images of each split, for a decoder to learn from.
 
     Raises:
-        InputError: a shape or dtype is another, a number is outside the vocabulary, an image index is
-            outside its split, or a caption is not <START>, words, <END>, <NULL> to the end.
+        InputError: a shape or dtype is another, a number or image index is outside its range, or a caption
+            is not <START>, words, <END>, <NULL> to the end; ``where`` is named.
     """
-    for split in SPLITS:
-        encoded, rows = captions.of(split)
+    for split, (encoded, rows) in captions.splits.items():
         name, rows_name = _names(split)
         if encoded.ndim != 2 or encoded.shape[1] < 2 or encoded.dtype != np.int32:
             raise InputError(

@@ -1,16 +1,16 @@
-"""Reads caption and result files in COCO's format; what is wrong with one is told in one line."""
+"""Reads caption files in COCO's format; what is wrong with one is told in one line."""
 
 import json
 import unicodedata
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from recap.core.raw_data import read_json
+from recap.core.input_files import read_json
 from recap.errors import InputError
 
-WHOLE_SET = "validation"
+WHOLE_SET = "test"
 """The part of images whose file names no part."""
 
 
@@ -21,14 +21,12 @@ class References:
     Attributes:
         image_ids: one id an image.
         captions: one or more original captions an image, in the order of the annotations.
-        parts: the part of the set that an image belongs to, "validation" when the file names none.
-        uncaptioned: ids of images that were left out, as nobody captioned them.
+        parts: the part of the set that an image belongs to, "test" when the file names none.
     """
 
     image_ids: tuple[int, ...]
     captions: tuple[tuple[str, ...], ...]
     parts: tuple[str, ...]
-    uncaptioned: tuple[int, ...] = ()
 
 
 def read_coco_captions(
@@ -88,66 +86,26 @@ def same_name(name: str) -> str:
     return unicodedata.normalize("NFC", str(PurePosixPath(name)))
 
 
-def read_references(path: Path, *, leave_out: bool = False) -> References:
+def read_references(path: Path) -> References:
     """Read the captions that people wrote of each image.
 
     Args:
         path: as for ``read_coco_captions``; images need no file names.
-        leave_out: True leaves out images without captions, False refuses them.
 
     Raises:
-        InputError: as in ``read_coco_captions``, or no image, or not every one, has a caption.
+        InputError: as in ``read_coco_captions``, or an image has no caption.
     """
     images, annotations = read_coco_captions(path, named=False)
     captions: dict[int, list[str]] = {image["id"]: [] for image in images}
     parts = {image["id"]: str(image.get("part", WHOLE_SET)) for image in images}
     for annotation in annotations:
         captions[annotation["image_id"]].append(annotation["caption"])
-    uncaptioned = tuple(image_id for image_id, own in captions.items() if not own)
-    if uncaptioned and not leave_out:
-        raise InputError(
-            f"{path}: expected a caption for every image, received none for image {uncaptioned[0]}"
-        )
-    for image_id in uncaptioned:
-        del captions[image_id], parts[image_id]
-    return References(
-        tuple(captions), tuple(map(tuple, captions.values())), tuple(parts.values()), uncaptioned
-    )
-
-
-def read_results(path: Path, image_ids: Sequence[int], ignored: Collection[int] = ()) -> list[str]:
-    """Read COCO results, a list of ``{"image_id", "caption"}``: exactly one caption an image.
-
-    Args:
-        path: the results file.
-        image_ids: the images to be captioned.
-        ignored: further images, whose captions are not looked at.
-
-    Returns:
-        The captions in the order of ``image_ids``.
-
-    Raises:
-        InputError: the file is not in that format, or an image id is missing, doubled or unknown.
-    """
-    document = read_json(path)
-    known, unscored = frozenset(image_ids), frozenset(ignored)
-    captions: dict[int, str] = {}
-    for where, result in _entries(path, {"results": document}, "results"):
-        image_id = _integer(where, result, "image_id")
-        if image_id in unscored:
-            continue
-        if image_id not in known:
-            raise InputError(f"{where}: expected an image of the references, received image id {image_id}")
-        if image_id in captions:
-            raise InputError(f"{where}: expected one caption an image, received image id {image_id} again")
-        captions[image_id] = _text(where, result, "caption")
-    missing = [image_id for image_id in image_ids if image_id not in captions]
-    if missing:
-        others = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
-        raise InputError(
-            f"{path}: expected a caption for every image, received none for {missing[0]}{others}"
-        )
-    return [captions[image_id] for image_id in image_ids]
+    for image_id, own in captions.items():
+        if not own:
+            raise InputError(
+                f"{path}: expected a caption for every image, received none for image {image_id}"
+            )
+    return References(tuple(captions), tuple(map(tuple, captions.values())), tuple(parts.values()))
 
 
 def _entries(file: object, document: dict[str, Any], name: str) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -165,6 +123,17 @@ def _integer(where: str, entry: dict[str, Any], key: str) -> int:
     value = entry.get(key)
     if isinstance(value, bool) or not isinstance(value, int):
         raise InputError(f"{where}.{key}: expected an integer, received {_shown(value)}")
+    return check_id(f"{where}.{key}", value)
+
+
+def check_id(where: str, value: int) -> int:
+    """Return an image id that arrays hold and draws of captions depend on.
+
+    Raises:
+        InputError: it has more than 64 bits.
+    """
+    if not -(2**63) <= value < 2**63:
+        raise InputError(f"{where}: expected an integer of at most 64 bits, received {_shown(value)}")
     return value
 
 

@@ -3,6 +3,7 @@
 Shapes: M captions of a split, L steps of a caption.
 """
 
+import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ from recap.text.vocabulary import (
 
 
 def tokenize(raw_directory: Path, directory: Path, config: TokenizeConfig) -> dict[str, Any]:
-    """Write data/captions: captions.h5, vocabulary.json, references_{train,val}.json.
+    """Write data/captions: captions.h5, vocabulary.json, references_{train,validation,test}.json.
 
     The vocabulary is that of the training captions. A caption without any word is left out of captions.h5
     and stays in the references. A source that comes encoded keeps its vocabulary and encoding, checked.
@@ -45,11 +46,12 @@ def tokenize(raw_directory: Path, directory: Path, config: TokenizeConfig) -> di
 
     Raises:
         InputError: the captions or the vocabulary are not usable, no token is frequent enough, or a
-            validation image has no caption.
+            validation or test image has no caption.
     """
     raw = load_raw(raw_directory)
     original = {split: raw.captions(split) for split in SPLITS}
-    _refuse_uncaptioned(original["val"], str(raw_directory))
+    for split in ("validation", "test"):
+        _refuse_uncaptioned(original[split], split, str(raw_directory))
     if raw.source.encoded:
         captions = load_captions(raw.encoded_directory)
         images = {split: len(original[split]["images"]) for split in SPLITS}
@@ -66,13 +68,13 @@ def tokenize(raw_directory: Path, directory: Path, config: TokenizeConfig) -> di
     return summary
 
 
-def _refuse_uncaptioned(validation: dict[str, Any], where: str) -> None:
-    """Raise InputError for a validation image without any caption: nothing could be scored against it."""
-    captioned = {item["image_id"] for item in validation["annotations"]}
-    missing = [image for image in validation["images"] if image["id"] not in captioned]
+def _refuse_uncaptioned(captions: dict[str, Any], split: str, where: str) -> None:
+    """Raise InputError for an image without any caption: nothing could be scored against it."""
+    captioned = {item["image_id"] for item in captions["annotations"]}
+    missing = [image for image in captions["images"] if image["id"] not in captioned]
     if missing:
         raise InputError(
-            f"{where}: expected a caption for every validation image, received none for "
+            f"{where}: expected a caption for every {split} image, received none for "
             f"{missing[0]['file_name']} (id {missing[0]['id']}) and {len(missing) - 1} more"
         )
 
@@ -80,33 +82,42 @@ def _refuse_uncaptioned(validation: dict[str, Any], where: str) -> None:
 def _encode(
     raw: RawData, original: dict[str, dict[str, Any]], config: TokenizeConfig
 ) -> tuple[Captions, dict[str, int]]:
-    words: dict[str, list[list[str]]] = {}
-    rows: dict[str, NDArray[np.int32]] = {}
+    encoded: dict[str, tuple[NDArray[np.int32], NDArray[np.int32]]] = {}
     empty: dict[str, int] = {}
-    for split in SPLITS:
-        row_of = {image["id"]: row for row, image in enumerate(original[split]["images"])}
-        items = original[split]["annotations"]
-        # image by image, as the course's archive has them; a sort keeps the order within an image
-        pairs = sorted(
-            ((row_of[item["image_id"]], split_tokens(item["caption"], config.tokens)) for item in items),
-            key=lambda pair: pair[0],
+    for (
+        split
+    ) in SPLITS:  # one at a time, for the memory; training captions come first and give the vocabulary
+        words, rows, empty[split] = _split(raw, split, original[split], config)
+        if split == "train":
+            vocabulary = build_vocabulary(words, config.min_count, config.max_words, config.tokens)
+            _refuse_wordless(vocabulary, words, config)
+        encoded[split] = (vocabulary.encode(words, config.max_length), rows)
+    return Captions(vocabulary, encoded), empty
+
+
+def _split(
+    raw: RawData, split: str, original: dict[str, Any], config: TokenizeConfig
+) -> tuple[list[list[str]], NDArray[np.int32], int]:
+    """Split captions into tokens, image by image, as the course's archive has them.
+
+    Returns:
+        The tokens of each caption that has any, the rows of their images (M,), and how many have none.
+    """
+    row_of = {image["id"]: row for row, image in enumerate(original["images"])}
+    pairs = [
+        # each word is kept once, however often it is said
+        (
+            row_of[item["image_id"]],
+            [sys.intern(token) for token in split_tokens(item["caption"], config.tokens)],
         )
-        kept = [(row, caption) for row, caption in pairs if caption]
-        if not kept:
-            raise InputError(f"{raw.directory}: expected {split} captions with words, received none")
-        rows[split] = np.array([row for row, _ in kept], dtype=np.int32)  # (M,)
-        words[split] = [caption for _, caption in kept]
-        empty[split] = len(pairs) - len(kept)
-    vocabulary = build_vocabulary(words["train"], config.min_count, config.max_words, config.tokens)
-    _refuse_wordless(vocabulary, words["train"], config)
-    captions = Captions(
-        vocabulary,
-        train_captions=vocabulary.encode(words["train"], config.max_length),
-        train_image_idxs=rows["train"],
-        val_captions=vocabulary.encode(words["val"], config.max_length),
-        val_image_idxs=rows["val"],
-    )
-    return captions, empty
+        for item in original["annotations"]
+    ]
+    pairs.sort(key=lambda pair: pair[0])  # the order within an image stays
+    kept = [(row, caption) for row, caption in pairs if caption]
+    if not kept:
+        raise InputError(f"{raw.directory}: expected {split} captions with words, received none")
+    rows = np.array([row for row, _ in kept], dtype=np.int32)
+    return [caption for _, caption in kept], rows, len(pairs) - len(kept)
 
 
 def _refuse_wordless(vocabulary: Vocabulary, captions: list[list[str]], config: TokenizeConfig) -> None:

@@ -103,14 +103,9 @@ class Vocabulary:
         return len(self.idx_to_word)
 
     def encode(self, captions: Sequence[Sequence[str]], max_length: int) -> NDArray[np.int32]:
-        """Captions as numbers, in the CS231n layout.
+        """Captions of tokens as numbers (M, max_length) int32: <START>, the tokens, <END>, then <NULL>.
 
-        Args:
-            captions: the tokens of each caption.
-            max_length: steps of an encoded caption; what is longer is cut, <END> is kept.
-
-        Returns:
-            (M, max_length) int32: <START>, the tokens, <END>, then <NULL>.
+        What is longer is cut, <END> is kept.
         """
         number = self.word_to_idx
         encoded = np.full((len(captions), max_length), NULL, dtype=np.int32)  # (M, L)

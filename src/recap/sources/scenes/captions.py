@@ -86,16 +86,7 @@ FIRST_CHOICE = 0.6
 
 
 def write_captions(scenes: Sequence[Scene], per_scene: int, generator: Generator) -> list[list[str]]:
-    """Describe scenes.
-
-    Args:
-        scenes: N scene graphs.
-        per_scene: captions for each; they differ from one another.
-        generator: the randomness.
-
-    Returns:
-        N lists of ``per_scene`` sentences, 5 to 15 words each, all of whose claims hold.
-    """
+    """Describe each scene by ``per_scene`` different true sentences of 5 to 15 words."""
     captions: list[list[str]] = []
     for scene in scenes:
         described: list[list[str]] = []

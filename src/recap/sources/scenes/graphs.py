@@ -3,6 +3,7 @@
 Lengths are pixels; x grows to the right and y downwards.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -49,7 +50,9 @@ RELATION_MARGIN = 12
 SHARE_OF_PAIRS = 0.6
 """Share of scenes with two digits."""
 SHARE_HELD_OUT = 0.2
-"""Share of each digit's images that only validation shows."""
+"""Share of each digit's images that training never shows."""
+SET_ASIDE = 2
+"""At least as many of these, of each digit, are left for validation."""
 
 Pair = tuple[str, int]
 
@@ -111,23 +114,50 @@ def training_pairs(seed: int) -> list[Pair]:
 
 
 def split_digit_images(labels: NDArray[np.integer], seed: int) -> tuple[list[list[int]], list[list[int]]]:
-    """Split the digit images, each class alike.
-
-    Args:
-        labels: (images,) the digit that each image shows.
-        seed: of the draw.
+    """Split the digit images, each class alike, by the digit that each shows: for training and for the rest.
 
     Returns:
-        For training and for validation: the image numbers of every digit 0 to 9.
+        Twice the image numbers of every digit 0 to 9.
     """
     generator = np.random.default_rng([seed, 2])
-    training, validation = [], []
+    training, held_out = [], []
     for digit in DIGITS:
         images = generator.permutation(np.flatnonzero(labels == digit)).tolist()
         count = round(len(images) * SHARE_HELD_OUT)
-        validation.append(images[:count])
+        held_out.append(images[:count])
         training.append(images[count:])
-    return training, validation
+    return training, held_out
+
+
+def set_aside(scenes: Sequence[Scene], digit_images: list[list[int]]) -> tuple[list[Scene], list[list[int]]]:
+    """Leave digit images for other scenes: those that these do not show, and of each digit at least a few.
+
+    Args:
+        scenes: what was drawn; where they show an image that is set aside, another takes its place.
+        digit_images: the image numbers that they were drawn from, for every digit.
+
+    Returns:
+        The scenes, and for every digit the image numbers that none of them shows.
+    """
+    uses = Counter(object_.digit_image for scene in scenes for object_ in scene.objects)
+    left: list[list[int]] = []
+    instead: dict[int, int] = {}
+    for images in digit_images:
+        ranked = sorted(images, key=lambda image: uses[image])
+        count = max(SET_ASIDE, sum(not uses[image] for image in images))
+        left.append(ranked[:count])
+        instead |= dict(zip(ranked[:SET_ASIDE], ranked[-SET_ASIDE:], strict=True))
+    kept = [
+        replace(
+            scene,
+            objects=tuple(
+                replace(object_, digit_image=instead.get(object_.digit_image, object_.digit_image))
+                for object_ in scene.objects
+            ),
+        )
+        for scene in scenes
+    ]
+    return kept, left
 
 
 def sample_scene(

@@ -58,16 +58,7 @@ def digit_masks(images: NDArray[np.uint8]) -> dict[str, NDArray[np.uint8]]:
 def render(
     scenes: Sequence[Scene], masks: dict[str, NDArray[np.uint8]], generator: Generator
 ) -> NDArray[np.uint8]:
-    """Draw scenes.
-
-    Args:
-        scenes: N scene graphs.
-        masks: of ``digit_masks``, rows by ``SceneObject.digit_image``.
-        generator: draws shades and the patterns' scale and offset.
-
-    Returns:
-        (N, S, S, 3) uint8.
-    """
+    """Draw scenes: (N, S, S, 3) uint8; ``masks`` is of ``digit_masks``, shades and patterns are random."""
     pixels = np.empty((len(scenes), SIDE, SIDE, 3), dtype=np.uint8)
     for canvas, scene in zip(pixels, scenes, strict=True):
         _draw_background(canvas, scene.background, generator)
