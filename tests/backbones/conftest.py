@@ -64,7 +64,9 @@ def squeezenet_directory(shared: Path, tmp_path_factory: pytest.TempPathFactory)
     weights = shared / "weights" / "squeezenet1_1.safetensors"
     names = shared / "weights" / "imagenet_classes.txt"
     files = Files(directory / "downloads", directory / "downloads.json", offline=True)
-    prepare_fetched(FeaturesConfig("squeezenet1_1", str(weights), None, str(names), 32), directory, files)
+    prepare_fetched(
+        FeaturesConfig("squeezenet1_1", None, str(weights), None, str(names), 32, False), directory, files
+    )
     return directory
 
 

@@ -48,10 +48,12 @@ def files(tmp_path: Path) -> Files:
 def settings(weights: object, sha256: str | None = None, names: object = None) -> FeaturesConfig:
     return FeaturesConfig(
         "squeezenet1_1",
+        None,
         None if weights is None else str(weights),
         sha256,
         None if names is None else str(names),
         32,
+        False,
     )
 
 

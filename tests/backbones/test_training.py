@@ -1,13 +1,14 @@
 """The backbone is trained on scenes, the same bytes for a seed, and reads what it has learned."""
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from recap.backbones.backbone import head_slices
+from recap.backbones.backbone import Backbone, head_slices
 from recap.backbones.build import load_backbone
 from recap.backbones.config import BackboneConfig, FeaturesConfig
 from recap.backbones.images import load_images
@@ -21,7 +22,9 @@ from recap.backbones.training import (
     one_cycle,
     train_backbone,
 )
-from recap.core.raw_data import Source, load_raw, write_source
+from recap.core.artifacts import write_safetensors
+from recap.core.feature_files import write_features
+from recap.core.raw_data import SPLITS, Source, load_raw, write_source
 from recap.errors import InputError
 from recap.runtime.checkpoints import Checkpoints
 from recap.sources.config import ScenesConfig
@@ -30,7 +33,7 @@ from recap.sources.draw_scenes import write_scenes
 
 CPU = torch.device("cpu")
 FILES = Files(Path("nowhere"), Path("nowhere.json"), offline=True)
-TRAINED_HERE = FeaturesConfig("small_vgg", None, None, None, 16)
+TRAINED_HERE = FeaturesConfig("small_vgg", None, None, None, None, 16, False)
 
 
 def config_of(**changes: object) -> BackboneConfig:
@@ -53,7 +56,7 @@ def ignore(metrics: dict[str, float], step: int) -> None:
 @pytest.fixture(scope="module")
 def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("raw")
-    write_scenes(ScenesConfig(train_images=40, validation_images=12, seed=1), directory)
+    write_scenes(ScenesConfig(train_images=40, validation_images=12, test_images=12, seed=1), directory)
     write_source(directory, Source("scenes", True, False, False, True, "original"))
     return directory
 
@@ -72,14 +75,14 @@ def test_what_is_written_reads_back_as_it_was_scored(raw: Path, tmp_path: Path) 
     )
     backbone = load_backbone(tmp_path)
     assert list(backbone.heads) == list(HEADS)
-    images = load_images(load_raw(raw).image_paths("val"), backbone)
+    images = load_images(load_raw(raw).image_paths("test"), backbone)
     x = backbone.preprocess(images)
     assert backbone.features(x).shape == (12, 24)
     logits = backbone(x)
-    backgrounds = [scene["background"] for scene in load_raw(raw).scenes("val")]
+    backgrounds = [scene["background"] for scene in load_raw(raw).scenes("test")]
     read = logits[:, head_slices(backbone.heads)["background"]].argmax(1).tolist()
     right = [HEADS["background"][i] == name for i, name in zip(read, backgrounds, strict=True)]
-    parts = np.array([image["part"] for image in load_raw(raw).captions("val")["images"]])
+    parts = np.array([image["part"] for image in load_raw(raw).captions("test")["images"]])
     for part in ("seen", "unseen"):
         assert metrics[part]["background"] == pytest.approx(np.mean(np.array(right)[parts == part]))
         assert set(metrics[part]) == {"all_right", *HEADS}
@@ -160,7 +163,7 @@ def test_a_resumed_run_gives_the_same_bytes(
 
 def test_images_without_scene_graphs_need_fetched_weights(tmp_path: Path) -> None:
     write_source(tmp_path, Source("folder", True, False, False, False, "original"))
-    with pytest.raises(InputError, match="expected squeezenet1_1 for images without scene graphs"):
+    with pytest.raises(InputError, match="expected another for images without scene graphs"):
         prepare_backbone(
             tmp_path, tmp_path / "backbone", config_of(), TRAINED_HERE, CPU, ignore, FILES, tmp_path
         )
@@ -179,6 +182,24 @@ def test_features_of_the_source_need_no_backbone(tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "backbone").iterdir()] == ["backbone.json"]
 
 
+def test_the_backbone_that_made_the_features_of_a_source_is_kept_beside_them(
+    tmp_path: Path, random_squeezenet: Backbone
+) -> None:
+    write_source(tmp_path, Source("coco", False, True, True, False, "decoded"))
+    write_safetensors(tmp_path / "weights.safetensors", random_squeezenet.state_dict())
+    config = replace(TRAINED_HERE, backbone="squeezenet1_1", weights=str(tmp_path / "weights.safetensors"))
+    folders = tmp_path, tmp_path / "backbone"
+    for split in SPLITS:
+        write_features(tmp_path / "features" / f"{split}.h5", np.ones((2, 512), np.float32))
+    prepare_backbone(*folders, config_of(), config, CPU, ignore, FILES, tmp_path)
+    assert load_backbone(tmp_path / "backbone").feature_dim == 512
+    write_features(tmp_path / "features" / "test.h5", np.ones((2, 500), np.float32))
+    with pytest.raises(
+        InputError, match=r"that made the 500 features of test\.h5, received squeezenet1_1 of 512"
+    ):
+        prepare_backbone(*folders, config_of(), config, CPU, ignore, FILES, tmp_path)
+
+
 def test_logits_are_the_classifier_on_the_features_and_no_image_touches_another() -> None:
     backbone = SmallVgg(16, HEADS).eval()
     initialize(backbone, torch.Generator().manual_seed(0))
@@ -194,7 +215,7 @@ def test_logits_are_the_classifier_on_the_features_and_no_image_touches_another(
 
 @pytest.mark.slow
 def test_it_learns_to_read_scenes(tmp_path: Path) -> None:
-    write_scenes(ScenesConfig(train_images=400, validation_images=60, seed=1), tmp_path)
+    write_scenes(ScenesConfig(train_images=400, validation_images=60, test_images=60, seed=1), tmp_path)
     write_source(tmp_path, Source("scenes", True, False, False, True, "original"))
     config = config_of(feature_dim=256, crop_steps=100, steps=100, batch_size=32, learning_rate=0.004)
     losses: dict[int, float] = {}

@@ -9,6 +9,7 @@ from safetensors.numpy import load_file
 from sklearn.linear_model import Ridge
 
 from recap.core.feature_files import open_features, write_features
+from recap.core.raw_data import SPLITS
 from recap.errors import InputError
 from recap.features.concepts import FOLDS, fit_concepts, fold_rows, word_shares
 from recap.features.config import ReduceConfig
@@ -24,7 +25,8 @@ PENALTY = 2.5
 def features(tmp_path: Path) -> Path:
     values = np.random.default_rng(0).normal(size=(IMAGES, WIDTH)) * 3 + 5
     write_features(tmp_path / "features" / "train.h5", values.astype(np.float32))
-    write_features(tmp_path / "features" / "val.h5", values[:20].astype(np.float32))
+    for split in ("validation", "test"):
+        write_features(tmp_path / "features" / f"{split}.h5", values[:20].astype(np.float32))
     return tmp_path / "features"
 
 
@@ -103,24 +105,26 @@ def test_the_stage_appends_concepts(tmp_path: Path, features: Path) -> None:
     encoded = np.concatenate([START * edges, words, END * edges], axis=1).astype(np.int32)
     rows = np.repeat(np.arange(IMAGES, dtype=np.int32), 2)
     own = rows < 20
-    captions = Captions(vocabulary, encoded, rows, encoded[own], rows[own])
-    save_captions(tmp_path / "captions", captions)
+    splits = dict.fromkeys(SPLITS, (encoded[own], rows[own])) | {"train": (encoded, rows)}
+    save_captions(tmp_path / "captions", Captions(vocabulary, splits))
     outputs = []
     for name, penalty in (("a", PENALTY), ("b", PENALTY), ("c", 2 * PENALTY)):
-        config = ReduceConfig(enabled=True, components=6, whiten=True, concepts=3, concepts_penalty=penalty)
+        config = ReduceConfig(
+            enabled=True, components=6, whiten=True, concepts=3, concepts_penalty=penalty, grid_components=64
+        )
         summary = reduce(features, tmp_path / "captions", tmp_path / name, config, threads=1)
         assert summary["components"] == 9
         outputs.append({path.name: path.read_bytes() for path in (tmp_path / name).iterdir()})
     assert outputs[0] == outputs[1]
-    assert all(outputs[0][file] != outputs[2][file] for file in ("train.h5", "val.h5", "pca.safetensors"))
+    assert all(outputs[0][file] != outputs[2][file] for file in ("train.h5", "test.h5", "pca.safetensors"))
     tensors = load_file(tmp_path / "a" / "pca.safetensors")
     assert tensors["components"].shape == (9, WIDTH)
-    for split in ("train", "val"):
+    for split in SPLITS:
         reduced = open_features(tmp_path / "a" / f"{split}.h5")
         expected = (open_features(features / f"{split}.h5") - tensors["mean"]) @ tensors["components"].T
         np.testing.assert_allclose(reduced[:, :6], expected[:, :6], rtol=1e-3, atol=1e-4)
         as_new = np.allclose(reduced[:, 6:], expected[:, 6:], rtol=1e-3, atol=1e-4)
-        assert as_new == (split == "val"), "training images alone have concepts of their own"
+        assert as_new == (split != "train"), "training images alone have concepts of their own"
     assert len(fold_rows(IMAGES)) == FOLDS
 
 
@@ -139,7 +143,7 @@ def test_words_that_always_go_together_make_one_concept(features: Path) -> None:
     shares = shares_of(features)
     shares[:, 5:] = shares[:, 4:5] * [1, 2, 3, 0.5]
     concepts = fit_concepts(features / "train.h5", mean_of(features), shares, 4, PENALTY)
-    values = (np.asarray(open_features(features / "val.h5")) - mean_of(features)) @ concepts.directions.T
+    values = (np.asarray(open_features(features / "test.h5")) - mean_of(features)) @ concepts.directions.T
     assert np.abs(values[:, 0]).max() < 10
     assert (values[:, 1:] == 0).all()
 

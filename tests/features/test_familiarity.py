@@ -20,9 +20,9 @@ def draw(rows: int, seed: int) -> NDArray[np.float32]:
     return (np.random.default_rng(seed).normal(size=(rows, WIDTH)) * spread + 3).astype(np.float32)
 
 
-def measure(folder: Path, train: NDArray[np.float32], val: NDArray[np.float32]) -> Familiarity:
+def measure(folder: Path, train: NDArray[np.float32], validation: NDArray[np.float32]) -> Familiarity:
     write_features(folder / "train.h5", train)
-    write_features(folder / "val.h5", val)
+    write_features(folder / "validation.h5", validation)
     write_familiarity(folder)
     found = load_familiarity(folder / FILE)
     assert found is not None
@@ -30,11 +30,11 @@ def measure(folder: Path, train: NDArray[np.float32], val: NDArray[np.float32]) 
 
 
 def test_mean_and_scale_are_those_of_the_training_images(tmp_path: Path) -> None:
-    train, val = draw(5000, 0), draw(300, 1)
-    found = measure(tmp_path, train, val)
+    train, validation = draw(5000, 0), draw(300, 1)
+    found = measure(tmp_path, train, validation)
     np.testing.assert_allclose(found.mean, train.mean(axis=0, dtype=float), rtol=1e-9)
     np.testing.assert_allclose(found.scale, train.std(axis=0, dtype=float), rtol=1e-9)
-    z = (val - train.mean(axis=0, dtype=float)) / train.std(axis=0, dtype=float)
+    z = (validation - train.mean(axis=0, dtype=float)) / train.std(axis=0, dtype=float)
     expected = [np.sqrt((z[:, :width] ** 2).mean(axis=1)) for width in (4, 64, WIDTH)]
     np.testing.assert_allclose(found.farthest, [distances.max() for distances in expected], rtol=1e-9)
     np.testing.assert_allclose(found.nearest, [distances.min() for distances in expected], rtol=1e-9)
@@ -52,9 +52,9 @@ def test_what_is_like_validation_images_is_familiar_and_what_is_not_is_not(tmp_p
 
 
 def test_columns_that_training_images_never_move_tell_most(tmp_path: Path) -> None:
-    train, val = draw(500, 0), draw(100, 1)
-    train[:, 50] = val[:, 50] = 0
-    found = measure(tmp_path, train, val)
+    train, validation = draw(500, 0), draw(100, 1)
+    train[:, 50] = validation[:, 50] = 0
+    found = measure(tmp_path, train, validation)
     other = draw(20, 2)
     other[:, 50] = 1
     assert not found.is_familiar(other).any()
@@ -68,10 +68,10 @@ def test_any_shape_gives_finite_numbers(
     folder = tmp_path_factory.mktemp("familiarity")
     generator = np.random.default_rng(rows)
     train = np.ones((rows, width)) if equal else generator.normal(size=(rows, width))
-    val = generator.normal(size=(others, width))
-    found = measure(folder, train.astype(np.float32), val.astype(np.float32))
+    validation = generator.normal(size=(others, width))
+    found = measure(folder, train.astype(np.float32), validation.astype(np.float32))
     assert (found.scale > 0).all()
-    assert found.is_familiar(val.astype(np.float32)).all()
+    assert found.is_familiar(validation.astype(np.float32)).all()
     first = (folder / FILE).read_bytes()
     write_familiarity(folder)
     assert (folder / FILE).read_bytes() == first

@@ -1,20 +1,24 @@
-"""Backbones by name: built from a description, kept as backbone.json and weights.safetensors."""
+"""Backbones by name: built from a description, kept as backbone.json and weights.safetensors.
 
-import json
+Beside those of an encoder of the user's lies the file that builds it.
+"""
+
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
 from recap.backbones.backbone import Backbone
+from recap.backbones.encoder import CODE_FILE, NAME, build_encoder
+from recap.backbones.imagenet import RESNET_BLOCKS, ResNet, Vgg16
 from recap.backbones.small_vgg import SmallVgg
 from recap.backbones.squeezenet import SqueezeNet
 from recap.core.artifacts import write_json, write_safetensors
-from recap.errors import InputError
+from recap.core.input_files import check_regular, read_json
+from recap.errors import InputError, expecting
 
 DESCRIPTION_FILE = "backbone.json"
 WEIGHTS_FILE = "weights.safetensors"
@@ -37,13 +41,30 @@ def build_backbone(description: Mapping[str, Any]) -> Backbone:
         return SmallVgg(description["feature_dim"], description["heads"])
     if name == "squeezenet1_1":
         return SqueezeNet(description["heads"]["class"])
-    raise InputError(f"backbone: expected small_vgg or squeezenet1_1, received {name!r}")
+    if name == "vgg16":
+        return Vgg16(description["heads"]["class"])
+    if name in RESNET_BLOCKS:
+        return ResNet(name, description["heads"]["class"])
+    known = ("small_vgg", "squeezenet1_1", "vgg16", *RESNET_BLOCKS)
+    raise InputError(f"backbone: expected one of {', '.join(known)}, received {name!r}")
 
 
 def save_backbone(directory: Path, description: Mapping[str, Any], weights: Mapping[str, Tensor]) -> None:
     """Write a description and weights as ``load_backbone`` reads them."""
     write_safetensors(directory / WEIGHTS_FILE, weights)
     write_json(directory / DESCRIPTION_FILE, description)
+
+
+def keep_grid(directory: Path) -> None:
+    """Say in a backbone's description that the last maps are kept beside its features.
+
+    Raises:
+        InputError: it has none, being an encoder of the user's.
+    """
+    description = read_json(directory / DESCRIPTION_FILE)
+    if description["name"] == NAME:
+        raise InputError("features.grid: expected false for an encoder of one's own, received true")
+    write_json(directory / DESCRIPTION_FILE, description | {"grid": True})
 
 
 def load_backbone(directory: Path) -> Backbone:
@@ -53,13 +74,20 @@ def load_backbone(directory: Path) -> Backbone:
         InputError: there is none, or its weights do not fit it.
     """
     path = directory / DESCRIPTION_FILE
-    try:
-        backbone = build_backbone(json.loads(path.read_bytes()))
-    except (OSError, ValueError, LookupError, TypeError, RuntimeError, AttributeError) as error:
-        reason = " ".join(str(error).split())
-        raise InputError(f"{path}: expected the description of a backbone, received: {reason}") from None
+    with expecting(f"{path}: expected the description of a backbone", Exception, InputError):
+        description = read_json(path)
+        if description["name"] == NAME:
+            code = directory / CODE_FILE
+            backbone: Backbone = build_encoder(code, description["function"], pretrained=False)
+        else:
+            backbone = build_backbone(description)
     load_weights(backbone, directory / WEIGHTS_FILE)
-    return backbone.eval()
+    backbone.eval()
+    if description.get("grid") is True and description["name"] != NAME:
+        with torch.no_grad():
+            maps = backbone.maps(torch.zeros(1, 3, backbone.input_size, backbone.input_size))
+        backbone.grid = (maps[0, 0].numel(), maps.shape[1])
+    return backbone
 
 
 def load_weights(backbone: Backbone, path: Path) -> None:
@@ -69,11 +97,8 @@ def load_weights(backbone: Backbone, path: Path) -> None:
         InputError: no safetensors file, or its names, shapes or types are not the backbone's (all named).
     """
     check_size(backbone, path)
-    try:
+    with expecting(f"{path}: expected weights in safetensors format"):
         weights = load_file(path)
-    except (OSError, SafetensorError, ValueError, LookupError, RuntimeError) as error:
-        reason = " ".join(str(error).split())[:300]
-        raise InputError(f"{path}: expected weights in safetensors format, received: {reason}") from None
     fill(backbone, weights, path)
 
 
@@ -83,7 +108,8 @@ def check_size(backbone: Backbone, path: Path) -> None:
     Raises:
         InputError: it is.
     """
-    own = sum(value.numel() * value.element_size() for value in backbone.state_dict().values())
+    check_regular(path)
+    own = sum(value.numel() * value.element_size() for value in backbone.network.state_dict().values())
     most = SIZE_FREE_BYTES + LARGEST_RATIO * own
     size = path.stat().st_size if path.is_file() else 0
     if size > most:
@@ -98,11 +124,15 @@ def fill(backbone: Backbone, weights: Mapping[str, Tensor], path: Path) -> None:
     Raises:
         InputError: names, shapes or types are not the backbone's, or a value is not finite (all named).
     """
-    mistakes = _mismatches(backbone.state_dict(), weights)
+    expected = backbone.network.state_dict()
+    counters = [name for name in expected if name.endswith("num_batches_tracked")]
+    # of training; published weights of old have none
+    weights = {name: torch.zeros((), dtype=torch.int64) for name in counters} | dict(weights)
+    mistakes = _mismatches(expected, weights)
     if mistakes:
         listed = "; ".join(mistakes[:5]) + (f"; and {len(mistakes) - 5} more" if len(mistakes) > 5 else "")
         raise InputError(f"{path}: expected the weights of {backbone.name}, received others: {listed}")
-    backbone.load_state_dict(weights)
+    backbone.network.load_state_dict(weights)
 
 
 def _mismatches(expected: Mapping[str, Tensor], received: Mapping[str, Tensor]) -> list[str]:

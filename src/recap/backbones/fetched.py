@@ -1,14 +1,20 @@
-"""Backbones whose weights come from elsewhere: fetched, verified, and kept with their class names."""
+"""Backbones whose weights come from elsewhere: fetched, verified, and kept with their class names or code."""
 
 import warnings
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 
+from recap.backbones.backbone import Backbone
 from recap.backbones.build import build_backbone, check_size, fill, load_weights, save_backbone
-from recap.backbones.config import FeaturesConfig
+from recap.backbones.config import ENCODER, FeaturesConfig
+from recap.backbones.encoder import CODE_FILE, NAME, build_encoder
 from recap.backbones.squeezenet import CLASS_COUNT
+from recap.core.artifacts import write_bytes
+from recap.core.input_files import read_file
 from recap.errors import InputError
 from recap.sources.download import Files, download
 from recap.sources.registry import RemoteFile, find_remote, is_url, mismatch
@@ -28,22 +34,52 @@ def prepare_fetched(config: FeaturesConfig, directory: Path, files: Files) -> di
         ``parameters``, how many weights there are.
 
     Raises:
-        InputError: no weights given or to be had, another SHA-256, neither safetensors nor the weights
-            of a .pth file, weights of another network, or a file of class names without one line a class.
+        InputError: no weights, others than expected, or a file of class names without one line a class.
     """
+    if own := ENCODER.fullmatch(config.backbone):
+        return _prepare_encoder(Path(own[1]), own[2], config, directory, files)
     if config.weights is None:
         raise InputError(
             f"features.weights: expected a path or URL of the weights of {config.backbone}, received null"
         )
     description = {"name": config.backbone, "heads": {"class": _class_names(config.class_names)}}
     backbone = build_backbone(description)
-    path = _fetch(config.weights, config, files)
+    _load(backbone, _fetch(config.weights, config, files))
+    return _save(directory, description, backbone)
+
+
+def _prepare_encoder(
+    path: Path, function: str, config: FeaturesConfig, directory: Path, files: Files
+) -> dict[str, float]:
+    """Keep the user's file, and the weights of what it builds or those that the settings name."""
+    try:
+        code = read_file(path)
+    except InputError as error:
+        raise InputError(f"features.backbone: {error}") from None
+    write_bytes(directory / CODE_FILE, code)
+    try:
+        encoder = build_encoder(directory / CODE_FILE, function, pretrained=config.weights is None)
+    except InputError as error:
+        text = str(error).replace(str(directory / CODE_FILE), str(path))
+        raise InputError(f"features.backbone: {text}") from None
+    if config.weights is not None:
+        _load(encoder, _fetch(config.weights, config, files))
+    description = {"name": NAME, "function": function, "feature_dim": encoder.feature_dim, "heads": {}}
+    return _save(directory, description, encoder)
+
+
+def _load(backbone: Backbone, path: Path) -> None:
     if path.suffix == ".pth":
         check_size(backbone, path)
         fill(backbone, _read_published(path), path)
     else:
         load_weights(backbone, path)
-    save_backbone(directory, description, backbone.state_dict())
+
+
+def _save(directory: Path, description: Mapping[str, Any], backbone: Backbone) -> dict[str, float]:
+    # a copy of each: the user's network may share one between two names
+    weights = {name: value.clone() for name, value in backbone.network.state_dict().items()}
+    save_backbone(directory, description, weights)
     return {"parameters": sum(weight.numel() for weight in backbone.parameters())}
 
 
@@ -88,8 +124,8 @@ def _class_names(source: str | None) -> list[str]:
     if source is None:
         return [f"class {index}" for index in range(CLASS_COUNT)]
     try:
-        names = [line.strip() for line in Path(source).read_text(encoding="utf-8").splitlines()]
-    except (OSError, UnicodeDecodeError) as error:
+        names = [line.strip() for line in read_file(Path(source)).decode().splitlines()]
+    except (InputError, UnicodeDecodeError) as error:
         raise InputError(f"features.class_names: expected a text file, received: {error}") from None
     if len(names) != CLASS_COUNT or not all(names):
         raise InputError(

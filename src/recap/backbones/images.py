@@ -6,6 +6,7 @@ Shapes: N images, S side of the backbone's square input in pixels.
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import torch
@@ -20,25 +21,28 @@ DECODING_THREADS = 4
 THIN = 16  # sides as the longer to the shorter
 
 
-def load_images(paths: Sequence[Path], backbone: Backbone) -> Tensor:
-    """Read images as a backbone takes them: (N, S, S, 3) uint8 RGB.
-
-    The shorter side is resized to ``backbone.shorter_side`` (bilinear, antialiased) and the centre is cut
-    out, as torchvision's ImageNet evaluation does.
+def load_images(paths: Sequence[Path | BinaryIO], backbone: Backbone) -> Tensor:
+    """Read images as a backbone takes them: (N, S, S, 3) uint8 RGB, resized as torchvision's evaluation does.
 
     Raises:
         InputError: a file does not decode as an image; it is named.
     """
 
-    def load(path: Path) -> np.ndarray:
-        image = fit(read_image(path), backbone.shorter_side, backbone.input_size)
+    def load(path: Path | BinaryIO) -> np.ndarray:
+        resampling = Image.Resampling[backbone.interpolation.upper()]
+        image = fit(read_image(path), backbone.shorter_side, backbone.input_size, resampling)
         return np.asarray(image)
 
     with ThreadPoolExecutor(DECODING_THREADS) as pool:
         return torch.from_numpy(np.stack(list(pool.map(load, paths))))
 
 
-def fit(image: Image.Image, shorter_side: int, size: int) -> Image.Image:
+def fit(
+    image: Image.Image,
+    shorter_side: int,
+    size: int,
+    resampling: Image.Resampling = Image.Resampling.BILINEAR,
+) -> Image.Image:
     """Resize the shorter side to ``shorter_side`` pixels and cut out the ``size`` x ``size`` centre.
 
     Of a thin image only the centre is resized: the whole could take gigabytes.
@@ -54,7 +58,7 @@ def fit(image: Image.Image, shorter_side: int, size: int) -> Image.Image:
     if max(width, height) > THIN * min(width, height):
         across, down = own_width / width, own_height / height
         box = (left * across, top * down, (left + size) * across, (top + size) * down)
-        return image.resize((size, size), Image.Resampling.BILINEAR, box=box)
+        return image.resize((size, size), resampling, box=box)
     if (width, height) != image.size:
-        image = image.resize((width, height), Image.Resampling.BILINEAR)
+        image = image.resize((width, height), resampling)
     return image.crop((left, top, left + size, top + size))

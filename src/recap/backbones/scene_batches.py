@@ -22,12 +22,7 @@ Batch = tuple[NDArray[np.uint8], NDArray[np.int64]]
 
 
 class SceneBatches:
-    """Draws training scenes afresh; shows no digit image that the scenes do not show.
-
-    Args:
-        scenes: the training scenes.
-        seed: of order and rendering.
-    """
+    """Draws training scenes afresh by a seed; shows no digit image that the scenes do not show."""
 
     def __init__(self, scenes: Sequence[Scene], seed: int) -> None:
         self.scenes = scenes

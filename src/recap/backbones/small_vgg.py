@@ -45,9 +45,9 @@ class SmallVgg(Backbone):
         maps: Tensor = self.convolutions(x.contiguous(memory_format=torch.channels_last))
         return maps
 
-    def features(self, x: Tensor) -> Tensor:
-        """fc7 after normalization and ReLU: (N, 3, S, S) float32 -> (N, D) float32."""
-        x = self.maps(x).flatten(1)  # (N, M, 8, 8) -> (N, M * 64)
+    def pool(self, maps: Tensor) -> Tensor:
+        """fc7 after normalization and ReLU: (N, M, 8, 8) float32 -> (N, D) float32."""
+        x = maps.flatten(1)  # (N, M, 8, 8) -> (N, M * 64)
         x = torch.relu(self.fc6_norm(self.fc6(x)))
         return torch.relu(self.fc7_norm(self.fc7(x)))
 

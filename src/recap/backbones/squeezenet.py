@@ -65,17 +65,17 @@ class SqueezeNet(Backbone):
         self.register_buffer("mean", torch.tensor(IMAGENET_MEAN), persistent=False)
         self.register_buffer("std", torch.tensor(IMAGENET_STD), persistent=False)
 
-    def feature_maps(self, x: Tensor) -> Tensor:
+    def maps(self, x: Tensor) -> Tensor:
         """Return what the last fire module gives: (N, 3, H, W) -> (N, D, H / 16, W / 16), about."""
         layers = self._modules["features"]
         assert layers is not None
         maps: Tensor = layers(x)
         return maps
 
-    def features(self, x: Tensor) -> Tensor:
-        """The mean over positions of what the last fire module gives: (N, 3, H, W) -> (N, D)."""
-        return self.feature_maps(x).mean(dim=(2, 3))
+    def pool(self, maps: Tensor) -> Tensor:
+        """The mean over positions: (N, D, height, width) -> (N, D)."""
+        return maps.mean(dim=(2, 3))
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, 3, H, W) -> logits (N, 1000), none below 0: ReLU comes before the mean over positions."""
-        return torch.relu(self.classifier(self.feature_maps(x))).mean(dim=(2, 3))
+        return torch.relu(self.classifier(self.maps(x))).mean(dim=(2, 3))

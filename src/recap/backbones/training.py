@@ -43,7 +43,7 @@ def train_backbone(
     report: Report,
     checkpoints: Path,
 ) -> dict[str, Any]:
-    """Train on the training scenes, drawn afresh each step; score on the validation images.
+    """Train on the training scenes, drawn afresh each step; score on the test images.
 
     Args:
         raw: data with scene graphs.
@@ -54,8 +54,7 @@ def train_backbone(
         checkpoints: a folder of this machine's, for what a killed run needs to go on.
 
     Returns:
-        ``parameters``, and for each part of the validation images ``all_right``, the share with every
-        attribute right, and the accuracy of each head by its name.
+        ``parameters``, and for each part of the test images the accuracy of each head, and ``all_right``.
 
     Raises:
         Interrupted: Ctrl-C or SIGTERM came; a checkpoint is written.
@@ -229,9 +228,9 @@ def _fit(
 
 @torch.no_grad()
 def _score(backbone: SmallVgg, raw: RawData) -> dict[str, dict[str, float]]:
-    paths = raw.image_paths("val")
-    parts = np.array([image["part"] for image in raw.captions("val")["images"]])
-    labels = scene_labels([from_json(values) for values in raw.scenes("val")])  # (N, heads)
+    paths = raw.image_paths("test")
+    parts = np.array([image["part"] for image in raw.captions("test")["images"]])
+    labels = scene_labels([from_json(values) for values in raw.scenes("test")])  # (N, heads)
     slices = head_slices(HEADS)
     rows = []
     for start in range(0, len(paths), 250):

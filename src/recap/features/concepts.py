@@ -1,14 +1,10 @@
 """Directions in feature space that foretell the words of an image's captions.
 
-Ridge regression of how many of an image's captions say a word, weighted by how rare the word is, on the
-image's feature; the principal components of what it foretells are the concepts. A decoder that sees them need
-not find them itself among a few thousand captions (explicit concepts: Wu et al. 2016).
+Ridge regression of how many of an image's captions say a word, weighted by how rare it is, on the image's
+feature; the principal components of what it foretells are the concepts (explicit concepts: Wu et al. 2016).
 
-A regression knows its training images too well, so a decoder would trust concepts more than other images
-deserve. Training images therefore get theirs from regressions that have not seen them (cross-fitting, as
-stacking does: Wolpert 1992): the rows fall into ``FOLDS`` parts, and the concepts of a part come from all the
-others.
-
+A regression knows its training images too well, so training images get theirs from regressions that have not
+seen them (cross-fitting, as stacking does: Wolpert 1992), of all parts of the rows but their own.
 Shapes: N images, M captions, L steps, D feature, V words, C concepts.
 """
 
@@ -33,15 +29,10 @@ FOLDS = 10
 
 @dataclass(frozen=True)
 class Concepts:
-    """What to multiply centred features with.
+    """What to multiply centred features with."""
 
-    Attributes:
-        directions: (C, D) float64, for images that the regression has not seen.
-        of_fold: (FOLDS, C, D) float64, for the training rows of each part.
-    """
-
-    directions: NDArray[np.float64]
-    of_fold: NDArray[np.float64]
+    directions: NDArray[np.float64]  # (C, D), for images that the regression has not seen
+    of_fold: NDArray[np.float64]  # (FOLDS, C, D), for the training rows of each part
 
 
 @dataclass(frozen=True)
@@ -125,8 +116,7 @@ def fit_concepts(
         penalty: of the squared weights, in mean squared norms of a centred feature.
 
     Returns:
-        Directions along which the cross-fitted concepts of the training images have variance 1, the one
-        that says most about captions first.
+        Directions along which the cross-fitted concepts have variance 1, the most telling one first.
 
     Raises:
         InputError: fewer images than parts, more concepts than words or dimensions, or features too large.
@@ -171,10 +161,7 @@ def fit_concepts(
 
 
 def project_cross_fitted(path: Path, pca: PCA, concepts: Concepts) -> Iterator[NDArray[np.float32]]:
-    """Training features in the space of a PCA whose last components are the concepts, part by part.
-
-    Each part is projected to its own concepts, as new images are to those of all.
-    """
+    """Yield training features part by part in a PCA's space, the last components each part's own concepts."""
     features = open_features(path)
     mean = pca.mean_.astype(np.float32)  # (D,)
     components = pca.components_.astype(np.float32)  # (K + C, D)

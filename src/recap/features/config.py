@@ -17,3 +17,4 @@ class ReduceConfig:
     whiten: bool
     concepts: Annotated[int, Ge(0), Le(65_536)]
     concepts_penalty: Annotated[float, Ge(1e-4), Le(1e6)]
+    grid_components: Annotated[int, Ge(1), Le(65_536)]

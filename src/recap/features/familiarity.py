@@ -1,9 +1,8 @@
 """Whether an image is like those that a model was trained on; a caption of any other is nonsense.
 
 Measured is how far what a decoder reads of an image lies from the training images' mean, in their standard
-deviations a column: over the leading components, over more, and over all. Far is what no validation image
-is: beyond the farthest of them, or nearer than the nearest, where hardly any image of many columns lies.
-Shapes: N images, K reduced feature, W distances of an image.
+deviations: over the leading columns, over more, and over all. Far is beyond the farthest validation image, or
+nearer than the nearest. Shapes: N images, K reduced feature, W distances of an image.
 """
 
 from dataclasses import asdict, dataclass
@@ -11,12 +10,11 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
 from recap.core.artifacts import write_bytes
 from recap.core.feature_files import open_features, read_blocks
-from recap.errors import InputError
+from recap.errors import expecting
 
 FILE = "familiarity.safetensors"
 LEADING = (4, 64)
@@ -29,29 +27,15 @@ WARNING = "unlike the images that the model was trained on; what is said of it m
 
 @dataclass(frozen=True)
 class Familiarity:
-    """What the training and validation images of a model are like.
+    """What the training and validation images of a model are like."""
 
-    Attributes:
-        mean: (K,) float64, of the training images.
-        scale: (K,) float64, their standard deviations.
-        nearest: (W,) float64, the smallest distances of validation images.
-        farthest: (W,) float64, the largest.
-    """
-
-    mean: NDArray[np.float64]
-    scale: NDArray[np.float64]
-    nearest: NDArray[np.float64]
-    farthest: NDArray[np.float64]
+    mean: NDArray[np.float64]  # (K,), of the training images
+    scale: NDArray[np.float64]  # (K,), their standard deviations
+    nearest: NDArray[np.float64]  # (W,), the smallest distances of validation images
+    farthest: NDArray[np.float64]  # (W,), the largest
 
     def is_familiar(self, reduced: NDArray[np.float32]) -> NDArray[np.bool_]:
-        """Return which images are no farther from the training images than validation images are.
-
-        Args:
-            reduced: (N, K), what the decoder reads.
-
-        Returns:
-            (N,).
-        """
+        """Return which images (N,) are like the training images, by what the decoder reads of them (N, K)."""
         distances = _distances(reduced, self.mean, self.scale)  # (N, W)
         near_enough = distances <= self.farthest * (1 + ROUNDING)
         far_enough = distances >= self.nearest * (1 - ROUNDING)
@@ -59,10 +43,7 @@ class Familiarity:
 
 
 def write_familiarity(directory: Path) -> None:
-    """Measure the reduced features of both splits in a folder and write familiarity.safetensors beside them.
-
-    The same bytes on every run: sums are in float64, block by block, in the order of the rows.
-    """
+    """Measure reduced features and write familiarity.safetensors beside them, the same bytes on every run."""
     count, width = open_features(directory / "train.h5").shape
     total, squares = np.zeros(width), np.zeros(width)  # (K,)
     for block in read_blocks(directory / "train.h5", BLOCK_ROWS):
@@ -73,7 +54,7 @@ def write_familiarity(directory: Path) -> None:
     scale = np.sqrt(squares / max(count, 1))
     scale = np.maximum(scale, SMALLEST_SCALE * scale.max() or 1.0)
     nearest, farthest = np.full(len(LEADING) + 1, np.inf), np.zeros(len(LEADING) + 1)  # (W,)
-    for block in read_blocks(directory / "val.h5", BLOCK_ROWS):
+    for block in read_blocks(directory / "validation.h5", BLOCK_ROWS):
         distances = _distances(block, mean, scale)
         nearest = np.minimum(nearest, distances.min(axis=0))
         farthest = np.maximum(farthest, distances.max(axis=0))
@@ -88,10 +69,8 @@ def load_familiarity(path: Path) -> Familiarity | None:
     """
     if not path.is_file():
         return None
-    try:
+    with expecting(f"{path}: expected what training images are like"):
         return Familiarity(**load_file(path))
-    except (OSError, SafetensorError, TypeError) as error:
-        raise InputError(f"{path}: expected what training images are like, received: {error}") from None
 
 
 def _distances(

@@ -1,21 +1,15 @@
 """Principal component analysis of a feature file of any size, as scikit-learn's PCA has it.
 
-Which solver, and why:
+* A matrix that is small in float64, or has no more rows than columns: scikit-learn's own, in float64: "full"
+  where N <= D, and elsewhere "covariance_eigh", which is five times faster there and in float64 as exact.
+* Else the covariance, streamed: the mean, then X'X of centred blocks (products in float32, sums in float64),
+  then the leading eigenvectors. Memory is that of the (D, D) matrix and a few blocks. scikit-learn would hold
+  all rows, uncentred, in float32; its default at this size, "randomized", is not exact.
 
-* A matrix that is small in float64, or has no more rows than columns: scikit-learn's own, in float64:
-  "full" (a singular value decomposition) where N <= D, and elsewhere "covariance_eigh", which is five times
-  faster there and in float64 as exact.
-* Else the covariance, streamed: pass one accumulates the mean, pass two X'X of centred blocks of rows
-  (products in float32, sums over blocks in float64), then the leading eigenvectors of the (D, D) matrix.
-  Memory is that of the matrix and a few blocks, however many rows there are. scikit-learn's
-  "covariance_eigh" forms the same matrix, but from all rows in memory, in float32 when they are float32 and
-  uncentred, and computes all D eigenvectors; its default at this size, "randomized", is not exact.
-
-Source: scikit-learn's definition of PCA; Golub & Van Loan, Matrix Computations, chapter 8, for the
-symmetric eigenproblem. Shapes: N rows, D feature width, K components.
+Source: Golub & Van Loan, Matrix Computations, chapter 8. Shapes: N rows, D feature width, K components.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -31,56 +25,63 @@ from recap.progress import track
 
 IN_MEMORY_BYTES = 64 << 20  # of the matrix in float64
 BLOCK_ROWS = 2048
+Part = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+"""What is looked at of a block of a file's rows: other rows, perhaps, of fewer columns."""
 
 
-def fit_pca(path: Path, components: int) -> PCA:
+def fit_pca(
+    path: Path,
+    components: int,
+    part: Part = lambda block: block,
+    setting: str = "reduce.components",
+) -> PCA:
     """Fit PCA on a feature file; the same bits on every run with the same number of threads.
 
     Args:
         path: features (N, D) float32, as ``recap.core.feature_files`` writes them.
         components: K.
+        part: of the file's rows, which is looked at; N and D are its.
+        setting: which asked for K, for messages.
 
     Returns:
-        A fitted ``sklearn.decomposition.PCA``: ``components_`` (K, D), ``mean_`` (D,),
-        ``explained_variance_ratio_`` (K,), float64; each component's largest entry in magnitude is positive.
+        A fitted ``sklearn.decomposition.PCA``, float64; each component's largest entry by size is positive.
 
     Raises:
         InputError: K exceeds what N rows of D can have, a feature is not finite, or all rows are equal.
     """
-    count, width = open_features(path).shape
+    rows = len(open_features(path))
+    first = part(open_features(path)[:1])
+    count, width = rows * len(first), first.shape[1]
     if count < 2 or components > min(count, width):
         raise InputError(
-            f"reduce.components: expected at most {min(count, width)}, as {path.name} has {count} rows of "
+            f"{setting}: expected at most {min(count, width)}, as {path.name} has {count} rows of "
             f"{width}, received {components}"
         )
     if _fits_in_memory(count, width):
-        (features,) = read_blocks(path, count)
+        (features,) = map(part, read_blocks(path, rows))
         _check_finite(features, path)
         if (features == features[0]).all():
             raise _all_equal(path, count)
         solver = "full" if count <= width else "covariance_eigh"
         return PCA(components, svd_solver=solver, copy=False).fit(features.astype(np.float64))
     mean = np.zeros(width)  # (D,)
-    first = open_features(path)[0]
     differ = False
-    for block in track(read_blocks(path, BLOCK_ROWS), "mean of the features", -(-count // BLOCK_ROWS)):
+    for block in track(
+        map(part, read_blocks(path, BLOCK_ROWS)), "mean of the features", -(-rows // BLOCK_ROWS)
+    ):
         mean += block.sum(axis=0, dtype=np.float64)
-        differ = differ or bool((block != first).any())
+        differ = differ or bool((block != first[0]).any())
     mean /= count
     _check_finite(mean, path)
     if not differ:
         raise _all_equal(path, count)
-    covariance = _covariance(path, mean, count)
+    covariance = _covariance(path, mean, count, part)
     _check_finite(covariance, path)
     return _from_covariance(covariance, mean, count, components)
 
 
 def whiten(pca: PCA) -> None:
-    """Scale the components of a fitted PCA to variance 1; those without variance become zero.
-
-    What is left of a variance that is none is the rounding of the sums behind it: of float64, or of the
-    float32 products of a streamed covariance.
-    """
+    """Scale the components of a fitted PCA to variance 1; those whose variance is rounding become zero."""
     count, width = pca.n_samples_, pca.n_features_in_
     rounding = (
         max(count, width) * np.finfo(np.float64).eps
@@ -95,11 +96,11 @@ def whiten(pca: PCA) -> None:
     )  # (K, D)
 
 
-def project(path: Path, pca: PCA) -> Iterator[NDArray[np.float32]]:
-    """Features of a file in the space of a fitted PCA, block by block: (rows, K) float32 each."""
+def project(path: Path, pca: PCA, part: Part = lambda block: block) -> Iterator[NDArray[np.float32]]:
+    """The part of a file's rows in the space of a fitted PCA, block by block: (rows, K) float32 each."""
     components = np.ascontiguousarray(pca.components_.T, dtype=np.float32)  # (D, K)
     mean = pca.mean_.astype(np.float32)  # (D,)
-    for block in read_blocks(path, BLOCK_ROWS):
+    for block in map(part, read_blocks(path, BLOCK_ROWS)):
         with np.errstate(over="ignore", invalid="ignore"):  # whoever takes the block looks at it
             yield (block - mean) @ components
 
@@ -120,11 +121,12 @@ def _check_finite(values: NDArray[np.floating], path: Path) -> None:
         raise InputError(f"{path}: expected finite features of moderate size, received NaN or infinity")
 
 
-def _covariance(path: Path, mean: NDArray[np.float64], count: int) -> NDArray[np.float64]:
+def _covariance(path: Path, mean: NDArray[np.float64], count: int, part: Part) -> NDArray[np.float64]:
     """The lower triangle of the covariance (D, D), in Fortran's order for LAPACK."""
     total = np.zeros((len(mean), len(mean)), order="F")  # (D, D)
     product = np.zeros_like(total, dtype=np.float32, order="F")
-    for block in track(read_blocks(path, BLOCK_ROWS), "covariance", -(-count // BLOCK_ROWS)):
+    blocks = -(-len(open_features(path)) // BLOCK_ROWS)
+    for block in track(map(part, read_blocks(path, BLOCK_ROWS)), "covariance", blocks):
         block -= mean  # rounds once to float32; centred, so nothing cancels later
         ssyrk(1.0, block.T, c=product, beta=0.0, lower=1, overwrite_c=1)
         total += product

@@ -1,21 +1,33 @@
 """The stage `reduce`: PCA fitted on training features, or features passed through as they are."""
 
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from safetensors.numpy import save
 from sklearn.decomposition import PCA
 from threadpoolctl import threadpool_limits
 
 from recap.core.artifacts import write_bytes, write_csv
 from recap.core.directories import make_empty
-from recap.core.feature_files import finite, open_features, read_blocks, write_feature_blocks
+from recap.core.feature_files import (
+    NO_GRID,
+    finite,
+    open_features,
+    read_blocks,
+    read_grid,
+    write_feature_blocks,
+    write_grid,
+)
 from recap.core.raw_data import SPLITS
 from recap.errors import InputError
 from recap.features.concepts import Concepts, fit_concepts, project_cross_fitted, word_shares
 from recap.features.config import ReduceConfig
 from recap.features.familiarity import write_familiarity
+from recap.features.grid import feature_part, places_part
 from recap.features.pca import BLOCK_ROWS, fit_pca, project, whiten
 from recap.progress import track
 from recap.text.captions import load_captions
@@ -24,61 +36,92 @@ from recap.text.captions import load_captions
 def reduce(
     features: Path, captions: Path, directory: Path, config: ReduceConfig, threads: int
 ) -> dict[str, Any]:
-    """Write data/reduced: {train,val}.h5, familiarity.safetensors, of PCA pca.safetensors and spectrum.csv.
+    """Write data/reduced: {train,validation,test}.h5, familiarity.safetensors, and what PCA found.
 
     Args:
-        features: the folder with {train,val}.h5, (N, D) float32 each.
-        captions: what the stage `tokenize` wrote; concepts are fitted to the captions of training images.
+        features: the folder with {train,validation,test}.h5, (N, D) float32 each, and grid.json where the
+            last columns are maps with places, which get a PCA of their channels.
+        captions: what `tokenize` wrote; concepts are fitted to the captions of training images.
         directory: data/reduced; what was in it goes first.
         config: group `reduce`.
         threads: of the linear algebra; it changes the last bits.
 
     Returns:
-        ``components`` (the width written, concepts among it) and, where PCA is on,
-        ``explained_variance_ratio`` (the sum of those of the components of PCA).
+        ``components`` (the width written) and, where PCA is on, the sum of its ``explained_variance_ratio``.
 
     Raises:
-        InputError: more components than the features have, more concepts than captions have words, splits of
-            different width, or NaN.
+        InputError: more components or concepts than there can be, splits of different width, NaN, or concepts
+            beside a grid.
     """
     make_empty(directory)
+    grid = read_grid(features)
+    if grid != NO_GRID and config.concepts:
+        raise InputError(
+            f"reduce.concepts: expected 0 where features.grid is true, received {config.concepts}"
+        )
     paths = {split: features / f"{split}.h5" for split in SPLITS}
     shapes = {split: open_features(path).shape for split, path in paths.items()}
-    if shapes["train"][1] != shapes["val"][1]:
-        raise InputError(
-            f"{paths['val']}: expected the width of the training features, {shapes['train'][1]}, "
-            f"received {shapes['val'][1]}"
-        )
+    for split, (_, width) in shapes.items():
+        if width != shapes["train"][1]:
+            raise InputError(
+                f"{paths[split]}: expected the width of the training features, {shapes['train'][1]}, "
+                f"received {width}"
+            )
     if not config.enabled:
         for split, path in paths.items():
             blocks = finite(read_blocks(path, BLOCK_ROWS), path)
             write_feature_blocks(directory / f"{split}.h5", shapes[split], blocks)
+        write_grid(directory, grid)
         write_familiarity(directory)
         return {"components": shapes["train"][1]}
     with threadpool_limits(threads):
-        pca = fit_pca(paths["train"], config.components)
+        own_part, channels_part = partial(feature_part, grid=grid), partial(places_part, grid=grid)
+        pca = fit_pca(paths["train"], config.components, own_part)
         if config.whiten:  # in the matrix, so that its readers need not know
             whiten(pca)
-        own = None
+        own, of_channels = None, None
+        if grid != NO_GRID:
+            of_channels = fit_pca(
+                paths["train"], config.grid_components, channels_part, "reduce.grid_components"
+            )
         if config.concepts:
             own = _concepts(paths["train"], captions, pca, config)
             pca.components_ = np.concatenate([pca.components_, own.directions])  # (K + C, D)
+        kept_grid = (grid[0], config.grid_components) if of_channels else NO_GRID
         for split, path in paths.items():
             count = shapes[split][0]
             if own and split == "train":
                 blocks = project_cross_fitted(path, pca, own)
             else:
-                blocks = track(project(path, pca), f"projecting {split}", -(-count // BLOCK_ROWS))
-            shape = (count, len(pca.components_))
+                blocks = project(path, pca, own_part)
+                if of_channels:
+                    blocks = _beside(blocks, project(path, of_channels, channels_part))
+                blocks = track(blocks, f"projecting {split}", -(-count // BLOCK_ROWS))
+            shape = (count, len(pca.components_) + kept_grid[0] * kept_grid[1])
             write_feature_blocks(directory / f"{split}.h5", shape, finite(blocks, path))
+    write_grid(directory, kept_grid)
     write_familiarity(directory)
     ratios = pca.explained_variance_ratio_
     rows = zip(range(1, len(ratios) + 1), ratios.tolist(), np.cumsum(ratios).tolist(), strict=True)
     write_csv(directory / "spectrum.csv", ("component", "explained_variance_ratio", "cumulative"), rows)
     # safetensors writes memory as it lies, and scikit-learn's components lie in Fortran's order
     arrays = {"components": np.ascontiguousarray(pca.components_), "mean": pca.mean_}
+    if of_channels:
+        arrays |= {
+            "grid": np.array(grid),
+            "grid_components": np.ascontiguousarray(of_channels.components_),
+            "grid_mean": of_channels.mean_,
+        }
     write_bytes(directory / "pca.safetensors", save(arrays))
     return {"components": len(pca.components_), "explained_variance_ratio": float(ratios.sum())}
+
+
+def _beside(
+    features: Iterator[NDArray[np.float32]], places: Iterator[NDArray[np.float32]]
+) -> Iterator[NDArray[np.float32]]:
+    """Blocks of features (rows, K), each with its places (rows P, M) behind, flattened."""
+    for own, of_places in zip(features, places, strict=True):
+        yield np.concatenate([own, of_places.reshape(len(own), -1)], axis=1)
 
 
 def _concepts(path: Path, directory: Path, pca: PCA, config: ReduceConfig) -> Concepts:

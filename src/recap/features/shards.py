@@ -1,10 +1,8 @@
 """Feature extraction that may be killed at any image, and shared between processes.
 
-The batches of a split are dealt to the processes in runs. A process appends each batch to a shard file of its
-own, followed by a CRC-32; what a killed run left is taken up to the first batch that is not whole. Batches
-stay the same however often the work broke off and whoever did it, so the features are the same bits.
-
-Shapes: N images, D feature width.
+A process appends each of its batches to a shard file, followed by a CRC-32; what a killed run left is taken
+up to the first batch that is not whole. Batches stay the same whoever computes them, so the features are the
+same bits. Shapes: N images, D feature width.
 """
 
 import zlib
