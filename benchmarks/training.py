@@ -68,7 +68,7 @@ COCO_CAPTIONS = 400_135
 # captions of COCO's training set by their steps, <START> and <END> included, from 9 to 17
 SHARE_OF_LENGTH = np.array([0.007, 0.161, 0.230, 0.220, 0.161, 0.109, 0.058, 0.035, 0.019])
 ARITHMETICS = ("portable", "native")
-SIDES = (*ARITHMETICS, "course")
+COURSE = "course"
 STAGE_ENVIRONMENT = {"MALLOC_TRIM_THRESHOLD_": str(1 << 30), "MALLOC_MMAP_THRESHOLD_": str(1 << 30)}
 KINDS = {
     "matrix products": ("mm", "addmm", "bmm", "baddbmm", "mkldnn", "flash_attention"),
@@ -90,7 +90,7 @@ def main() -> None:
     parser.add_argument("--clock", choices=("wall", "cpu"), default="wall", help="cpu: for one thread")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="of both sides")
     parser.add_argument("--profile", action="store_true", help="say where our time goes")
-    parser.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)
+    parser.add_argument("--side", choices=(*ARITHMETICS, COURSE), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if min(options.rounds, options.threads, *options.batches) < 1:
         parser.error("--rounds, --threads, --batches: expected at least 1")
@@ -112,11 +112,12 @@ def main() -> None:
     )
     for name in options.decoders:
         for batch_size in options.batches:
-            compare(name, batch_size, options.rounds, options.profile)
+            compare(name, batch_size, options)
 
 
-def compare(name: str, batch_size: int, rounds: int, profile: bool) -> None:
+def compare(name: str, batch_size: int, options: argparse.Namespace) -> None:
     """Let all sides take turns and print a line for each arithmetic."""
+    arithmetics = ARITHMETICS if options.device == "cpu" else ("native",)
     arguments = [*sys.argv[1:], "--decoders", name, "--batches", str(batch_size)]
     sides = {
         side: subprocess.Popen(
@@ -126,16 +127,16 @@ def compare(name: str, batch_size: int, rounds: int, profile: bool) -> None:
             env=environment_of(side),
             text=True,
         )
-        for side in SIDES
+        for side in (*arithmetics, COURSE)
     }
-    rows = [[ask(process) for process in sides.values()] for _ in range(rounds + 1)][1:]
+    rows = [[ask(process) for process in sides.values()] for _ in range(options.rounds + 1)][1:]
     times: dict[str, tuple[float, ...]] = dict(zip(sides, zip(*rows, strict=True), strict=True))
-    data = draw_data(batch_size)
+    data = draw_data(batch_size, options.device)
     count = len(data.captions)
-    base_seconds = statistics.median(times["course"])
-    for side in ARITHMETICS:
+    base_seconds = statistics.median(times[COURSE])
+    for side in arithmetics:
         seconds_a_round = statistics.median(times[side])
-        ratio = statistics.median(base / own for own, base in zip(times[side], times["course"], strict=True))
+        ratio = statistics.median(base / own for own, base in zip(times[side], times[COURSE], strict=True))
         speed = operations(name, data) / seconds_a_round
         peaks = ask(sides[side], "peaks")
         print(
@@ -144,7 +145,7 @@ def compare(name: str, batch_size: int, rounds: int, profile: bool) -> None:
             f"{speed / peaks[0]:10.0%} {speed / peaks[1]:11.0%}",
             flush=True,
         )
-        if profile:
+        if options.profile:
             shares = ask(sides[side], "profile")
             print("   ", ", ".join(f"{kind} {share:.0%}" for kind, share in shares.items()), flush=True)
             size, cost = ask(sides[side], "checkpoint")
@@ -156,7 +157,7 @@ def compare(name: str, batch_size: int, rounds: int, profile: bool) -> None:
 
 def environment_of(side: str) -> dict[str, str]:
     """The variables of a side's process: for ours those of the stages, for the course's as they are."""
-    if side == "course":
+    if side == COURSE:
         return dict(os.environ)
     return variables(side == "portable" and unsupported() is None, os.environ, "train") | STAGE_ENVIRONMENT
 
@@ -174,7 +175,10 @@ def serve(options: argparse.Namespace) -> None:
     device = configure(
         RuntimeConfig("portable" if options.side == "portable" else "native", options.threads, options.device)
     )
-    torch.backends.cuda.matmul.allow_tf32 = options.precision == "tf32"
+    # the course's side computes in float32, as torch does by itself
+    if options.side != COURSE:
+        torch.backends.cuda.matmul.allow_tf32 = options.precision == "tf32"
+        torch.backends.cudnn.allow_tf32 = options.precision == "tf32"
 
     def clock() -> float:
         if options.device == "cuda":
@@ -182,8 +186,8 @@ def serve(options: argparse.Namespace) -> None:
         return time.process_time() if options.clock == "cpu" else time.perf_counter()
 
     (name,), (batch_size,) = options.decoders, options.batches
-    data = draw_data(batch_size)
-    if options.side == "course":
+    data = draw_data(batch_size, options.device)
+    if options.side == COURSE:
         torch.use_deterministic_algorithms(False)  # its indexing has no deterministic backward that is fast
         torch.set_default_device(device)  # the solvers name none
         work = baseline(name, data, batch_size)
@@ -206,7 +210,9 @@ def drawn_batches(
     lengths: NDArray[np.int64], batch_size: int, generator: np.random.Generator
 ) -> Sequence[NDArray[np.int64]]:
     """Those that `draw_data` took from an epoch, in random order."""
-    return list(generator.permutation(np.arange(len(lengths)).reshape(-1, batch_size)))
+    rows = np.arange(len(lengths))
+    batches = [rows[first : first + batch_size] for first in range(0, len(rows), batch_size)]
+    return [batches[place] for place in generator.permutation(len(batches))]
 
 
 def random_batches(
@@ -232,7 +238,7 @@ def where_time_goes(work: Callable[[], object]) -> dict[str, float]:
     return {kind: value / microseconds for kind, value in totals.items()}
 
 
-def draw_data(batch_size: int) -> CaptionedFeatures:
+def draw_data(batch_size: int, device: str) -> CaptionedFeatures:
     """Some of the batches that captions of COCO's number and lengths make, as they follow by length.
 
     Fewer captions cut into batches would more often have two lengths in one.
@@ -241,7 +247,8 @@ def draw_data(batch_size: int) -> CaptionedFeatures:
     share = SHARE_OF_LENGTH / SHARE_OF_LENGTH.sum()
     all_lengths = generator.choice(np.arange(9, LONGEST + 1), COCO_CAPTIONS, p=share)
     batches = sorted_batches(all_lengths, batch_size)
-    steps = max(CAPTIONS // batch_size, STEPS)
+    # a GPU does a whole epoch: the first steps of a training record graphs, which the others use
+    steps = len(batches) if device == "cuda" else max(CAPTIONS // batch_size, STEPS)
     chosen = [batches[(2 * step + 1) * len(batches) // (2 * steps)] for step in range(steps)]
     lengths = all_lengths[np.concatenate(chosen)]
     count = len(lengths)

@@ -14,60 +14,29 @@ import numpy as np
 import pytest
 import torch
 from ruamel.yaml import YAML
+from tests.finished_models import FEATURES, IMAGES, SIZES, make_finished_models
+from torch import nn
 
 import recap
-from recap.backbones.build import build_backbone, save_backbone
 from recap.backbones.images import load_images
-from recap.captioner import Captioner
+from recap.captioner import SEEN_AT_ONCE, Captioner
 from recap.cli.decodings import GREEDY
-from recap.core.artifacts import write_json, write_png, write_safetensors
+from recap.core.artifacts import write_json
 from recap.core.feature_files import write_features
-from recap.decoders.build import build_decoder, save_decoder
 from recap.decoders.ensemble import Ensemble
 from recap.decoding.minimum_bayes_risk import Consensus
 from recap.errors import InputError
 from recap.features.familiarity import write_familiarity
-from recap.text.captions import Captions, save_captions
+from recap.features.projection import Projection
 from recap.text.vocabulary import SPECIAL_WORDS, Vocabulary
 
 ROOT = Path(__file__).resolve().parents[1]
-FEATURES, REDUCED = 8, 5
-VOCABULARY = Vocabulary((*SPECIAL_WORDS, *"abcdefg"))
-SIZES: dict[str, dict[str, Any]] = {
-    "rnn": {"hidden_dim": 8},
-    "lstm": {"hidden_dim": 8},
-    "transformer": {"heads": 2, "layers": 1, "feedforward_dim": 16, "memory_tokens": 2},
-}
-IMAGES = [f"data/raw/images/val/00000{number}.png" for number in range(3)]
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What a pipeline leaves: an untrained backbone, PCA and decoders, and three images."""
-    root = tmp_path_factory.mktemp("finished")
-    random, generator = np.random.default_rng(0), torch.Generator().manual_seed(0)
-    description = {"name": "small_vgg", "feature_dim": FEATURES, "heads": {"digit": ["1", "2"]}}
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        save_backbone(root / "models" / "backbone", description, build_backbone(description).state_dict())
-    for name, sizes in SIZES.items():
-        model = {"name": name, "feature_dim": REDUCED, "vocabulary_size": len(VOCABULARY), "wordvec_dim": 8}
-        model |= {"dropout": 0.0, **sizes}
-        decoder = build_decoder(model, generator)
-        decoder.scores.weight.data *= 3
-        save_decoder(root / "models" / name, decoder, model)
-    pca = {"components": torch.randn(REDUCED, FEATURES, generator=generator), "mean": torch.zeros(FEATURES)}
-    write_safetensors(root / "data" / "reduced" / "pca.safetensors", pca)
-    encoded, rows = np.array([[1, 4, 5, 2], [1, 6, 2, 0]], np.int32), np.array([0, 1], np.int32)
-    save_captions(root / "data" / "captions", Captions(VOCABULARY, encoded, rows, encoded, rows))
-    for split in ("train", "val"):
-        features = random.normal(size=(9, REDUCED)).astype(np.float32)
-        write_features(root / "data" / "reduced" / f"{split}.h5", features)
-    write_familiarity(root / "data" / "reduced")
-    for image in IMAGES:
-        write_png(root / image, random.integers(0, 256, (70, 80, 3), dtype=np.uint8))
-    shutil.copy(ROOT / "params.yaml", root)
-    return root
+    return make_finished_models(tmp_path_factory.mktemp("finished"))
 
 
 @pytest.fixture
@@ -161,7 +130,7 @@ def test_captions_are_searched_for_as_the_settings_say(change_decoding: Callable
 
 @pytest.mark.usefixtures("project")
 def test_a_consensus_asks_the_training_images(change_decoding: Callable[..., None]) -> None:
-    change_decoding(search="consensus", candidates=4, voters=2, neighbours=1)
+    change_decoding(search="consensus", candidates=4, pseudo_references=2, neighbours=1)
     captioner = recap.load("models/rnn")
     assert isinstance(captioner._search, Consensus)
     assert captioner._search.neighbours is not None
@@ -184,7 +153,11 @@ def test_it_is_loaded_from_anywhere(project: Path, monkeypatch: pytest.MonkeyPat
         ([[float("nan")] * FEATURES], "row 0: expected 8 finite features, received 8 with 0 finite"),
         ([[1e300] * FEATURES], "row 0: expected 8 finite features, received 8 with 0 finite"),
         (IMAGES[0], f"images: expected a list of paths or features, received one path, {IMAGES[0]}"),
-        ([None], "row 0: expected 8 finite features, received 1 with 0 finite"),
+        ([[[0.0] * FEATURES]], r"row 0: expected 8 finite features, received an array of the shape \(1, 8\)"),
+        ([None], "row 0: expected features as numbers, received others"),
+        ([["1"] * FEATURES], "row 0: expected features as numbers, received others"),
+        ([[True] * FEATURES], "row 0: expected features as numbers, received others"),
+        ([[*[0.0] * (FEATURES - 1), True]], "row 0: expected features as numbers, received others"),
         ([{"a": 1}], "row 0: expected features as numbers, received others"),
         (["absent.png"], "absent.png: expected an image that decodes"),
     ],
@@ -199,7 +172,7 @@ def test_what_is_no_decoder_or_of_another_run_is_refused(project: Path) -> None:
     with pytest.raises(InputError, match="models/gru: expected a trained decoder or the folder of several"):
         recap.load("models/gru")
     write_features(Path("data/reduced/train.h5"), np.ones((3, 4), np.float32))
-    write_features(Path("data/reduced/val.h5"), np.ones((3, 4), np.float32))
+    write_features(Path("data/reduced/validation.h5"), np.ones((3, 4), np.float32))
     write_familiarity(Path("data/reduced"))
     with pytest.raises(InputError, match=r"familiarity\.safetensors: .* 5 features, received one of 4"):
         recap.load("models/lstm")
@@ -209,6 +182,30 @@ def test_what_is_no_decoder_or_of_another_run_is_refused(project: Path) -> None:
     (project / "params.yaml").unlink()
     with pytest.raises(InputError, match=r"params\.yaml: expected a params file"):
         recap.load("models/lstm")
+
+
+@pytest.mark.usefixtures("project")
+def test_parts_that_do_not_fit_each_other_are_refused() -> None:
+    captioner = recap.load("models/lstm")
+    with pytest.raises(InputError, match="reads the 8 features of the backbone, received 5"):
+        replace(captioner, projection=nn.Identity(), familiarity=None)
+    other = Projection(torch.zeros(5, FEATURES + 1), torch.zeros(FEATURES + 1))
+    with pytest.raises(InputError, match=r"PCA of the backbone's 8 features, received one of 9"):
+        replace(captioner, projection=other)
+    smaller = Projection(torch.zeros(4, FEATURES), torch.zeros(FEATURES))
+    with pytest.raises(InputError, match="reads the 4 features of the PCA, received 5"):
+        replace(captioner, projection=smaller, familiarity=None)
+
+
+@pytest.mark.usefixtures("project")
+def test_more_images_than_are_seen_at_once_are_each_seen() -> None:
+    captioner = recap.load("models/lstm")
+    images = IMAGES * (SEEN_AT_ONCE // len(IMAGES) + 1)
+    few = captioner.reduce(IMAGES)
+    assert np.abs(few[0] - few[1]).max() > 1e-3
+    np.testing.assert_allclose(
+        captioner.reduce(images), np.tile(few, (len(images) // len(IMAGES), 1)), rtol=1e-3, atol=1e-5
+    )
 
 
 @pytest.mark.usefixtures("project")
@@ -242,3 +239,18 @@ def test_the_example_of_the_readme_runs(capsys: pytest.CaptureFixture[str]) -> N
     (example,) = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
     exec(compile(example, "README.md", "exec"), {})
     assert re.search(r"-\d+\.\d+", capsys.readouterr().out)
+
+
+def test_a_beam_gives_what_it_likes_less_without_changing_its_best(project: Path) -> None:
+    captioner = recap.load("models/lstm")
+    several = replace(captioner, n_best=5)
+    features = np.random.default_rng(1).normal(size=(20, FEATURES)).astype(np.float32)
+    reduced = captioner.reduce(list(features))
+    found = several.caption_n_best(reduced)
+    assert [best for best, *_ in found] == captioner.caption_reduced(reduced)
+    for own in found:
+        assert len({caption.text for caption in own}) == len(own) == 3, "as many as the beam is wide"
+        ranks = [caption.log_probability / len(caption.log_probabilities) ** 0.7 for caption in own]
+        assert ranks == sorted(ranks, reverse=True)
+    greedy = replace(several, decoding=replace(captioner.decoding, search="greedy"))
+    assert {len(own) for own in greedy.caption_n_best(reduced)} == {1}

@@ -5,11 +5,12 @@ Shapes: N images, S side of the backbone's square input in pixels, D feature, K 
 caption.
 """
 
-import os
+import io
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 import torch
@@ -19,16 +20,12 @@ from torch import Tensor, nn
 from recap.backbones.backbone import Backbone
 from recap.backbones.build import WEIGHTS_FILE, load_backbone
 from recap.backbones.images import load_images
-from recap.core import paths
-from recap.core.config import load_all
-from recap.core.feature_files import open_features
-from recap.core.raw_data import read_json
+from recap.core.input_files import read_json
 from recap.decoders.build import load_decoder
 from recap.decoders.decoder import Decoder
 from recap.decoders.ensemble import Ensemble
 from recap.decoding.caption import Caption
-from recap.decoding.config import DecodingConfig
-from recap.decoding.generate import generate
+from recap.decoding.generate import generate_n_best
 from recap.decoding.search import Search
 from recap.decoding.searches import make_constraints, make_search
 from recap.errors import InputError
@@ -38,8 +35,13 @@ from recap.features.projection import FILE as PROJECTION_FILE
 from recap.features.projection import Projection, load_projection
 from recap.runtime.setup import check_product
 from recap.text.batches import CaptionedFeatures
-from recap.text.captions import load_captions
 from recap.text.vocabulary import END, START, Vocabulary, parse_vocabulary
+
+if TYPE_CHECKING:
+    from recap.decoding.config import DecodingConfig
+
+SEEN_AT_ONCE = 32
+"""Images that the backbone sees together; more are no faster, and a large one's maps fill the memory."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,8 @@ class Captioner:
         projection: from features to what the decoder reads, as ``load_projection`` returns it.
         familiarity: knows the images that the decoder was trained on; None where nothing does.
         training: captions and features of the training images, which a consensus may ask.
-        batch_size: images at once.
+        batch_size: images that are captioned at once.
+        n_best: captions an image that ``caption_n_best`` returns, where the search finds several.
 
     Raises:
         InputError: the parts are of different runs.
@@ -64,12 +67,13 @@ class Captioner:
 
     decoder: Decoder | Ensemble
     vocabulary: Vocabulary
-    decoding: DecodingConfig | None = None
+    decoding: "DecodingConfig | None" = None
     backbone: Backbone | None = None
     projection: nn.Module = field(default_factory=nn.Identity)
     familiarity: Familiarity | None = None
     training: CaptionedFeatures | None = None
     batch_size: int = 256
+    n_best: int = 1
 
     def __post_init__(self) -> None:
         for part in (self.decoder, self.projection, self.backbone):
@@ -80,14 +84,14 @@ class Captioner:
             raise InputError(f"vocabulary: expected the decoder's {words} words, received {received}")
         given, giver = self.feature_dim, "the backbone"
         if isinstance(self.projection, Projection):
-            if self.backbone and given != self.backbone.feature_dim:
+            if self.backbone and given != self.backbone.row_dim:
                 raise InputError(
                     f"{PROJECTION_FILE}: expected a PCA of the backbone's "
-                    f"{self.backbone.feature_dim} features, received one of {given}"
+                    f"{self.backbone.row_dim} features, received one of {given}"
                 )
-            given, giver = len(self.projection.components), "the PCA"
+            given, giver = self.projection.reduced_dim, "the PCA"
         for member in self._members:
-            if (read := _width(member)) != given:
+            if (read := member.row_dim) != given:
                 raise InputError(
                     f"decoder: expected one that reads the {given} features of {giver}, received {read}"
                 )
@@ -97,18 +101,18 @@ class Captioner:
 
     @property
     def feature_dim(self) -> int:
-        """D, the width of an image's features before the PCA."""
+        """D, the width of an image's features before the PCA, those of a grid among them."""
         if isinstance(self.projection, Projection):
-            return self.projection.mean.numel()
-        return self.backbone.feature_dim if self.backbone else _width(self._members[0])
+            return self.projection.row_dim
+        return self.backbone.row_dim if self.backbone else self._members[0].row_dim
 
     def caption(
-        self, images: Sequence[Path | str | ArrayLike], image_ids: Sequence[int] | None = None
+        self, images: Sequence[Path | str | BinaryIO | ArrayLike], image_ids: Sequence[int] | None = None
     ) -> list[Caption]:
         """Caption images.
 
         Args:
-            images: N, each the path of an image or its features (D,).
+            images: N, each the path of an image, an open file of one, or its features (D,).
             image_ids: N numbers, by which sampling draws; None for 0 to N - 1.
 
         Returns:
@@ -120,36 +124,28 @@ class Captioner:
         """
         return self.caption_reduced(self.reduce(images), image_ids)
 
-    def reduce(self, images: Sequence[Path | str | ArrayLike]) -> NDArray[np.float32]:
+    def reduce(self, images: Sequence[Path | str | BinaryIO | ArrayLike]) -> NDArray[np.float32]:
         """Return what the decoder reads of images, (N, K); arguments as of ``caption``."""
         if isinstance(images, str | Path):
             raise InputError(f"images: expected a list of paths or features, received one path, {images}")
         width, device = self.feature_dim, next(self.decoder.parameters()).device
         features = np.empty((len(images), width), np.float32)
-        files: dict[int, Path] = {}
+        files: dict[int, Path | BinaryIO] = {}
         for row, image in enumerate(images):
-            if isinstance(image, Path | str):
-                files[row] = Path(image)
+            if isinstance(image, Path | str | io.IOBase):
+                files[row] = Path(image) if isinstance(image, str) else image
                 continue
-            try:
-                with np.errstate(over="ignore"):  # what becomes infinite is refused as such
-                    values = np.asarray(image, np.float32)
-            except (TypeError, ValueError, OverflowError):
-                raise InputError(f"row {row}: expected features as numbers, received others") from None
-            if values.shape != (width,) or not np.isfinite(values).all():
-                received = f"{values.size} with {np.isfinite(values).sum()} finite"
-                raise InputError(f"row {row}: expected {width} finite features, received {received}")
-            features[row] = values
+            features[row] = _numbers(image, width, f"row {row}")
         if files and self.backbone is None:
             raise InputError(f"row {min(files)}: expected features: this pipeline has no backbone")
         rows = list(files)
         with torch.no_grad():
-            for first in range(0, len(rows), self.batch_size):
-                batch = rows[first : first + self.batch_size]
+            for first in range(0, len(rows), SEEN_AT_ONCE):
+                batch = rows[first : first + SEEN_AT_ONCE]
                 assert self.backbone is not None
                 pixels = load_images([files[row] for row in batch], self.backbone)  # (N, S, S, 3)
                 x = self.backbone.preprocess(pixels.to(device))
-                features[batch] = self.backbone.features(x).cpu().numpy()
+                features[batch] = self.backbone.rows(x).cpu().numpy()
             reduced: Tensor = self.projection(torch.from_numpy(features).to(device))
         return reduced.cpu().numpy()
 
@@ -157,21 +153,27 @@ class Captioner:
         self, reduced: NDArray[np.float32], image_ids: Sequence[int] | None = None
     ) -> list[Caption]:
         """Caption images of which the decoder reads (N, K); the rest as ``caption``."""
+        return [best for best, *_ in self.caption_n_best(reduced, image_ids)]
+
+    def caption_n_best(
+        self, reduced: NDArray[np.float32], image_ids: Sequence[int] | None = None
+    ) -> list[list[Caption]]:
+        """Return the captions of each image that the search likes best; arguments as ``caption_reduced``."""
         check_product()  # an OpenMP may give fewer threads at any moment
         assert self.decoding is not None
         constraints = make_constraints(self.decoding, self.vocabulary)
-        return generate(
+        return generate_n_best(
             self.decoder, reduced, self.vocabulary, constraints, self.batch_size, self._search, image_ids
         )
 
-    def is_familiar(self, reduced: NDArray[np.float32]) -> list[bool] | None:
-        """Return whether images, for the decoder (N, K), are like training images; None: unknown."""
-        return self.familiarity.is_familiar(reduced).tolist() if self.familiarity else None
+    def is_familiar(self, reduced: NDArray[np.float32]) -> list[bool | None]:
+        """Return which images, for the decoder (N, K), are like training images; None: unknown."""
+        return self.familiarity.is_familiar(reduced).tolist() if self.familiarity else [None] * len(reduced)
 
     def see(self, x: Tensor) -> Tensor:
         """Turn preprocessed images into what the decoder reads: (N, 3, S, S) -> (N, K), differentiable."""
         assert self.backbone is not None
-        reduced: Tensor = self.projection(self.backbone.features(x))
+        reduced: Tensor = self.projection(self.backbone.rows(x))
         return reduced
 
     def score(self, x: Tensor, text: str) -> Caption:
@@ -200,46 +202,30 @@ class Captioner:
     @cached_property
     def _search(self) -> Search:
         assert self.decoding is not None
-        return make_search(self.decoding, self.training)
+        return make_search(self.decoding, self.training, self.n_best)
 
     @property
     def _members(self) -> list[Decoder]:
         return self.decoder.decoders if isinstance(self.decoder, Ensemble) else [self.decoder]
 
 
-def load(
-    models: Path | str = "models", decoding: DecodingConfig | None = None, device: torch.device | str = "cpu"
-) -> Captioner:
-    """Load what a run of the pipeline has left: one of its decoders, or all as an ensemble.
-
-    Args:
-        models: "models", for all decoders that `decoders.names` names; or the folder of one, "models/lstm".
-        decoding: the options of the search; None for `evaluate.decoding` of params.yaml.
-        device: where to compute.
-
-    Raises:
-        InputError: as ``assemble``.
-    """
-    folder = Path(models)
-    is_one = (folder / "model.json").is_file()
-    if not is_one and not any(folder.glob("*/model.json")):
-        raise InputError(f"{folder}: expected a trained decoder or the folder of several, received neither")
-    around = Path(os.path.normpath(folder / "..")) if is_one else folder
-    root = Path(os.path.normpath(around / ".."))
-    groups = load_all(root / paths.PARAMS)
-    decoding = decoding or groups["evaluate"].decoding
-    captions, reduced = root / paths.CAPTIONS, root / paths.REDUCED
-    training = None
-    if decoding.search == "consensus":
-        features = open_features(reduced / "train.h5")
-        training = CaptionedFeatures(*load_captions(captions).of("train"), features)
-    folders = [folder] if is_one else [folder / name for name in groups["decoders"].names]
-    return replace(
-        assemble(folders, captions / "vocabulary.json", reduced, around / "backbone", device),
-        decoding=decoding,
-        training=training,
-        batch_size=groups["evaluate"].batch_size,
-    )
+def _numbers(values: "ArrayLike | BinaryIO", width: int, where: str) -> NDArray[np.float32]:
+    """The features of an image, (D,), where they are D finite numbers."""
+    try:
+        given = np.asarray(values)
+    except ValueError:  # lists of several lengths
+        given = np.empty(0, object)
+    # NumPy takes true beside numbers for one
+    if given.dtype.kind not in "fiu" or (isinstance(values, list | tuple) and bool in map(type, values)):
+        raise InputError(f"{where}: expected features as numbers, received others")
+    with np.errstate(over="ignore"):  # what becomes infinite is refused as such
+        found = given.astype(np.float32)
+    if found.shape != (width,) or not np.isfinite(found).all():
+        received = f"{found.size} with {np.isfinite(found).sum()} finite"
+        if found.ndim != 1:
+            received = f"an array of the shape {found.shape}"
+        raise InputError(f"{where}: expected {width} finite features, received {received}")
+    return found
 
 
 def assemble(
@@ -281,8 +267,3 @@ def load_model(folders: Sequence[Path], device: torch.device | str) -> Decoder |
     """
     members = [load_decoder(folder, device) for folder in folders]
     return members[0] if len(members) == 1 else Ensemble(members)
-
-
-def _width(decoder: Decoder) -> int:
-    """Return how many features of an image a decoder reads."""
-    return decoder.get_parameter("projection.weight").shape[1]

@@ -11,6 +11,13 @@ SIZES = {
     "rnn": {"hidden_dim": 12},
     "lstm": {"hidden_dim": 12},
     "transformer": {"heads": 2, "layers": 2, "feedforward_dim": 16, "memory_tokens": 3},
+    "attention_lstm": {
+        "hidden_dim": 12,
+        "attention_dim": 5,
+        "doubly_stochastic": 0.5,
+        "feature_dim": 2,
+        "grid": [2, 2],
+    },
 }
 
 

@@ -22,7 +22,7 @@ from recap.text.vocabulary import NULL
 FEATURE_DIM, VOCABULARY_SIZE = 7, 11
 
 
-def describe(name: str, dropout: float = 0.0, **sizes: int) -> dict[str, Any]:
+def describe(name: str, dropout: float = 0.0, **sizes: Any) -> dict[str, Any]:
     model: dict[str, Any] = {
         "name": name,
         "feature_dim": FEATURE_DIM,
@@ -34,6 +34,13 @@ def describe(name: str, dropout: float = 0.0, **sizes: int) -> dict[str, Any]:
         model |= {"heads": 2, "layers": 2, "feedforward_dim": 16, "memory_tokens": 3}
     else:
         model["hidden_dim"] = 12
+    if name == "attention_lstm":
+        model |= {
+            "attention_dim": 5,
+            "doubly_stochastic": 0.0,
+            "feature_dim": FEATURE_DIM - 6,
+            "grid": [3, 2],
+        }
     return model | sizes
 
 
@@ -229,7 +236,9 @@ def test_faults_of_a_saved_decoder_are_named(tmp_path: Any) -> None:
     save_decoder(tmp_path, build_decoder(model, torch.Generator().manual_seed(1)), describe("rnn"))
     with pytest.raises(InputError, match=r"weights\.safetensors: expected the weights of rnn"):
         load_decoder(tmp_path)
-    with pytest.raises(InputError, match="expected one of rnn, lstm, transformer, received 'gru'"):
+    with pytest.raises(
+        InputError, match="expected one of rnn, lstm, transformer, attention_lstm, received 'gru'"
+    ):
         build_decoder({"name": "gru"})
     with pytest.raises(InputError, match="decoder lstm: expected its sizes"):
         build_decoder({"name": "lstm", "hidden_dim": 3})
@@ -273,11 +282,13 @@ def test_dropout_of_a_relu_is_both_in_turn(share: float) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_step_in_bfloat16_is_near_that_in_float32(name: str) -> None:
-    sizes = {"feature_dim": 6, "vocabulary_size": 9, "wordvec_dim": 8, "dropout": 0.3}
+    sizes: dict[str, Any] = {"feature_dim": 6, "vocabulary_size": 9, "wordvec_dim": 8, "dropout": 0.3}
     if name == "transformer":
         sizes |= {"heads": 2, "layers": 2, "feedforward_dim": 16, "memory_tokens": 3}
     else:
         sizes["hidden_dim"] = 8
+    if name == "attention_lstm":
+        sizes |= {"attention_dim": 5, "doubly_stochastic": 0.5, "feature_dim": 2, "grid": [2, 2]}
     decoder = build_decoder({"name": name, **sizes}, torch.Generator().manual_seed(0)).train()
     features = torch.randn(4, 6, generator=torch.Generator().manual_seed(1))
     captions = torch.tensor([[1, 4, 5, 2, 0], [1, 6, 2, 0, 0], [1, 7, 8, 4, 2], [1, 5, 5, 5, 2]])

@@ -18,6 +18,8 @@ def build(name: str) -> Decoder:
         model |= {"heads": 2, "layers": 1, "feedforward_dim": 12, "memory_tokens": 2}
     else:
         model["hidden_dim"] = 8
+    if name == "attention_lstm":
+        model |= {"attention_dim": 4, "doubly_stochastic": 0.0, "feature_dim": 1, "grid": [2, 2]}
     return build_decoder(model, torch.Generator().manual_seed(0)).double()
 
 

@@ -1,6 +1,5 @@
 """The fast decoders are the reference models: the same loss, gradients and captions from the same weights."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -23,15 +22,6 @@ HEADS, FEATURE_DIM = 2, 5
 WORDS = {word: number for number, word in enumerate((*SPECIAL_WORDS, "cat", "dog", "sat", "on", "mat"))}
 NAMES = ("rnn", "lstm", "transformer")
 TOLERANCE = 1e-9
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    """These tensors are small: threads that wait for each other cost more than they bring."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def reference_model(name: str, seed: int) -> Any:

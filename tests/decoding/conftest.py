@@ -1,6 +1,6 @@
 """Small random decoders. One thread: tensors this small lose with a second when the machine is busy."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -12,11 +12,8 @@ from recap.decoders.decoder import Decoder
 
 
 @pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+def _one_thread(one_thread: None) -> None:
+    pass
 
 
 @pytest.fixture(scope="session")
@@ -30,6 +27,8 @@ def build() -> Callable[..., Decoder]:
             model |= {"heads": 2, "layers": 1, "feedforward_dim": 16, "memory_tokens": 2}
         else:
             model["hidden_dim"] = 8
+        if name == "attention_lstm":
+            model |= {"attention_dim": 4, "doubly_stochastic": 0.0, "feature_dim": 1, "grid": [2, 2]}
         decoder = build_decoder(model, torch.Generator().manual_seed(seed)).double().eval()
         decoder.scores.weight.data *= sharpness
         return decoder

@@ -1,4 +1,4 @@
-"""What the constraints forbid is not said by any search; what they allow is chosen as before."""
+"""Words that the constraints forbid are written by no search; the others are chosen as before."""
 
 from dataclasses import replace
 from functools import partial

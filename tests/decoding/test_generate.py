@@ -62,7 +62,7 @@ class _Fixed(Decoder):
     """Scores that depend on the step alone, the same for every image."""
 
     def __init__(self, preferences: list[list[int]]) -> None:
-        super().__init__(1, len(VOCABULARY))
+        super().__init__(1, len(VOCABULARY), 1)
         self.preferences = preferences
 
     def hidden(self, features: Tensor, captions: Tensor) -> Tensor:

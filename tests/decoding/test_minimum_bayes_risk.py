@@ -17,7 +17,7 @@ from recap.decoders.decoder import Decoder
 from recap.decoders.ensemble import Ensemble
 from recap.decoding import minimum_bayes_risk as consensus
 from recap.decoding.caption import Constraints, usual_constraints
-from recap.decoding.minimum_bayes_risk import NEIGHBOURS_TO_VOTERS, Consensus
+from recap.decoding.minimum_bayes_risk import NEIGHBOURS_WEIGHT, Consensus
 from recap.decoding.neighbours import KERNEL_WIDTH, RIDGE, Neighbours, Tokens, captions_of_images
 from recap.decoding.sampling import sample
 from recap.decoding.search import Words
@@ -70,15 +70,17 @@ def test_the_first_has_the_highest_mean_official_score(
         return found
 
     monkeypatch.setattr(consensus, "sample", watch)
-    settings = Consensus(IDF, candidates=12, temperature=1.0, voters=9, voter_temperature=2.0)
+    settings = Consensus(
+        IDF, candidates=12, temperature=1.0, pseudo_references=9, pseudo_reference_temperature=2.0
+    )
     found = search(decoder, 4, range(4), settings)
-    voters = [words for (words,) in drawn[4 * 12 :]]
-    assert len(voters) == 4 * 9
+    pseudo_references = [words for (words,) in drawn[4 * 12 :]]
+    assert len(pseudo_references) == 4 * 9
     orders = 0
     for image, own in enumerate(found):
         assert len(own) == 12
         texts = [" ".join(map(str, words.tokens)) for words in own]
-        said = [" ".join(map(str, words.tokens)) for words in voters[9 * image : 9 * image + 9]]
+        said = [" ".join(map(str, words.tokens)) for words in pseudo_references[9 * image : 9 * image + 9]]
         scorer = CiderScorer()
         for text in texts:
             scorer += (text, said)
@@ -111,14 +113,14 @@ def test_draws_are_those_of_the_image_in_any_batch(decoder: Decoder) -> None:
 
 
 def test_decoding_in_parts_changes_no_caption(decoder: Decoder, monkeypatch: pytest.MonkeyPatch) -> None:
-    settings = Consensus(IDF, candidates=5, voters=8)
+    settings = Consensus(IDF, candidates=5, pseudo_references=8)
     together = search(decoder, 3, range(3), settings)
     monkeypatch.setattr(consensus, "ROWS_AT_ONCE", 7)
     in_parts = search(decoder, 3, range(3), settings)
     assert [[w.tokens for w in own] for own in in_parts] == [[w.tokens for w in own] for own in together]
 
 
-def test_members_of_an_ensemble_draw_apart_and_vote_together(
+def test_members_of_an_ensemble_draw_separately_and_are_compared_together(
     decoder: Decoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     other = copy.deepcopy(decoder)
@@ -136,7 +138,9 @@ def test_members_of_an_ensemble_draw_apart_and_vote_together(
         return sample(who, features, constraints, ids, **options)
 
     monkeypatch.setattr(consensus, "sample", watch)
-    settings = Consensus(IDF, candidates=5, temperature=0.5, voters=7, voter_temperature=1.5)
+    settings = Consensus(
+        IDF, candidates=5, temperature=0.5, pseudo_references=7, pseudo_reference_temperature=1.5
+    )
     ensemble = Ensemble([decoder, other], [3, 3]).eval()
     with torch.inference_mode():
         found = settings(ensemble, torch.randn(2, 6), usual_constraints(6), range(3, 5))
@@ -149,7 +153,13 @@ def test_members_of_an_ensemble_draw_apart_and_vote_together(
 
 def test_the_settings_name_it_with_and_without_weights() -> None:
     config = dataclasses.replace(
-        GREEDY, search="consensus", candidates=7, temperature=0.5, voters=9, voter_temperature=0.8, seed=2
+        GREEDY,
+        search="consensus",
+        candidates=7,
+        temperature=0.5,
+        pseudo_references=9,
+        pseudo_reference_temperature=0.8,
+        seed=2,
     )
     weighted = make_search(config, TRAINING)
     assert isinstance(weighted, Consensus)
@@ -199,7 +209,7 @@ def test_neighbours_weights_are_those_of_kernel_ridge_regression(count: int) -> 
         assert {row for (row,) in said} == set(nearest.tolist())
 
 
-def test_neighbours_vote_beside_the_draws(decoder: Decoder) -> None:
+def test_captions_of_neighbours_are_references_beside_the_draws(decoder: Decoder) -> None:
     settings = Consensus(IDF, 30, 1.5, 20, 1.5, neighbours=Neighbours(SAID, FEATURES, 2))
     features = torch.eye(3)
     with torch.inference_mode():
@@ -216,10 +226,10 @@ def test_neighbours_vote_beside_the_draws(decoder: Decoder) -> None:
             temperature=1.5,
         )
     for image, (said, weights) in enumerate(Neighbours(SAID, FEATURES, 2)(features)):
-        voters = [words.tokens for (words,) in drawn[20 * image : 20 * image + 20]]
+        pseudo_references = [words.tokens for (words,) in drawn[20 * image : 20 * image + 20]]
         values = [
-            CiderD(voters, IDF)(words.tokens)
-            + NEIGHBOURS_TO_VOTERS
+            CiderD(pseudo_references, IDF)(words.tokens)
+            + NEIGHBOURS_WEIGHT
             * sum(
                 weight * CiderD([caption], IDF)(words.tokens)
                 for caption, weight in zip(said, weights, strict=True)

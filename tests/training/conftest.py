@@ -1,14 +1,12 @@
 """A small captioning task on disk: the word that is said is the largest entry of the feature."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from ruamel.yaml import YAML
 
-from recap.core.feature_files import write_features
+from recap.core.feature_files import write_features, write_grid
 from recap.text.captions import Captions, save_captions
 from recap.text.vocabulary import SPECIAL_WORDS, Vocabulary
 
@@ -19,21 +17,22 @@ TEMPLATES = ("a {} thing", "one {} thing here", "{}", "this is a {} thing")
 
 @pytest.fixture(scope="session")
 def task(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with captions/ (60 + 20 images, 4 captions each) and features/ (8 wide)."""
+    """A folder with captions/ (60 + 20 + 20 images, 4 captions each), features/ (4 wide, grid 2 x 2)."""
     folder = tmp_path_factory.mktemp("task")
     words = sorted({word for template in TEMPLATES for word in template.split()} - {"{}"})
     vocabulary = Vocabulary((*SPECIAL_WORDS, *words, *WORDS))
     generator = np.random.default_rng(0)
     arrays = {}
-    for split, count in (("train", 60), ("val", 20)):
+    for split, count in (("train", 60), ("validation", 20), ("test", 20)):
         answers = np.arange(count) % len(WORDS)
         features = generator.normal(scale=0.5, size=(count, 8)).astype(np.float32)
         features[np.arange(count), answers] += 3
         write_features(folder / "features" / f"{split}.h5", features)
         captions = [template.format(WORDS[answer]).split() for answer in answers for template in TEMPLATES]
-        arrays[f"{split}_captions"] = vocabulary.encode(captions, 8)
-        arrays[f"{split}_image_idxs"] = np.repeat(np.arange(count, dtype=np.int32), len(TEMPLATES))
-    save_captions(folder / "captions", Captions(vocabulary, **arrays))
+        rows = np.repeat(np.arange(count, dtype=np.int32), len(TEMPLATES))
+        arrays[split] = (vocabulary.encode(captions, 8), rows)
+    write_grid(folder / "features", (2, 2))
+    save_captions(folder / "captions", Captions(vocabulary, arrays))
     return folder
 
 
@@ -44,18 +43,14 @@ def params() -> dict:
     groups = YAML(typ="safe", pure=True).load(content)
     groups["train"] |= {"batch_size": 16, "warmup_steps": 5, "seed": 3}
     values: dict = groups["decoders"]
-    for name in ("rnn", "lstm", "transformer"):
+    for name in ("rnn", "lstm", "transformer", "attention_lstm"):
         values[name] |= {"wordvec_dim": 16, "dropout": 0.2, "learning_rate": 0.01, "epochs": 3}
-    for name in ("rnn", "lstm"):
+    for name in ("rnn", "lstm", "attention_lstm"):
         values[name]["hidden_dim"] = 24
     values["transformer"] |= {"heads": 2, "layers": 2, "feedforward_dim": 32, "memory_tokens": 2}
     return {name: groups[name] for name in ("train", "decoders")}
 
 
 @pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    """Tensors this small gain nothing from a second thread and lose much when the machine is busy."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+def _one_thread(one_thread: None) -> None:
+    pass

@@ -69,7 +69,7 @@ torch.set_num_threads(1)
 processes, task = int(sys.argv[1]), Path(sys.argv[2])
 captions = load_captions(task / "captions")
 splits = [CaptionedFeatures(*captions.of(split), open_features(task / "features" / f"{split}.h5"))
-          for split in ("train", "val")]
+          for split in ("train", "validation")]
 config = settings(TrainConfig, batch_size=17, warmup_steps=3, patience=9, label_smoothing=0.0, seed=1)
 decoders = settings(DecodersConfig)
 curves = {}
@@ -302,6 +302,27 @@ def test_what_does_not_fit_is_told() -> None:
     ):
         pass
     assert not launch(DistributedConfig(1), [], {})
+    for name, text in (("PET_NODE_RANK", "2"), ("PET_NODE_RANK", "abc"), ("PET_MASTER_PORT", "65536")):
+        with pytest.raises(InputError, match=rf"{name}: expected a whole number, .* received '{text}'"):
+            launch(DistributedConfig(4), [], {"PET_NNODES": "2", name: text})
+    group = {"WORLD_SIZE": "2", "RANK": "0", "LOCAL_RANK": "0", "MASTER_PORT": "29500"}
+    for name, text in (
+        *(("WORLD_SIZE", text) for text in ("abc", "", "0", "-2", "9" * 30)),
+        *(("RANK", text) for text in ("abc", "2", "")),
+        *(("LOCAL_RANK", text) for text in ("abc", "2")),
+        *(("MASTER_PORT", text) for text in ("abc", "65536")),
+    ):
+        with (
+            pytest.raises(InputError, match=rf"{name}: expected a whole number, .* received '{text}'"),
+            join_workers(2, torch.device("cpu"), group | {name: text}),
+        ):
+            pass
+    for name in ("RANK", "MASTER_PORT"):
+        with (
+            pytest.raises(InputError, match=f"{name}: expected a whole number, .* received nothing"),
+            join_workers(2, torch.device("cpu"), {key: group[key] for key in group if key != name}),
+        ):
+            pass
     assert not launch(DistributedConfig(2), [], {"WORLD_SIZE": "2"})
 
 
@@ -310,4 +331,4 @@ def test_a_mistake_is_told_once(start: Callable[..., "subprocess.Popen[str]"]) -
     process = start("none", "gru")
     messages = process.communicate()[1]
     assert process.returncode == 2
-    assert messages.count("expected one of rnn, lstm, transformer, received 'gru'") == 1
+    assert messages.count("expected one of rnn, lstm, transformer, attention_lstm, received 'gru'") == 1

@@ -102,7 +102,10 @@ def test_the_backbone_ends_after_a_checkpoint_and_goes_on_to_the_same_bytes(
     group = {"feature_dim": 24, "crop_steps": 30, "steps": 30, "batch_size": 8}
     for name, killed in (("whole", False), ("interrupted", True)):
         checkout = make_stage_folder(tmp_path / name, {"backbone": group, "runtime": {"threads": 1}})
-        write_scenes(ScenesConfig(train_images=40, validation_images=12, seed=1), checkout / "data" / "raw")
+        write_scenes(
+            ScenesConfig(train_images=40, validation_images=12, test_images=12, seed=1),
+            checkout / "data" / "raw",
+        )
         write_source(checkout / "data" / "raw", Source("scenes", True, False, False, True, "original"))
         if killed:
             process = start_stage(checkout, "backbone", PYTHONUNBUFFERED="1")

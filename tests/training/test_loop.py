@@ -29,13 +29,13 @@ def one_step(task: Path, config: TrainConfig) -> tuple[float, float]:
     captions = load_captions(task / "captions")
     data = {
         split: CaptionedFeatures(*captions.of(split), open_features(task / "features" / f"{split}.h5"))
-        for split in ("train", "val")
+        for split in ("train", "validation")
     }
     model = describe("lstm", LSTM, 8, len(captions.vocabulary))
     decoder = build_decoder(model, torch.Generator().manual_seed(0))
     before = torch.nn.utils.parameters_to_vector(decoder.parameters()).detach().clone()
     state = TrainingState(decoder, torch.optim.SGD(decoder.parameters(), lr=1.0))
-    fit(Task("lstm", data["train"], data["val"], config, LSTM), state, lambda metrics, step: None)
+    fit(Task("lstm", data["train"], data["validation"], config, LSTM), state, lambda metrics, step: None)
     assert len(state.steps) == 1
     after = torch.nn.utils.parameters_to_vector(decoder.parameters()).detach()
     return (after - before).norm().item(), state.steps[0][4]

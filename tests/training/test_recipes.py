@@ -124,11 +124,11 @@ def test_rewards_rise_and_their_history_is_written(
     name: str, worded_task: Path, tmp_path: Path, params: dict
 ) -> None:
     params["decoders"][name]["epochs"] = 1
-    options = {"self_critical": SELF_CRITICAL | {"epochs": 30, "learning_rate": 0.003}}
+    options = {"self_critical": SELF_CRITICAL | {"epochs": 40, "learning_rate": 0.003}}
     summary = run(worded_task, tmp_path, params, options, name)
     rewards = column(tmp_path / name / "history_self_critical.csv", "reward")
-    assert column(tmp_path / name / "history_self_critical.csv", "step") == list(range(1, 30 * 4 + 1))
-    assert summary["self_critical_epochs"] == 30
+    assert column(tmp_path / name / "history_self_critical.csv", "step") == list(range(1, 40 * 4 + 1))
+    assert summary["self_critical_epochs"] == 40
     assert summary["reward"] == pytest.approx(np.mean(rewards[-4:]))
     assert summary["reward"] > np.mean(rewards[:4]) + 0.5
     load_decoder(tmp_path / name)
@@ -137,7 +137,7 @@ def test_rewards_rise_and_their_history_is_written(
 def test_the_last_epoch_is_kept_when_asked(worded_task: Path, tmp_path: Path, params: dict) -> None:
     # a learning rate so high that the validation loss is best before the end
     params["train"]["patience"] = 1
-    params["decoders"]["lstm"] |= {"epochs": 12, "learning_rate": 0.05, "dropout": 0.0}
+    params["decoders"]["lstm"] |= {"epochs": 12, "learning_rate": 0.1, "dropout": 0.0}
     summary = run(worded_task, tmp_path, params, {"keep": "last"})
     losses = column(tmp_path / "lstm" / "history.csv", "validation_loss")
     assert min(losses) < losses[-1]

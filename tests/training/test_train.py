@@ -96,7 +96,7 @@ def test_a_decoder_learns_what_it_is_shown(name: str, task: Path, tmp_path: Path
     assert summary["validation_loss"] == float(best["validation_loss"])
     assert summary["best_epoch"] == int(best["epoch"])
     decoder = load_decoder(tmp_path / name)
-    data = _split(task, "val")
+    data = _split(task, "validation")
     assert mean_loss(decoder, data, 7) == pytest.approx(summary["validation_loss"], abs=1e-5)
     # the words of one image, the feature of another
     wrong = CaptionedFeatures(data.captions, data.image_rows, np.roll(data.features, 1, axis=0))
@@ -115,13 +115,13 @@ def test_training_stops_early_and_keeps_the_best_weights(task: Path, tmp_path: P
     (folder / "captions").symlink_to(task / "captions")
     (folder / "features" / "train.h5").symlink_to(task / "features" / "train.h5")
     # features that say the contrary of the captions: what is learnt makes the validation loss worse
-    features = open_features(task / "features" / "val.h5")
-    write_features(folder / "features" / "val.h5", np.roll(features, 1, axis=1))
+    features = open_features(task / "features" / "validation.h5")
+    write_features(folder / "features" / "validation.h5", np.roll(features, 1, axis=1))
     summary = run("lstm", folder, tmp_path, params, epochs=20, learning_rate=0.03)
     assert summary["epochs"] < 20
     assert summary["epochs"] - summary["best_epoch"] == 2
     decoder = load_decoder(tmp_path / "lstm")
-    assert mean_loss(decoder, _split(folder, "val"), 16) == summary["validation_loss"]
+    assert mean_loss(decoder, _split(folder, "validation"), 16) == summary["validation_loss"]
 
 
 def test_live_metrics_are_those_of_the_history(task: Path, tmp_path: Path, params: dict) -> None:
@@ -147,7 +147,7 @@ def test_live_metrics_are_those_of_the_history(task: Path, tmp_path: Path, param
 
 
 def test_an_unknown_decoder_is_told(params: dict) -> None:
-    with pytest.raises(InputError, match="expected one of rnn, lstm, transformer, received 'gru'"):
+    with pytest.raises(InputError, match=r"expected one of rnn, lstm, .*, received 'gru'"):
         training_settings(params, "gru")
 
 
@@ -157,7 +157,7 @@ def test_a_loss_that_is_not_finite_is_told(task: Path, tmp_path: Path, params: d
     (folder / "captions").symlink_to(task / "captions")
     features = np.array(open_features(task / "features" / "train.h5"))
     write_features(folder / "features" / "train.h5", np.full_like(features, np.inf))
-    (folder / "features" / "val.h5").symlink_to(task / "features" / "val.h5")
+    (folder / "features" / "validation.h5").symlink_to(task / "features" / "validation.h5")
     with pytest.raises(InputError, match=r"decoders\.rnn\.learning_rate: expected a finite training loss"):
         run("rnn", folder, tmp_path, params)
     assert not (tmp_path / "rnn").exists()

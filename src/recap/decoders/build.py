@@ -1,42 +1,50 @@
 """Makes decoders from their description, and keeps them: weights.safetensors and model.json."""
 
-import json
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load
 
 from recap.core.artifacts import write_json, write_safetensors
-from recap.decoders.config import DecoderConfig
+from recap.core.feature_files import NO_GRID, Grid
+from recap.core.input_files import check_regular, read_json
+from recap.decoders.attention import AttentionDecoder
 from recap.decoders.decoder import Decoder
 from recap.decoders.recurrent import RecurrentDecoder
 from recap.decoders.transformer import TransformerDecoder
-from recap.errors import InputError
+from recap.errors import InputError, expecting
+
+if TYPE_CHECKING:
+    from recap.decoders.config import DecoderConfig
 
 DECODERS: dict[str, Callable[..., Decoder]] = {
     "rnn": partial(RecurrentDecoder, "rnn"),
     "lstm": partial(RecurrentDecoder, "lstm"),
     "transformer": TransformerDecoder,
+    "attention_lstm": AttentionDecoder,
 }
 NAMES = tuple(DECODERS)
 OF_TRAINING = ("learning_rate", "epochs")
 """Settings of a decoder that are not of its form."""
 
 
-def describe(name: str, config: DecoderConfig, feature_dim: int, vocabulary_size: int) -> dict[str, Any]:
+def describe(
+    name: str, config: "DecoderConfig", feature_dim: int, vocabulary_size: int, grid: Grid = NO_GRID
+) -> dict[str, Any]:
     """Make the description of a decoder that ``build_decoder`` takes.
 
     Args:
         name: one of ``NAMES``.
         config: its settings.
-        feature_dim: D, the width of an image's feature.
-        vocabulary_size: V.
+        feature_dim, vocabulary_size: D, V.
+        grid: places and channels of the maps behind the feature.
     """
     sizes = {key: value for key, value in vars(config).items() if key not in OF_TRAINING}
+    if grid != NO_GRID:
+        sizes["grid"] = list(grid)
     return {"name": name, "feature_dim": feature_dim, "vocabulary_size": vocabulary_size, **sizes}
 
 
@@ -44,7 +52,7 @@ def build_decoder(model: dict[str, Any], generator: torch.Generator | None = Non
     """Make a decoder.
 
     Args:
-        model: "name", one of ``NAMES``, and the arguments of ``RecurrentDecoder`` or ``TransformerDecoder``.
+        model: "name", one of ``NAMES``, and the arguments of its class.
         generator: draws the weights; without one they hold nothing and must be loaded.
 
     Raises:
@@ -79,17 +87,13 @@ def load_decoder(directory: Path, device: torch.device | str = "cpu") -> Decoder
         InputError: a file is absent or unreadable, or the weights belong to another decoder.
     """
     path = directory / "model.json"
-    try:
-        model = json.loads(path.read_text(encoding="utf-8"))
+    with expecting(f"{path}: expected the description of a decoder", InputError, ValueError):
+        model = read_json(path)
         if not isinstance(model, dict):
             raise ValueError("no object")
-    except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"{path}: expected the description of a decoder, received: {error}") from None
     decoder = build_decoder(model)
     path = directory / "weights.safetensors"
-    try:
+    check_regular(path)
+    with expecting(f"{path}: expected the weights of {model['name']}"):
         decoder.load_state_dict(load(path.read_bytes()))
-    except (OSError, SafetensorError, RuntimeError, LookupError, ValueError) as error:
-        reason = " ".join(str(error).split())[:300]
-        raise InputError(f"{path}: expected the weights of {model['name']}, received: {reason}") from None
     return decoder.eval().to(device)

@@ -11,7 +11,7 @@ from recap.errors import InputError
 
 Probability = Annotated[float, Ge(0), Lt(1)]
 Size = Annotated[int, Ge(1), Le(8192)]
-DecoderName = Literal["rnn", "lstm", "transformer"]
+DecoderName = Literal["rnn", "lstm", "transformer", "attention_lstm"]
 
 
 @dataclass(config=STRICT, frozen=True)
@@ -47,7 +47,15 @@ class TransformerConfig:
         return heads
 
 
-DecoderConfig = RecurrentConfig | TransformerConfig
+@dataclass(config=STRICT, frozen=True)
+class AttentionConfig(RecurrentConfig):
+    """An LSTM that looks at the places of a grid."""
+
+    attention_dim: Size
+    doubly_stochastic: Annotated[float, Ge(0), Le(1000)]
+
+
+DecoderConfig = RecurrentConfig | TransformerConfig | AttentionConfig
 
 
 @dataclass(config=STRICT, frozen=True)
@@ -58,6 +66,7 @@ class DecodersConfig:
     rnn: RecurrentConfig
     lstm: RecurrentConfig
     transformer: TransformerConfig
+    attention_lstm: AttentionConfig
 
     @field_validator("names")
     @classmethod

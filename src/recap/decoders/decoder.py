@@ -1,14 +1,17 @@
-"""What every decoder is: hidden states from a feature and words, scores from hidden states.
+"""The base class of decoders: hidden states from a feature and words, scores from hidden states.
 
-Shapes: N batch, T time, D feature, H hidden, V vocabulary, L steps of an encoded caption, M real targets.
+Shapes: N batch, T time, D feature, H hidden, V vocabulary, L steps of an encoded caption, M targets that are
+not <NULL>, P places and M channels of maps.
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from recap.core.feature_files import NO_GRID
 from recap.runtime.linear import Linear
 from recap.text.vocabulary import NULL
 
@@ -22,34 +25,51 @@ def target_positions(captions: Tensor) -> Tensor:
 
 
 class Decoder(nn.Module, ABC):
-    """Scores the next word of a caption, given the image's feature and the words so far."""
+    """Scores the next word of a caption, given the image's feature and the words so far.
 
-    def __init__(self, hidden_dim: int, vocabulary_size: int) -> None:
+    What is given of an image is a row: its feature (D), and where there is a grid the P places of its maps
+    behind, M channels each. Below "features (N, D)" are such rows.
+    """
+
+    def __init__(
+        self, hidden_dim: int, vocabulary_size: int, feature_dim: int, grid: Sequence[int] = NO_GRID
+    ) -> None:
         super().__init__()
+        self.feature_dim = feature_dim
+        self.places, self.channels = grid
         self.scores = Linear(hidden_dim, vocabulary_size)
+
+    @property
+    def row_dim(self) -> int:
+        """The width of an image's row, D + P M."""
+        return self.feature_dim + self.places * self.channels
+
+    def feature_of(self, rows: Tensor) -> Tensor:
+        """(N, D + P M) -> (N, D)."""
+        return rows[:, : self.feature_dim]
+
+    def places_of(self, rows: Tensor) -> Tensor:
+        """(N, D + P M) -> (N, P, M)."""
+        return rows[:, self.feature_dim :].unflatten(1, (self.places, self.channels))
 
     @abstractmethod
     def hidden(self, features: Tensor, captions: Tensor) -> Tensor:
-        """Hidden states (N, T, H) after each word of captions (N, T) int64, for features (N, D)."""
+        """Return hidden states (N, T, H) after each word of captions (N, T) int64, for features (N, D)."""
 
     @abstractmethod
     def start(self, features: Tensor) -> State:
-        """The state before the first word, for features (N, D)."""
+        """Return the state before the first word, for features (N, D)."""
 
     @abstractmethod
     def step(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
-        """Read one word a caption.
-
-        Args:
-            tokens: (N,) int64.
-            state: what ``start`` or the step before returned; it stays as it is.
+        """Read one word (N,) int64 a caption, in a state from before, which stays as it is.
 
         Returns:
             Scores (N, V) of the next word, and the state after this one.
         """
 
     def forward(self, features: Tensor, captions: Tensor) -> Tensor:
-        """Scores (N, T, V) of the word that follows each word of captions (N, T), for features (N, D)."""
+        """Return scores (N, T, V) of the word after each word of captions (N, T), for features (N, D)."""
         scores: Tensor = self.scores(self.hidden(features, captions))
         return scores
 
@@ -62,24 +82,35 @@ class Decoder(nn.Module, ABC):
         weights: Tensor | None = None,
         positions: Tensor | None = None,
     ) -> Tensor:
-        """Cross-entropy, mean over the targets that are not <NULL>; 0 when all are.
+        """Return the cross-entropy, mean over the targets that are not <NULL>; 0 when all are.
 
         The course sums over time and divides by N instead: times M / N, this is its number.
 
         Args:
             features: (N, D).
-            captions: (N, L) int64; the words but the last are read, the words but the first are targets.
-            smoothing: share of each target that all V words have in equal parts (Szegedy et al. 2016).
+            captions: (N, L) int64; all words but the last are inputs, all but the first are targets.
+            smoothing: probability that is spread evenly over all V words (Szegedy et al. 2016).
             weights: (N,) factors of the captions' cross-entropies; the divisor stays the number of targets.
-            positions: (M,) int64, the ``target_positions`` of the captions; looked up when absent, which
-                makes the CPU wait for a GPU.
+            positions: (M,) int64, ``target_positions`` of the captions, for which the CPU waits for a GPU.
         """
         hidden = self.hidden(features, captions[:, :-1])  # (N, T, H), T = L - 1
+        return self.cross_entropy(hidden, captions, smoothing=smoothing, weights=weights, positions=positions)
+
+    def cross_entropy(
+        self,
+        hidden: Tensor,
+        captions: Tensor,
+        *,
+        smoothing: float,
+        weights: Tensor | None,
+        positions: Tensor | None,
+    ) -> Tensor:
+        """Return ``loss`` from hidden states (N, T, H), T = L - 1."""
         count, steps = hidden.shape[:2]
         by_time = hidden.stride(0) < hidden.stride(1)  # a recurrence's: in its own order nothing is copied
 
         def flat(x: Tensor) -> Tensor:
-            """(N, T, ...) to (N T, ...), in the order in which the hidden states lie."""
+            """Reshape (N, T, ...) to (N T, ...), in the order in which the hidden states lie."""
             return (x.transpose(0, 1) if by_time else x).flatten(0, 1)
 
         positions = target_positions(captions) if positions is None else positions

@@ -12,9 +12,10 @@ LEVELS = 256  # a mask entry is drawn from 8 random bits
 class Dropout(nn.Module):
     """Zero entries with a probability, scale the rest: the expectation stays (Srivastava et al. 2014).
 
-    Draws from torch's default generator, as nn.Dropout does: on the CPU a seed for numpy's fastest, SFC64,
-    one of whose draws of 64 bits serves eight entries. Of a mask a multiple of 1/256 is dropped; which of the
-    two next to the probability is drawn too, so that over masks each entry is dropped with it exactly.
+    Like nn.Dropout it draws from torch's default generator: on the CPU one seed for numpy's fastest
+    generator, SFC64, whose draws of 64 bits serve eight entries each. A mask drops a multiple of 1/256 of
+    the entries; the two multiples next to the probability are chosen at random so that each entry is
+    dropped with exactly it.
     """
 
     def __init__(self, probability: float) -> None:
@@ -22,13 +23,15 @@ class Dropout(nn.Module):
         self.probability = probability
 
     def forward(self, x: Tensor) -> Tensor:
-        """Any shape in, the same shape out; unchanged in eval mode."""
+        """Drop entries of x; the shape stays, and in eval mode x stays as it is."""
+        if x.is_cuda:
+            return nn.functional.dropout(x, self.probability, self.training)
         return x * self.mask(x) if self.active() else x
 
     def relu(self, x: Tensor) -> Tensor:
-        """Dropout of max(x, 0), which keeps no more for its backward than a ReLU does."""
-        if not self.active():
-            return nn.functional.relu(x)
+        """Return dropout of max(x, 0), which on the CPU stores no more for its backward than a ReLU does."""
+        if x.is_cuda or not self.active():
+            return self(nn.functional.relu(x))
         dropped: Tensor = _DroppedRelu.apply(x, self.mask(x), self._scale())
         return dropped
 
@@ -37,7 +40,7 @@ class Dropout(nn.Module):
         return self.training and self.probability > 0
 
     def mask(self, x: Tensor) -> Tensor:
-        """0 where an entry of ``x`` is dropped, else the factor that keeps the expectation; shape of x."""
+        """Return 0 where an entry of ``x`` is dropped, else the factor that keeps the expectation."""
         if x.device.type != "cpu":
             return nn.functional.dropout(torch.ones_like(x), self.probability)
         return _kept(x, self.probability).to(x.dtype).mul_(self._scale())
@@ -47,7 +50,7 @@ class Dropout(nn.Module):
 
 
 def _kept(x: Tensor, probability: float) -> Tensor:
-    """uint8 of the shape of ``x``: 0 where an entry is dropped, else 1."""
+    """Return uint8 of the shape of ``x``: 0 where an entry is dropped, else 1."""
     generator = np.random.SFC64(int(torch.empty((), dtype=torch.int64).random_()))
     dropped = int(probability * LEVELS + generator.random_raw() / 2**64)
     draws = generator.random_raw((x.numel() + 7) // 8)

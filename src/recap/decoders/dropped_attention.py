@@ -11,16 +11,10 @@ from torch.autograd.function import once_differentiable
 
 
 def attend(projected: Tensor, mask: Tensor) -> Tensor:
-    """softmax(queries keys^T / sqrt(W / A)) times ``mask``, times values; a word sees none that follow it.
+    """Return softmax(queries keys^T / sqrt(W / A)) times ``mask``, times values, under a causal mask.
 
-    Heads are taken in turn, as they lie in the projection, so that nothing is copied to line them up.
-
-    Args:
-        projected: queries, keys and values (N, T, 3, A, W / A).
-        mask: (A, N, T, T), what the attention weights are multiplied by.
-
-    Returns:
-        (N, T, A, W / A).
+    Heads are taken in turn, as they lie in the projection: queries, keys and values (N, T, 3, A, W / A). The
+    mask (A, N, T, T) multiplies the attention weights. Returns (N, T, A, W / A).
     """
     attended: Tensor = _DroppedAttention.apply(projected, mask)
     return attended
@@ -58,7 +52,7 @@ class _DroppedAttention(torch.autograd.Function):
 
 
 def _heads(projected: Tensor) -> list[tuple[Tensor, ...]]:
-    """Queries, keys and values, each A of (N, T, W / A)."""
+    """Split into queries, keys and values, each A of (N, T, W / A)."""
     return [part.unbind(2) for part in projected.unbind(2)]
 
 

@@ -1,4 +1,4 @@
-"""Several decoders that speak as one.
+"""Ensembles of decoders.
 
 Shapes: N batch, T time, D feature, V vocabulary, E members, C columns of a member's own features.
 """
@@ -14,12 +14,11 @@ from recap.errors import InputError
 
 
 class Ensemble(nn.Module):
-    """The mean of its members' probabilities; every search takes it in a decoder's place.
+    """The mean of its members' probabilities; every search takes it in place of a decoder.
 
     Args:
         members: decoders of one vocabulary, of any kinds.
-        columns: E, how many columns of the features each reads, one member's after another's; without it
-            every member reads all.
+        columns: E, how many columns of the features each reads, one after another; without it each reads all.
 
     Raises:
         InputError: no members, vocabularies of different sizes, or columns of more or fewer members.
@@ -44,12 +43,12 @@ class Ensemble(nn.Module):
         return [member for member in self.members if isinstance(member, Decoder)]
 
     def forward(self, features: Tensor, captions: Tensor) -> Tensor:
-        """Log of the mean probability (N, T, V) after each word of captions (N, T), for features (N, D)."""
-        logs = [member(own, captions).log_softmax(2) for member, own in self.apart(features)]
+        """Return the log of the mean probability (N, T, V) after each word of captions (N, T)."""
+        logs = [member(own, captions).log_softmax(2) for member, own in self.members_with_features(features)]
         return torch.stack(logs).logsumexp(0) - math.log(len(logs))
 
-    def apart(self, features: Tensor) -> list[tuple[Decoder, Tensor]]:
-        """The members, each with its features (N, C), from features (N, D).
+    def members_with_features(self, features: Tensor) -> list[tuple[Decoder, Tensor]]:
+        """Return the members, each with its features (N, C), from features (N, D).
 
         Raises:
             InputError: the members' columns are not those of the features.
@@ -65,13 +64,13 @@ class Ensemble(nn.Module):
         return list(zip(members, features.split(self._columns, dim=1), strict=True))
 
     def start(self, features: Tensor) -> State:
-        """The members' states before the first word, one after the other, for features (N, D)."""
-        states = [member.start(own) for member, own in self.apart(features)]
+        """Return the members' states before the first word, one after the other, for features (N, D)."""
+        states = [member.start(own) for member, own in self.members_with_features(features)]
         self._widths = [len(state) for state in states]
         return tuple(part for state in states for part in state)
 
     def step(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
-        """Log of the mean probability (N, V) of the next word, and the members' states after tokens (N,)."""
+        """Return the log of the mean probability (N, V) of the next word, and the states after it."""
         logs: list[Tensor] = []
         after: list[Tensor] = []
         first = 0

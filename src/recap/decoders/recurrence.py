@@ -1,4 +1,4 @@
-"""The vanilla recurrence and the LSTM's over whole captions, on oneDNN's matrix products.
+"""The RNN's and the LSTM's recurrence over whole captions, on oneDNN's matrix products.
 
 torch's own LSTM computes with MKL, whose bits depend on the processor's maker.
 
@@ -15,14 +15,12 @@ from recap.runtime.linear import multiplier, parameter_gradients, product
 
 
 def recur(words: Tensor, first: Tensor, from_word: Tensor, from_state: Tensor, bias: Tensor) -> Tensor:
-    """h_t = tanh(W_x x_t + W_h h_{t-1} + b) from h_0 = ``first``.
+    """Compute h_t = tanh(W_x x_t + W_h h_{t-1} + b) from h_0 = ``first``.
 
     Args:
         words: x_1 .. x_T, (T, N, W).
         first: (N, H).
-        from_word: W_x (H, W).
-        from_state: W_h (H, H).
-        bias: b (H,).
+        from_word, from_state, bias: W_x (H, W), W_h (H, H), b (H,).
 
     Returns:
         h_1 .. h_T, (T, N, H).
@@ -32,20 +30,12 @@ def recur(words: Tensor, first: Tensor, from_word: Tensor, from_state: Tensor, b
 
 
 def recur_gated(words: Tensor, first: Tensor, from_word: Tensor, from_state: Tensor, bias: Tensor) -> Tensor:
-    """An LSTM (Hochreiter and Schmidhuber 1997) from h_0 = ``first`` and c_0 = 0.
+    """Compute an LSTM (Hochreiter and Schmidhuber 1997) from h_0 = ``first`` and c_0 = 0.
 
     i, f, g, o = the quarters of W_x x_t + W_h h_{t-1} + b; c_t = sigmoid(f) c_{t-1} + sigmoid(i) tanh(g);
     h_t = sigmoid(o) tanh(c_t). As tanh x = 2 sigmoid(2 x) - 1, one sigmoid serves all four.
 
-    Args:
-        words: x_1 .. x_T, (T, N, W).
-        first: (N, H).
-        from_word: W_x (4 H, W).
-        from_state: W_h (4 H, H).
-        bias: b (4 H,).
-
-    Returns:
-        h_1 .. h_T, (T, N, H).
+    Arguments and result are those of ``recur``, but for W_x (4 H, W), W_h (4 H, H) and b (4 H,).
     """
     states: Tensor = _GatedRecurrence.apply(words, first, from_word, from_state, bias)
     return states
@@ -153,7 +143,7 @@ class _GatedRecurrence(torch.autograd.Function):
 
 
 def _join(words: Tensor, first: Tensor) -> Tensor:
-    """Words and, beside each, room for the state before it, the first filled in: (T + 1, N, W + H)."""
+    """Lay out words and, beside each, room for the state before it; fill in the first: (T + 1, N, W + H)."""
     steps, count, width = words.shape
     joined = words.new_empty(steps + 1, count, width + first.shape[1])
     joined[:-1, :, :width] = words

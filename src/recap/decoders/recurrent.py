@@ -3,11 +3,13 @@
 Shapes: N batch, T time, D feature, W word vector, H hidden, V vocabulary.
 """
 
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
+from recap.core.feature_files import NO_GRID
 from recap.decoders.decoder import Decoder, State
 from recap.decoders.dropout import Dropout
 from recap.decoders.recurrence import recur, recur_gated
@@ -26,11 +28,9 @@ class RecurrentDecoder(Decoder):
 
     Args:
         cell: "rnn" or "lstm".
-        feature_dim: D.
-        vocabulary_size: V.
-        wordvec_dim: W.
-        hidden_dim: H.
+        feature_dim, vocabulary_size, wordvec_dim, hidden_dim: D, V, W, H.
         dropout: probability to drop an entry of features, word vectors, and hidden states before the scores.
+        grid: of the rows; its places are not looked at.
 
     Raises:
         InputError: the cell is neither.
@@ -44,18 +44,20 @@ class RecurrentDecoder(Decoder):
         wordvec_dim: int,
         hidden_dim: int,
         dropout: float,
+        grid: Sequence[int] = NO_GRID,
     ) -> None:
         if cell not in CELLS:
             raise InputError(f"decoder: expected a cell of {', '.join(CELLS)}, received {cell!r}")
-        super().__init__(hidden_dim, vocabulary_size)
+        super().__init__(hidden_dim, vocabulary_size, feature_dim, grid)
         self.projection = Linear(feature_dim, hidden_dim)
-        self.words = nn.Embedding(vocabulary_size, wordvec_dim)
+        # not drawn here, which on the device meta would import torch's compiler
+        self.words = nn.Embedding.from_pretrained(torch.empty(vocabulary_size, wordvec_dim), freeze=False)
         self.recurrence = CELLS[cell](wordvec_dim, hidden_dim)
         self.dropout = Dropout(dropout)
 
     def hidden(self, features: Tensor, captions: Tensor) -> Tensor:
         words = self.dropout(self.words(captions.t()))  # (T, N, W)
-        first = self.projection(self.dropout(features))  # (N, H)
+        first = self._first(features)
         if takes(words) and isinstance(self.recurrence, nn.RNN):
             hidden = recur(words, first, *self._weights())
         elif takes(words) and is_installed():  # else torch's own LSTM, which is faster and not portable
@@ -65,7 +67,7 @@ class RecurrentDecoder(Decoder):
         return self.dropout(hidden).transpose(0, 1)
 
     def start(self, features: Tensor) -> State:
-        first = self.projection(self.dropout(features))  # (N, H)
+        first = self._first(features)
         return (first, torch.zeros_like(first)) if isinstance(self.recurrence, nn.LSTM) else (first,)
 
     def step(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
@@ -79,14 +81,19 @@ class RecurrentDecoder(Decoder):
         hidden = leave.sigmoid() * cell.tanh()
         return self.scores(hidden), (hidden, cell)
 
+    def _first(self, features: Tensor) -> Tensor:
+        """Return the hidden states (N, H) before the first words."""
+        first: Tensor = self.projection(self.dropout(self.feature_of(features)))
+        return first
+
     def _weights(self) -> tuple[Tensor, Tensor, Tensor]:
-        """W_x, W_h and b, which torch keeps as the sum of two."""
+        """Return W_x, W_h and b, which torch keeps as the sum of two."""
         weight = self.recurrence.get_parameter
         bias = weight("bias_ih_l0") + weight("bias_hh_l0")
         return weight("weight_ih_l0"), weight("weight_hh_l0"), bias
 
     def _by_torch(self, words: Tensor, first: Tensor) -> Tensor:
-        """Word vectors (T, N, W) and a first state (N, H) to hidden states (T, N, H)."""
+        """Turn word vectors (T, N, W) and a first state (N, H) into hidden states (T, N, H)."""
         layered = first[None]  # (1, N, H): torch has an axis for stacked layers
         state = (layered, torch.zeros_like(layered)) if isinstance(self.recurrence, nn.LSTM) else layered
         hidden: Tensor = self.recurrence(words, state)[0]

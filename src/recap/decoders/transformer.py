@@ -4,12 +4,14 @@ Shapes: N batch, T time, S source (words or memory tokens), K memory tokens, D f
 vector and of the model, A attention heads, V vocabulary.
 """
 
+from collections.abc import Sequence
 from functools import lru_cache
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from recap.core.feature_files import NO_GRID
 from recap.decoders.decoder import Decoder, State
 from recap.decoders.dropout import Dropout
 from recap.decoders.dropped_attention import attend
@@ -21,7 +23,7 @@ LONGEST = 1024  # words of a caption
 
 @lru_cache(maxsize=8)
 def sinusoidal_positions(width: int, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """Position encodings (LONGEST, W) (Vaswani et al. 2017, section 3.5).
+    """Return position encodings (LONGEST, W) (Vaswani et al. 2017, section 3.5).
 
     Entry (i, 2j) is sin(i / 10000^(2j / W)), entry (i, 2j + 1) the cosine of the same angle.
     """
@@ -44,11 +46,11 @@ class Attention(nn.Module):
         self.output = Linear(width, width)
 
     def keys_and_values(self, source: Tensor) -> tuple[Tensor, Tensor]:
-        """Keys and values, both (N, A, S, W / A), of a source (N, S, W)."""
+        """Return keys and values, both (N, A, S, W / A), of a source (N, S, W)."""
         return self._split(self.key(source)), self._split(self.value(source))
 
     def forward(self, x: Tensor, keys: Tensor, values: Tensor, *, causal: bool = False) -> Tensor:
-        """Attend from x (N, T, W) to keys and values; ``causal`` hides from a word those that follow it.
+        """Attend from x (N, T, W) to keys and values; ``causal`` hides later words.
 
         The result is (N, T, W), or (N, 1, W) where it is the same for every word.
         """
@@ -79,7 +81,7 @@ class Attention(nn.Module):
         return self.output(attend(projected.unflatten(2, (3, self.heads, -1)), mask).flatten(2))
 
     def _attend_to_one(self, x: Tensor, values: Tensor) -> Tensor:
-        """Attention to a source of one, values (N, A, 1, W / A): all its weights are 1, but for dropout.
+        """Attend to a source of one token, values (N, A, 1, W / A): all weights are 1, but for dropout.
 
         A head adds its value, through its columns of the output layer, to the words where it is not dropped:
         no product over all words is needed.
@@ -109,7 +111,7 @@ class Layer(nn.Module):
         self.dropout = Dropout(dropout)
 
     def forward(self, x: Tensor, own: State | None, memory: State) -> Tensor:
-        """x (N, T, W) with keys and values of the memory and, of one word, of those so far: (N, T, W)."""
+        """Apply to x (N, T, W), with keys and values of the memory and, in ``step``, of the words so far."""
         x = self.norms[0](x + self.dropout(self._attend_to_words(x, own)))
         x = self.norms[1](x + self.dropout(self.memory_attention(x, *memory)))
         inner = self.dropout.relu(self.expand(x))  # (N, T, feedforward_dim)
@@ -130,15 +132,14 @@ class TransformerDecoder(Decoder):
     The memory is feature W_k + b_k for k = 1..K; with K = 1 this is the course's decoder.
 
     Args:
-        feature_dim: D.
-        vocabulary_size: V.
-        wordvec_dim: W.
+        feature_dim, vocabulary_size, wordvec_dim: D, V, W.
         heads: A, a divisor of W.
         layers: decoder layers.
         feedforward_dim: width inside a layer's feed-forward part.
         memory_tokens: K.
         dropout: probability to drop an entry of features, attention weights, embedded words and the output
             of each part.
+        grid: of the rows; its places are not looked at.
     """
 
     def __init__(
@@ -151,11 +152,13 @@ class TransformerDecoder(Decoder):
         feedforward_dim: int,
         memory_tokens: int,
         dropout: float,
+        grid: Sequence[int] = NO_GRID,
     ) -> None:
-        super().__init__(wordvec_dim, vocabulary_size)
+        super().__init__(wordvec_dim, vocabulary_size, feature_dim, grid)
         self.memory_tokens = memory_tokens
         self.projection = Linear(feature_dim, memory_tokens * wordvec_dim)
-        self.words = nn.Embedding(vocabulary_size, wordvec_dim)
+        # not drawn here, which on the device meta would import torch's compiler
+        self.words = nn.Embedding.from_pretrained(torch.empty(vocabulary_size, wordvec_dim), freeze=False)
         self.layers = nn.ModuleList(
             Layer(wordvec_dim, heads, feedforward_dim, dropout) for _ in range(layers)
         )
@@ -170,7 +173,7 @@ class TransformerDecoder(Decoder):
         return x
 
     def start(self, features: Tensor) -> State:
-        """For each layer keys and values of no words (N, A, 0, W / A) and of the memory (N, A, K, W / A)."""
+        """Return for each layer keys and values of no words, and of the memory (N, A, K, W / A)."""
         memory = self._memory(features)
         state: list[Tensor] = []
         for layer in self.layers:
@@ -192,7 +195,7 @@ class TransformerDecoder(Decoder):
         return self.scores(x[:, 0]), tuple(after)
 
     def _embed(self, tokens: Tensor, first: int) -> Tensor:
-        """Word vectors plus positions (N, T, W) of tokens (N, T), the first at position ``first``."""
+        """Add word vectors and positions (N, T, W) of tokens (N, T), the first at position ``first``."""
         words = self.words(tokens)
         end = first + tokens.shape[1]
         if end > LONGEST:
@@ -201,5 +204,5 @@ class TransformerDecoder(Decoder):
         return self.dropout(words + positions[first:end])
 
     def _memory(self, features: Tensor) -> Tensor:
-        memory = self.projection(self.dropout(features))  # (N, K W)
+        memory = self.projection(self.dropout(self.feature_of(features)))  # (N, K W)
         return memory.unflatten(1, (self.memory_tokens, -1))  # (N, K, W)

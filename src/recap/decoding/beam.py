@@ -17,12 +17,12 @@ from recap.text.vocabulary import END, START
 
 @dataclass(frozen=True)
 class _Rows:
-    """Hypotheses, a row each: image, group and slot in the group (R,), words and their logs (R, T)."""
+    """Hypotheses: image, group, slot in the group (R,), words and log-probabilities so far (R, T)."""
 
     image: Tensor
     group: Tensor
     slot: Tensor
-    said: Tensor
+    prefix: Tensor
     logs: Tensor
 
     def chosen(self, rows: Tensor) -> "_Rows":
@@ -41,22 +41,18 @@ def beam(
     groups: int = 1,
     diversity: float = 0.0,
 ) -> list[list[Words]]:
-    """Follow the likeliest beginnings of captions; what is finished keeps its place in the beam.
+    """Follow the likeliest beginnings of captions; a finished one keeps its place in the beam.
 
     A finished hypothesis is set aside, and its image goes on with one hypothesis less (Sutskever et al.
     2014). Hypotheses are ranked by log-probability / steps^length_normalisation, <END> counted as a step. An
-    image leaves the batch when no hypothesis can come among its ``n_best`` any more, which changes no result.
+    image leaves the batch when no hypothesis can reach its ``n_best`` any more, which changes no result.
 
-    With ``groups``, the beam is cut into that many, which choose their words one after the other: each
-    lowers a word's log-probability by ``diversity`` for every hypothesis of a group before that has just
-    chosen it (diverse beam search with Hamming diversity, Vijayakumar et al. 2018). What is returned is
-    ranked without that.
+    With ``groups``, parts of the beam choose their words one after the other: each lowers a word's
+    log-probability by ``diversity`` for every hypothesis of an earlier group that has just chosen it (Hamming
+    diversity, Vijayakumar et al. 2018). The final ranking ignores this penalty.
 
     Args:
-        decoder: in eval mode.
-        features: (N, D).
-        constraints: what a caption may be.
-        image_ids: of no importance here.
+        decoder, features, constraints, image_ids: as in ``Search``.
         width: K, hypotheses an image; 1 is greedy search.
         length_normalisation: 0 ranks by probability, 1 by the mean log-probability of a word.
         n_best: captions an image to return, at most K.
@@ -87,7 +83,7 @@ def beam(
     for step in range(constraints.max_length):
         scores, state = decoder.step(tokens, state)
         own = scores.log_softmax(1)  # (R, V)
-        forbid(own, rows.said, constraints)
+        forbid(own, rows.prefix, constraints)
         parents, slots, tokens = _extend(own, rows, places, size, diversity)
         logs = own[parents, tokens, None].to(rows.logs.dtype)  # (R, 1), R from here on after this step
         rows = rows.chosen(parents)
@@ -95,7 +91,7 @@ def beam(
             rows.image,
             rows.group,
             slots,
-            torch.cat((rows.said, tokens[:, None]), dim=1),
+            torch.cat((rows.prefix, tokens[:, None]), dim=1),
             torch.cat((rows.logs, logs), dim=1),
         )
         totals = rows.logs.sum(1)  # (R,)
@@ -111,11 +107,11 @@ def beam(
             fresh = torch.full((count, groups * size), NEVER, dtype=best.dtype, device=device)
             fresh[done.image, done.group * size + done.slot] = final
             best = torch.cat((best, fresh), dim=1).topk(n_best).values
-        # no continuation of a hypothesis scores better than it would at its present probability, drawn out
-        reach = torch.where(ended, NEVER, totals / longest_scale)
-        hope = torch.full((count,), NEVER, dtype=reach.dtype, device=device)
-        hope = hope.scatter_reduce(0, rows.image, reach, "amax")  # (N,)
-        going = (~ended & (hope > best[:, -1])[rows.image]).nonzero()[:, 0]
+        # an upper bound of the final score: the present log-probability over the largest number of steps
+        bounds = torch.where(ended, NEVER, totals / longest_scale)
+        bound = torch.full((count,), NEVER, dtype=bounds.dtype, device=device)
+        bound = bound.scatter_reduce(0, rows.image, bounds, "amax")  # (N,)
+        going = (~ended & (bound > best[:, -1])[rows.image]).nonzero()[:, 0]
         if not len(going):
             break
         rows, tokens, state = rows.chosen(going), tokens[going], select(state, parents[going])
@@ -128,14 +124,7 @@ def beam(
 def _extend(
     logs: Tensor, rows: _Rows, places: Tensor, size: int, diversity: float
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Choose the best continuations of every group.
-
-    Args:
-        logs: (R, V), -inf for words that may not come.
-        rows: the hypotheses.
-        places: (N, G), hypotheses that each group may have.
-        size: B.
-        diversity: what a choice of a group before costs.
+    """Choose the best continuations of every group, by their logs (R, V); ``places`` (N, G) says how many.
 
     Returns:
         For each continuation its row, its slot in the group, and the new word; best first in each group.
@@ -143,14 +132,14 @@ def _extend(
     count, groups = places.shape
     candidates = min(size, logs.shape[1])  # C
     totals = rows.logs.sum(1, keepdim=True)  # (R, 1)
-    said_before = torch.zeros((count, logs.shape[1]), dtype=logs.dtype, device=logs.device)  # (N, V)
+    chosen_before = torch.zeros((count, logs.shape[1]), dtype=logs.dtype, device=logs.device)  # (N, V)
     chosen: list[tuple[Tensor, Tensor, Tensor]] = []
     for group in range(groups):
         own = (rows.group == group).nonzero()[:, 0] if groups > 1 else torch.arange(len(logs)).to(places)
         image, slot = rows.image[own], rows.slot[own]
         own_logs = logs[own] if groups > 1 else logs
         if group and diversity:
-            own_logs -= diversity * said_before[image]
+            own_logs -= diversity * chosen_before[image]
         values, words = own_logs.topk(candidates)  # (R', C)
         grid = torch.full((count, size, candidates), NEVER, dtype=values.dtype, device=logs.device)
         grid[image, slot] = values + totals[own]
@@ -163,8 +152,8 @@ def _extend(
         parent = row_at[taken_image, taken // candidates]
         token = words[parent, taken % candidates]
         if group + 1 < groups:
-            one = torch.ones((), dtype=said_before.dtype, device=logs.device)
-            said_before.index_put_((taken_image, token), one, accumulate=True)
+            one = torch.ones((), dtype=chosen_before.dtype, device=logs.device)
+            chosen_before.index_put_((taken_image, token), one, accumulate=True)
         chosen.append((own[parent], rank, token))
     parents, slots, tokens = (torch.cat(parts) for parts in zip(*chosen, strict=True))
     return parents, slots, tokens
@@ -173,6 +162,6 @@ def _extend(
 def _keep(finished: list[list[tuple[float, Words]]], done: _Rows, final: Tensor) -> None:
     """Set finished hypotheses aside with their scores (F,)."""
     for image, score, tokens, logs in zip(
-        done.image.tolist(), final.tolist(), done.said.tolist(), done.logs.tolist(), strict=True
+        done.image.tolist(), final.tolist(), done.prefix.tolist(), done.logs.tolist(), strict=True
     ):
         finished[image].append((score, Words(tokens, logs)))

@@ -1,4 +1,4 @@
-"""What a search returns, and what a caption may be."""
+"""Generated captions, and the constraints on them."""
 
 import itertools
 from dataclasses import dataclass
@@ -8,21 +8,16 @@ from recap.text.vocabulary import NULL, START, UNK
 
 @dataclass(frozen=True)
 class Caption:
-    """A generated caption.
+    """A generated caption."""
 
-    ``tokens`` are the numbers of its words or characters, without <START> and <END>, ``pieces`` their texts,
-    and ``separator`` what stands between two of them. ``log_probabilities`` are the decoder's own, in nats,
-    one a token and one for <END> when the caption reached it; their sum is the log-likelihood of the caption.
-    """
-
-    tokens: tuple[int, ...]
-    log_probabilities: tuple[float, ...]
-    pieces: tuple[str, ...]
-    separator: str
+    tokens: tuple[int, ...]  # numbers of its words or characters, without <START> and <END>
+    log_probabilities: tuple[float, ...]  # in nats, one a token, and one for <END> when it was reached
+    pieces: tuple[str, ...]  # the texts of the tokens
+    separator: str  # between two of them
 
     @property
     def text(self) -> str:
-        """The caption as people read it."""
+        """The caption as text."""
         return self.separator.join(self.pieces)
 
     @property
@@ -32,7 +27,7 @@ class Caption:
 
     @property
     def spans(self) -> list[range]:
-        """For each word the places of its tokens."""
+        """For each word the positions of its tokens."""
         if self.separator:
             return [range(place, place + 1) for place in range(len(self.pieces))]
         ends = [place for place, piece in enumerate(self.pieces) if piece == " "]
@@ -41,34 +36,26 @@ class Caption:
 
     @property
     def word_log_probabilities(self) -> tuple[float, ...]:
-        """Of each of the words, in nats: the sum over its tokens."""
+        """The log-probability of each word, in nats: the sum over its tokens."""
         return tuple(sum(self.log_probabilities[span.start : span.stop]) for span in self.spans)
 
     @property
     def log_probability(self) -> float:
-        """Of the whole caption, in nats."""
+        """The log-probability of the whole caption, in nats."""
         return sum(self.log_probabilities)
 
 
 @dataclass(frozen=True)
 class Constraints:
-    """What a caption may be; where nothing would be allowed, it ends.
+    """Constraints on captions; where they allow no word, the caption ends."""
 
-    Attributes:
-        max_length: words at most.
-        banned: words that are never said.
-        min_length: words at least, at most ``max_length``.
-        banned_last: words that are not the last one.
-        repeat_trigrams: whether three words in a row may come again.
-    """
-
-    max_length: int
-    banned: tuple[int, ...]
-    min_length: int = 0
-    banned_last: tuple[int, ...] = ()
-    repeat_trigrams: bool = True
+    max_length: int  # words at most
+    banned: tuple[int, ...]  # words that never occur
+    min_length: int = 0  # words at least, at most ``max_length``
+    banned_last: tuple[int, ...] = ()  # words that are not the last one
+    repeat_trigrams: bool = True  # whether three words in a row may occur again
 
 
 def usual_constraints(max_length: int, *, allow_unknown: bool = False) -> Constraints:
-    """No <NULL> and no <START> ever, and no <UNK> unless allowed."""
+    """Forbid <NULL> and <START>, and <UNK> unless it is allowed."""
     return Constraints(max_length, (NULL, START) if allow_unknown else (NULL, START, UNK))

@@ -1,4 +1,4 @@
-"""How captions are searched for: settings of every search and constraint."""
+"""Settings of decoding: of every search and constraint."""
 
 from typing import Annotated, Literal
 
@@ -21,8 +21,8 @@ class DecodingConfig:
     groups: Annotated[int, Ge(1), Le(1000)]
     diversity: Annotated[float, Ge(0), Le(1e6)]
     candidates: Annotated[int, Ge(2), Le(10_000)]
-    voters: Annotated[int, Ge(1), Le(10_000)]
-    voter_temperature: Temperature
+    pseudo_references: Annotated[int, Ge(1), Le(10_000)]
+    pseudo_reference_temperature: Temperature
     neighbours: Annotated[int, Ge(0), Le(1000)]
     temperature: Temperature
     top_k: Annotated[int, Ge(1), Le(2**31 - 1)] | None

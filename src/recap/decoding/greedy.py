@@ -1,4 +1,4 @@
-"""One word after the other: greedy search, and the loop that it shares with sampling.
+"""Greedy search, and the loop that it shares with sampling: one word after the other.
 
 Shapes: N batch, D feature, V vocabulary, R rows that are not finished, L words at most.
 """
@@ -21,16 +21,7 @@ def greedy(
 ) -> list[list[Words]]:
     """Take the likeliest allowed word until <END> or the maximum length; of equals, the first.
 
-    The log-probabilities are the decoder's own: a ban changes what is chosen, not how likely it was.
-
-    Args:
-        decoder: in eval mode.
-        features: (N, D).
-        constraints: what a caption may be.
-        image_ids: of no importance here.
-
-    Returns:
-        One caption an image.
+    Arguments are those of ``Search``; a constraint changes the choice, not the probability of a word.
     """
     return word_by_word(decoder, features, constraints, lambda logs, images, step: logs.argmax(1))
 
@@ -38,9 +29,9 @@ def greedy(
 def word_by_word(
     decoder: StepDecoder, features: Tensor, constraints: Constraints, choose: Choose
 ) -> list[list[Words]]:
-    """One caption an image, of words that ``choose`` takes; a finished one leaves the batch."""
+    """Write one caption an image, of words that ``choose`` takes; a finished one leaves the batch."""
     count, device = len(features), features.device
-    said = torch.full((count, constraints.max_length), NULL, device=device)  # (N, L)
+    prefix = torch.full((count, constraints.max_length), NULL, device=device)  # (N, L)
     logs = torch.zeros((count, constraints.max_length), dtype=features.dtype, device=device)  # (N, L)
     lengths = torch.full((count,), constraints.max_length)  # (N,)
     rows = torch.arange(count, device=device)  # (R,)
@@ -49,9 +40,9 @@ def word_by_word(
     for step in range(constraints.max_length):
         scores, state = decoder.step(tokens, state)
         log_probabilities = scores.log_softmax(1)  # (R, V)
-        forbid(log_probabilities, said[rows, :step], constraints)
+        forbid(log_probabilities, prefix[rows, :step], constraints)
         tokens = choose(log_probabilities, rows, step)
-        said[rows, step] = tokens
+        prefix[rows, step] = tokens
         logs[rows, step] = log_probabilities.gather(1, tokens[:, None])[:, 0].to(logs.dtype)
         ended = tokens == END
         if bool(ended.any()):
@@ -62,5 +53,5 @@ def word_by_word(
             rows, tokens, state = rows[going], tokens[going], select(state, going)
     return [
         [Words(own_tokens[:length], own_logs[:length])]
-        for own_tokens, own_logs, length in zip(said.tolist(), logs.tolist(), lengths.tolist(), strict=True)
+        for own_tokens, own_logs, length in zip(prefix.tolist(), logs.tolist(), lengths.tolist(), strict=True)
     ]

@@ -1,4 +1,4 @@
-"""Captions drawn from the decoder's distribution, sharpened or cut.
+"""Captions drawn from the decoder's distribution, with temperature, top-k and top-p.
 
 Shapes: N batch, D feature, V vocabulary, R rows that are not finished, L words at most.
 """
@@ -26,24 +26,19 @@ def sample(
     top_k: int | None = None,
     top_p: float = 1.0,
 ) -> list[list[Words]]:
-    """Draw every word by its probability among the allowed ones.
+    """Draw every word by its probability among the allowed ones; one caption an image.
 
-    The draw of a word depends on the seed, the image's id and the word's place alone, so a caption is the
-    same in any batch and any order of the images, but for what rounding of the scores can change.
+    The draw of a word depends only on the seed, the image's id and the position of the word, so a caption
+    is the same in any batch and any order of the images, but for the rounding of scores.
 
     Args:
-        decoder: in eval mode.
-        features: (N, D).
-        constraints: what a caption may be.
+        decoder, features, constraints: as in ``Search``.
         image_ids: N, from -2^63 to 2^63 - 1.
         seed: from 0 to 2^63 - 1.
         temperature: positive; divides the log-probabilities: below 1 likely words become likelier.
         top_k: draw from the k likeliest words only (Fan et al. 2018); None for all.
         top_p: draw from the fewest words that have at least this probability together, after temperature and
             top_k (nucleus sampling, Holtzman et al. 2020); 1 for all.
-
-    Returns:
-        One caption an image.
     """
     uniform = torch.from_numpy(_uniform(seed, image_ids, constraints.max_length)).to(
         features.device
@@ -71,7 +66,7 @@ def sample(
 
 
 def _uniform(seed: int, image_ids: Sequence[int], length: int) -> NDArray[np.float64]:
-    """Numbers from [0, 1), (N, L) float64: row i is a function of the seed and of image i's id."""
+    """Draw numbers from [0, 1), (N, L) float64: row i depends only on the seed and the id of image i."""
     numbers = np.empty((len(image_ids), length))
     for row, image_id in enumerate(image_ids):
         key = np.array([seed, image_id % 2**64], dtype=np.uint64)

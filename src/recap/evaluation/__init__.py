@@ -1,1 +1,1 @@
-"""The stage `evaluate`: captions of the validation images, and their scores."""
+"""The stage `evaluate`: captions of the test images, and their scores."""

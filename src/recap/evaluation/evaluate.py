@@ -1,4 +1,4 @@
-"""Scores the captions of all validation images, each part of the set apart."""
+"""Scores the captions of all test images, each part of the set apart."""
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
@@ -19,17 +19,11 @@ from recap.text.vocabulary import split_words
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What the stage `evaluate` writes; rows in the order of the images.
+    """What the stage `evaluate` writes; rows in the order of the images."""
 
-    Attributes:
-        results: captions in COCO's results format.
-        per_image: a caption's scores, and for scenes the kinds of its false claims.
-        metrics: one group of metrics for each part of the set.
-    """
-
-    results: list[dict[str, Any]]
-    per_image: list[dict[str, Any]]
-    metrics: dict[str, Any]
+    results: list[dict[str, Any]]  # captions in COCO's results format
+    per_image: list[dict[str, Any]]  # a caption's scores, and for scenes the kinds of its false claims
+    metrics: dict[str, Any]  # one group of metrics for each part of the set
 
 
 def evaluate(
@@ -42,7 +36,7 @@ def evaluate(
     """Score one caption an image against the captions that people wrote, and against the scene graphs.
 
     Args:
-        captions: one a validation image, in the order of ``references``.
+        captions: one a test image, in the order of ``references``.
         references: the original captions.
         training_captions: the original captions of the training set, which a novel caption is not among.
         scenes: scene graphs in the same order, or None.

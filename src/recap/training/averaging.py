@@ -9,26 +9,21 @@ from torch import Tensor, nn
 
 @torch.no_grad()
 def update_average(average: dict[str, Tensor], model: nn.Module, decay: float, steps: int) -> None:
-    """Move the average towards the weights: average = d average + (1 - d) weights, after a step.
+    """Move the average towards the weights after a step: average = d average + (1 - d) weights.
 
     d is ``decay``, at first less, (1 + steps) / (10 + steps), so that the initial weights are soon forgotten.
-
-    Args:
-        average: by the parameters' names; filled with the weights when empty.
-        model: has just done a step.
-        decay: 0 to 1.
-        steps: done before this one.
+    An empty average is filled with the weights.
     """
     parameters = dict(model.named_parameters())
     if not average:
         average.update({name: value.detach().clone() for name, value in parameters.items()})
-    share = 1 - min(decay, (1 + steps) / (10 + steps))
-    torch._foreach_lerp_([average[name] for name in parameters], list(parameters.values()), share)
+    weight = 1 - min(decay, (1 + steps) / (10 + steps))
+    torch._foreach_lerp_([average[name] for name in parameters], list(parameters.values()), weight)
 
 
 @contextmanager
 def averaged(average: dict[str, Tensor], model: nn.Module) -> Iterator[None]:
-    """Within it the model has the averaged weights; with an empty average, its own."""
+    """Give the model the averaged weights within the context; with an empty average, its own."""
     own = {name: value.detach().clone() for name, value in model.named_parameters()} if average else {}
     _assign(model, average)
     try:

@@ -13,18 +13,21 @@ from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 
 from recap.decoders.config import DecoderConfig
-from recap.decoders.decoder import Decoder, target_positions
+from recap.decoders.decoder import Decoder
 from recap.errors import InputError
 from recap.progress import track
 from recap.runtime.workers import ALONE, Worker
 from recap.text.batches import CaptionedFeatures, shuffled_batches, sorted_batches
 from recap.training.averaging import averaged, update_average
 from recap.training.config import TrainConfig
+from recap.training.gradients import Backpropagation, move
 from recap.training.optimizer import learning_rate_at
 from recap.training.seeds import derive_seed, seed_generator
 from recap.training.state import TrainingState
 
 STEPS_A_READING = 20  # reading a loss waits for the device, so it is done for many steps at once
+Waiting = tuple[int, int, Tensor, float, Tensor, int]
+"""A step whose numbers are on the device: step, epoch, loss, learning rate, norm of the gradient, words."""
 
 Keep = Callable[[TrainingState], None]
 """Called between two steps with a state that may be kept and resumed; may end the process."""
@@ -35,23 +38,14 @@ Report = Callable[[dict[str, float], int], None]
 
 @dataclass(frozen=True)
 class Task:
-    """What is learnt, from what, and how.
+    """Data and settings of a training."""
 
-    Attributes:
-        name: the decoder's, for messages.
-        training: what is learnt from.
-        validation: what chooses the epoch that is kept.
-        config: the group `train`.
-        decoder: the decoder's own settings, of which learning rate and epochs count here.
-        worker: which of the processes that share every batch this is.
-    """
-
-    name: str
-    training: CaptionedFeatures
-    validation: CaptionedFeatures
-    config: TrainConfig
-    decoder: DecoderConfig
-    worker: Worker = ALONE
+    name: str  # the decoder's, for messages
+    training: CaptionedFeatures  # captions to learn
+    validation: CaptionedFeatures  # captions that choose the epoch to keep
+    config: TrainConfig  # the group `train`
+    decoder: DecoderConfig  # the decoder's own settings, of which learning rate and epochs matter here
+    worker: Worker = ALONE  # one of the processes that share every batch
 
 
 def fit(
@@ -63,22 +57,21 @@ def fit(
 ) -> None:
     """Train until the last epoch, or until the validation loss has not improved for ``patience`` epochs.
 
-    With ``keep`` "last" the validation loss chooses nothing: all epochs are done, the last weights kept.
-    Where weights are averaged, the average is what is validated and kept.
-
-    A state that has done some steps goes on with the next one, to the same bits as one that never stopped.
+    With ``keep`` "last" all epochs are done, and the last weights are kept. Where weights are averaged, the
+    average is validated and kept. A resumed state goes on to the same bits as one that never stopped.
 
     Args:
-        task: what to do.
+        task: data and settings.
         state: new or resumed; ``state.best`` holds the weights to keep at the end.
         report: receives live metrics.
         keep: called now and then, and as soon as ``interrupted``.
-        interrupted: whether the end is asked for.
+        interrupted: returns whether the end is asked for.
 
     Raises:
         InputError: a training loss is not finite.
     """
     config, epochs = task.config, task.decoder.epochs
+    backpropagate = Backpropagation(state.decoder, task.training, config)
 
     def end_when_asked() -> None:
         if interrupted():
@@ -88,7 +81,7 @@ def fit(
     while len(state.epochs) < epochs and len(state.epochs) - state.best_epoch() < patience:
         epoch = len(state.epochs) + 1
         start, steps_before = time.monotonic(), len(state.steps)
-        _train_epoch(task, state, epoch, report, keep, interrupted)
+        _train_epoch(task, state, backpropagate, epoch, report, keep, interrupted)
         seconds, steps = time.monotonic() - start, len(state.steps) - steps_before
         _, _, losses, rates, norms, words = np.array([row for row in state.steps if row[1] == epoch]).T
         training_loss = float((losses * words).sum() / words.sum())
@@ -120,7 +113,7 @@ def mean_loss(
     worker: Worker = ALONE,
     between_batches: Callable[[], object] = lambda: None,
 ) -> float:
-    """Cross-entropy in nats, mean over all words of all captions, <END> included, without dropout."""
+    """Return the cross-entropy in nats without dropout, mean over all words, <END> included."""
     weight = next(decoder.parameters())
     lengths = data.lengths()
     decoder.eval()
@@ -129,11 +122,8 @@ def mean_loss(
         for batch in sorted_batches(lengths, batch_size)[worker.rank :: worker.ranks]:
             between_batches()
             features, captions = data.batch(batch)
-            features, captions = (
-                _move(features, weight.dtype, weight),
-                _move(captions, captions.dtype, weight),
-            )
-            total += decoder.loss(features, captions).double() * int((lengths[batch] - 1).sum())
+            loss = decoder.loss(move(features, weight), move(captions, weight))
+            total += loss.double() * int((lengths[batch] - 1).sum())
     worker.add(total)
     return total.item() / int((lengths - 1).sum())
 
@@ -141,19 +131,20 @@ def mean_loss(
 def _train_epoch(
     task: Task,
     state: TrainingState,
+    backpropagate: Backpropagation,
     epoch: int,
     report: Report,
     keep: Keep,
     interrupted: Callable[[], bool],
 ) -> None:
-    """Do the steps of an epoch that are not yet done."""
+    """Do the remaining steps of an epoch."""
     config, epochs = task.config, task.decoder.epochs
     lengths = task.training.lengths()
     generator = np.random.default_rng(derive_seed(config.seed, "order", epoch))
     batches = shuffled_batches(lengths, config.batch_size, generator)
     done = len(state.steps) - len(batches) * (epoch - 1)
     state.decoder.train()
-    waiting: list[list[float | Tensor]] = []
+    waiting: list[Waiting] = []
     todo: Iterable[NDArray[np.int64]] = batches[done:]
     if task.worker.rank == 0:
         todo = track(todo, f"{task.name}: epoch {epoch} of {epochs}")
@@ -161,8 +152,8 @@ def _train_epoch(
         step = len(state.steps) + len(waiting)
         total = len(batches) * epochs
         rate = learning_rate_at(step, task.decoder.learning_rate, config.warmup_steps, total, config.schedule)
-        loss, norm = _train_step(task, state, batch, step, rate)
-        waiting.append([step + 1, epoch, loss, rate, norm, int((lengths[batch] - 1).sum())])
+        loss, norm = _train_step(task, state, backpropagate, batch, step, rate)
+        waiting.append((step + 1, epoch, loss, rate, norm, int((lengths[batch] - 1).sum())))
         if len(waiting) == STEPS_A_READING or interrupted():
             _read(task, state, waiting, report)
             keep(state)
@@ -170,48 +161,48 @@ def _train_epoch(
 
 
 def _train_step(
-    task: Task, state: TrainingState, batch: NDArray[np.int64], step: int, rate: float
+    task: Task,
+    state: TrainingState,
+    backpropagate: Backpropagation,
+    batch: NDArray[np.int64],
+    step: int,
+    rate: float,
 ) -> tuple[Tensor, Tensor]:
-    """One update of the weights; returns the loss and the gradient's norm, on the device."""
+    """Update the weights once; return the loss and the gradient's norm, on the device."""
     config, worker, weight = task.config, task.worker, next(state.decoder.parameters())
     suffix = f"/{worker.rank}" if worker.rank else ""
-    mine = batch[worker.rank :: worker.ranks]  # of the same lengths as the others', for the same time
+    mine = batch[worker.rank :: worker.ranks]  # batches hold similar lengths, so workers need the same time
     state.optimizer.zero_grad()
     loss = torch.zeros((), dtype=weight.dtype, device=weight.device)
     if len(mine):
-        features, captions = task.training.batch(mine)
-        positions = _move(target_positions(captions), torch.int64, weight)
-        features, captions = _move(features, weight.dtype, weight), _move(captions, captions.dtype, weight)
         # dropout alone draws from it
         seed_generator(weight.device, derive_seed(config.seed, f"dropout{suffix}", step))
-        half = config.precision == "bfloat16"
-        with torch.autocast(weight.device.type, torch.bfloat16, enabled=half):
-            loss = state.decoder.loss(
-                features, captions, smoothing=config.label_smoothing, positions=positions
-            )
-        if worker.ranks > 1:
-            loss = loss * (task.training.words(mine) / task.training.words(batch))
-        loss.backward()
+        factor = task.training.words(mine) / task.training.words(batch) if worker.ranks > 1 else 1.0
+        loss = backpropagate(mine, factor)
+    return apply_gradients(config, state, step, rate, loss, worker)
+
+
+def apply_gradients(
+    config: TrainConfig, state: TrainingState, step: int, rate: float, loss: Tensor, worker: Worker
+) -> tuple[Tensor, Tensor]:
+    """Clip the gradients of all workers, step the optimizer, update the average of the weights.
+
+    Returns:
+        The sum of the workers' losses, and the gradient's norm, on the device.
+    """
     if worker.ranks > 1:
-        loss = add_up(worker, state.decoder, loss.detach())
+        loss = _add_up(worker, state.decoder, loss)
     norm = clip_grad_norm_(state.decoder.parameters(), config.gradient_clip)
     for group in state.optimizer.param_groups:
         group["lr"] = rate
     state.optimizer.step()
     if config.average_decay:
         update_average(state.average, state.decoder, config.average_decay, step)
-    return loss.detach(), norm
+    return loss, norm
 
 
-def _move(part: Tensor, dtype: torch.dtype, weight: Tensor) -> Tensor:
-    """To the device of the weights; a GPU copies while the CPU prepares what follows."""
-    if weight.is_cuda:
-        part = part.pin_memory()
-    return part.to(weight.device, dtype, non_blocking=True)
-
-
-def add_up(worker: Worker, decoder: Decoder, loss: Tensor) -> Tensor:
-    """Replace the gradients by their sums over the workers, in one message; returns the sum of the losses."""
+def _add_up(worker: Worker, decoder: Decoder, loss: Tensor) -> Tensor:
+    """Replace the gradients by their sums over the workers, in one message; return the sum of the losses."""
     parameters = list(decoder.parameters())
     for parameter in parameters:
         if parameter.grad is None:
@@ -225,15 +216,18 @@ def add_up(worker: Worker, decoder: Decoder, loss: Tensor) -> Tensor:
     return message[0]
 
 
-def _read(task: Task, state: TrainingState, waiting: list[list[float | Tensor]], report: Report) -> None:
-    """Move the steps that wait into the history and report them; ``waiting`` is empty afterwards."""
-    for row in waiting:
-        step, epoch, loss, rate, norm, words = (float(value) for value in row)
+def _read(task: Task, state: TrainingState, waiting: list[Waiting], report: Report) -> None:
+    """Move waiting steps into the history and report them; ``waiting`` is empty afterwards."""
+    if not waiting:
+        return
+    losses = torch.stack([row[2] for row in waiting]).tolist()
+    norms = torch.stack([row[4] for row in waiting]).tolist()
+    for (step, epoch, _, rate, _, words), loss, norm in zip(waiting, losses, norms, strict=True):
         if not math.isfinite(loss):
             raise InputError(
                 f"decoders.{task.name}.learning_rate: expected a finite training loss, "
-                f"received {loss} at step {step:.0f}"
+                f"received {loss} at step {step}"
             )
-        state.steps.append([int(step), int(epoch), loss, rate, norm, int(words)])
-        report({"loss": loss, "learning_rate": rate, "gradient_norm": norm}, int(step))
+        state.steps.append([step, epoch, loss, rate, norm, words])
+        report({"loss": loss, "learning_rate": rate, "gradient_norm": norm}, step)
     waiting.clear()

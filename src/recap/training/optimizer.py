@@ -7,7 +7,7 @@ from torch import nn
 
 
 def make_optimizer(model: nn.Module, weight_decay: float) -> torch.optim.AdamW:
-    """Fused AdamW (Loshchilov and Hutter 2019); only matrices decay, biases and norms do not.
+    """Make a fused AdamW (Loshchilov and Hutter 2019); only matrices decay, biases and norms do not.
 
     Its learning rate is 0 until it is set.
     """
@@ -22,7 +22,7 @@ def make_optimizer(model: nn.Module, weight_decay: float) -> torch.optim.AdamW:
 def learning_rate_at(
     step: int, peak: float, warmup_steps: int, total_steps: int, schedule: str = "cosine"
 ) -> float:
-    """Linear warm-up to ``peak``, then a cosine to 0 after the last step, or to the end "constant".
+    """Return the rate of a step: linear warm-up to ``peak``, then a cosine to 0, or "constant".
 
     >>> [round(learning_rate_at(step, 1.0, 2, 6), 3) for step in range(6)]
     [0.5, 1.0, 1.0, 0.854, 0.5, 0.146]

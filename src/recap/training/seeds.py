@@ -1,4 +1,4 @@
-"""One seed of the params becomes one for each purpose and moment, so that no draw depends on another."""
+"""Seeds for each purpose and moment, derived from one seed of the params."""
 
 import hashlib
 
@@ -6,10 +6,10 @@ import torch
 
 
 def derive_seed(seed: int, purpose: str, moment: int = 0) -> int:
-    """A seed below 2^63 for a purpose ("initialisation", "order", "dropout") at an epoch or step.
+    """Return a seed below 2^63 for a purpose ("initialisation", "order", "dropout") at an epoch or step.
 
-    What is random at a step is a function of params and the step alone, so a resumed run needs no state
-    of a generator.
+    So random numbers of a step depend on params and the step alone, and a resumed run needs no state of a
+    generator.
     """
     digest = hashlib.sha256(f"{seed}/{purpose}/{moment}".encode()).digest()
     return int.from_bytes(digest[:8], "little") >> 1

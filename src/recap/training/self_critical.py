@@ -14,16 +14,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn.utils import clip_grad_norm_
 
 from recap.decoders.decoder import Decoder
 from recap.metrics.cider_d import CiderD, InverseFrequency
 from recap.progress import track
 from recap.runtime.workers import ALONE, Worker
 from recap.text.vocabulary import END, NULL, START, Vocabulary
-from recap.training.averaging import update_average
 from recap.training.config import TrainConfig
-from recap.training.loop import add_up
+from recap.training.loop import apply_gradients
 from recap.training.optimizer import learning_rate_at
 from recap.training.seeds import derive_seed, seed_generator
 from recap.training.state import TrainingState
@@ -31,7 +29,7 @@ from recap.training.state import TrainingState
 
 @dataclass(frozen=True)
 class RewardedImages:
-    """Images with the captions that people wrote.
+    """Images with their reference captions.
 
     Attributes:
         features: (I, D) float32, may be mapped from a file.
@@ -46,7 +44,7 @@ class RewardedImages:
     longest: int
 
     def rewards(self) -> list[CiderD]:
-        """CIDEr-D for each image, with <END> as the last word of every reference."""
+        """Return CIDEr-D for each image, with <END> as the last word of every reference."""
         end = self.vocabulary.idx_to_word[END]
         references = [[[*caption.split(), end] for caption in own] for own in self.references]
         idf = InverseFrequency(references)
@@ -68,11 +66,11 @@ def refine(
         name: the decoder's, for messages.
         images: of training.
         config: the group `train`, with its `self_critical`.
-        state: that of `fit` at its end, with a fresh optimizer, or one that this function was given before;
-            ``state.best`` holds the last weights at the end, or their average.
+        state: that of `fit` at its end, or of an earlier call; ``state.best`` gets the last weights or their
+            average.
         report: receives live metrics and the step.
         keep: called between two steps with a state that may be kept and resumed.
-        worker: which of the processes that share the work this is; each samples for its share of the images.
+        worker: one of the processes that share the work; each samples for its part of the images.
     """
     if not state.rewards:
         state.decoder.load_state_dict(state.best)
@@ -118,7 +116,7 @@ def _step(
     rate: float,
     worker: Worker,
 ) -> tuple[float, float]:
-    """One update of the weights; returns the mean reward of the samples and the gradient's norm."""
+    """Update the weights once; return the mean reward of the samples and the gradient's norm."""
     decoder, weight = state.decoder, next(state.decoder.parameters())
     samples = config.self_critical.samples
     suffix = f"/{worker.rank}" if worker.rank else ""
@@ -143,21 +141,14 @@ def _step(
         if worker.ranks > 1:
             loss = loss * (words / counts[2].item())
         loss.backward()
-    if worker.ranks > 1:
-        add_up(worker, decoder, counts[:1].to(weight.dtype))
-    norm = clip_grad_norm_(decoder.parameters(), config.gradient_clip)
-    for group in state.optimizer.param_groups:
-        group["lr"] = rate
-    state.optimizer.step()
-    if config.average_decay:
-        update_average(state.average, decoder, config.average_decay, step)
+    _, norm = apply_gradients(config, state, step, rate, counts[:1].to(weight.dtype), worker)
     return (counts[0] / counts[1]).item(), norm.item()
 
 
 def _rewards(
     images: RewardedImages, scorers: Sequence[CiderD], rows: NDArray[np.int64], captions: Tensor
 ) -> NDArray[np.float64]:
-    """The reward of each caption (N K, at most L) of the images ``rows`` (N K,)."""
+    """Return the reward of each caption (N K, at most L) of the images ``rows`` (N K,)."""
     words = images.vocabulary.idx_to_word
     return np.array(
         [
@@ -168,7 +159,7 @@ def _rewards(
 
 
 def leave_one_out(rewards: NDArray[np.float64], samples: int) -> NDArray[np.float64]:
-    """Each reward (N K,) minus the mean of the K - 1 others of its image."""
+    """Return each reward (N K,) minus the mean of the K - 1 others of its image."""
     grouped = rewards.reshape(-1, samples)  # (N, K)
     others = (grouped.sum(axis=1, keepdims=True) - grouped) / (samples - 1)
     return (grouped - others).reshape(-1)
@@ -185,8 +176,7 @@ def sample_captions(decoder: Decoder, features: Tensor, longest: int, generator:
     """Draw a caption for each row of features (N, D) from the decoder without dropout.
 
     Returns:
-        (N, at most ``longest``) int64: <START>, words, <END>, <NULL> to the end; one that does not end in
-        time has no <END>.
+        (N, at most ``longest``) int64: <START>, words, <END> if reached in time, <NULL> to the end.
     """
     decoder.eval()
     tokens = torch.full((len(features),), START, device=features.device)  # (N,)

@@ -1,4 +1,4 @@
-"""What a training run knows between two steps: all that a resumed run needs."""
+"""The state of a training between two steps: all that a resumed run needs."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,32 +16,27 @@ REWARD_COLUMNS = ("step", "epoch", "reward", "learning_rate", "gradient_norm")
 
 @dataclass
 class TrainingState:
-    """Weights, optimizer and history; step and epoch follow from the history.
-
-    ``steps`` has a row of ``STEP_COLUMNS`` for each step done, ``epochs`` one of ``EPOCH_COLUMNS`` for each
-    epoch validated, ``rewards`` one of ``REWARD_COLUMNS`` for each self-critical step; ``average`` holds the
-    moving average of the weights, ``best`` those that are kept.
-    """
+    """Weights, optimizer and history; step and epoch follow from the history."""
 
     decoder: Decoder
     optimizer: torch.optim.Optimizer
-    steps: list[list[float]] = field(default_factory=list)
-    epochs: list[list[float]] = field(default_factory=list)
-    rewards: list[list[float]] = field(default_factory=list)
-    average: dict[str, Tensor] = field(default_factory=dict)
-    best: dict[str, Tensor] = field(default_factory=dict)
+    steps: list[list[float]] = field(default_factory=list)  # a row of STEP_COLUMNS each
+    epochs: list[list[float]] = field(default_factory=list)  # likewise, once validated
+    rewards: list[list[float]] = field(default_factory=list)  # a row a self-critical step
+    average: dict[str, Tensor] = field(default_factory=dict)  # the moving average of the weights
+    best: dict[str, Tensor] = field(default_factory=dict)  # the weights that are kept
 
     def best_epoch(self) -> int:
-        """The epoch (from 1) with the lowest validation loss, the first of equals; 0 before any."""
+        """Return the epoch (from 1) with the lowest validation loss, the first of equals; 0 before any."""
         losses = [row[EPOCH_COLUMNS.index("validation_loss")] for row in self.epochs]
         return losses.index(min(losses)) + 1 if losses else 0
 
     def steps_done(self) -> int:
-        """Return how many steps lie behind."""
+        """Return how many steps are done."""
         return len(self.steps) + len(self.rewards)
 
     def pack(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """Everything as named tensors and JSON values."""
+        """Return everything as named tensors and JSON values."""
         tensors = {f"decoder/{name}": value for name, value in self.decoder.state_dict().items()}
         tensors |= {f"best/{name}": value for name, value in self.best.items()}
         tensors |= {f"average/{name}": value for name, value in self.average.items()}

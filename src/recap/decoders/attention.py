@@ -1,0 +1,128 @@
+"""An LSTM that looks: soft attention over the places of an image's maps (Xu et al. 2015, arXiv:1502.03044).
+
+Shapes: N batch, T time, D feature, P places, M channels of the maps, W word vector, H hidden, A attention,
+V vocabulary, L steps of an encoded caption.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from recap.core.feature_files import NO_GRID
+from recap.decoders.decoder import Decoder, State
+from recap.decoders.dropout import Dropout
+from recap.errors import InputError
+from recap.runtime.linear import Linear, linear
+from recap.text.vocabulary import NULL
+
+
+class AttentionDecoder(Decoder):
+    """An LSTM that reads, beside each word, the places at which its state before that word makes it look.
+
+    e_i = w tanh(W_a a_i + W_h h_{t-1} + b) for the places a_i (equation 4), alpha = softmax(e) (5),
+    z_t = sigmoid(w_g h_{t-1} + b_g) sum_i alpha_i a_i (6 and 13); the LSTM reads the word and z_t; the scores
+    are W_vocab (h_t, z_t) + b_vocab. h_0 is the image's feature, projected, and c_0 = 0.
+
+    Args:
+        feature_dim, vocabulary_size, wordvec_dim, hidden_dim, attention_dim: D, V, W, H, A.
+        doubly_stochastic: lambda of equation 14, by which the loss in training rises for places that were
+            not looked at once in all.
+        dropout: probability to drop an entry of features, places, word vectors, and what is scored.
+        grid: P and M.
+
+    Raises:
+        InputError: there are no places.
+    """
+
+    def __init__(
+        self,
+        feature_dim: int,
+        vocabulary_size: int,
+        wordvec_dim: int,
+        hidden_dim: int,
+        attention_dim: int,
+        doubly_stochastic: float,
+        dropout: float,
+        grid: Sequence[int] = NO_GRID,
+    ) -> None:
+        super().__init__(hidden_dim + grid[1], vocabulary_size, feature_dim, grid)
+        if not self.places:
+            raise InputError("features.grid: expected true for attention_lstm, received false")
+        self.doubly_stochastic = doubly_stochastic
+        self.projection = Linear(feature_dim, hidden_dim)
+        # not drawn here, which on the device meta would import torch's compiler
+        self.words = nn.Embedding.from_pretrained(torch.empty(vocabulary_size, wordvec_dim), freeze=False)
+        self.key = Linear(self.channels, attention_dim)
+        self.query = Linear(hidden_dim, attention_dim)
+        self.energy = Linear(attention_dim, 1)
+        self.gate = Linear(hidden_dim, 1)
+        self.seen = Linear(self.channels, 4 * hidden_dim)
+        self.recurrence = nn.LSTM(wordvec_dim, hidden_dim)
+        self.dropout = Dropout(dropout)
+
+    def hidden(self, features: Tensor, captions: Tensor) -> Tensor:
+        """Return (N, T, H + M): hidden states, and what was seen beside each word."""
+        return self._read(features, captions)[0]
+
+    def looks(self, features: Tensor, captions: Tensor) -> Tensor:
+        """Return where the decoder looks for the word after each of captions (N, T): (N, T, P), sums of 1."""
+        return self._read(features, captions)[1]
+
+    def start(self, features: Tensor) -> State:
+        """Return h_0, c_0, the places (N, P, M) and their keys (N, P, A)."""
+        first = self.projection(self.dropout(self.feature_of(features)))  # (N, H)
+        places = self.dropout(self.places_of(features))
+        return first, torch.zeros_like(first), places, self.key(places)
+
+    def step(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
+        weight = self.recurrence.get_parameter
+        words = linear(self.words(tokens), weight("weight_ih_l0"), weight("bias_ih_l0"))  # (N, 4 H)
+        told, _, state = self._advance(words, state)
+        return self.scores(told), state
+
+    def loss(
+        self,
+        features: Tensor,
+        captions: Tensor,
+        *,
+        smoothing: float = 0.0,
+        weights: Tensor | None = None,
+        positions: Tensor | None = None,
+    ) -> Tensor:
+        """Return the loss of every decoder, in training with the doubly stochastic term (equation 14)."""
+        hidden, looks = self._read(features, captions[:, :-1])
+        loss = self.cross_entropy(hidden, captions, smoothing=smoothing, weights=weights, positions=positions)
+        if not self.training or not self.doubly_stochastic or weights is not None:
+            return loss
+        real = (captions[:, 1:] != NULL).to(looks.dtype)  # (N, T)
+        missed = 1 - (looks * real[:, :, None]).sum(1)  # (N, P)
+        return loss + self.doubly_stochastic * (missed * missed).sum() / real.sum().clamp_min(1)
+
+    def _read(self, features: Tensor, captions: Tensor) -> tuple[Tensor, Tensor]:
+        weight = self.recurrence.get_parameter
+        words = self.dropout(self.words(captions.t()))  # (T, N, W)
+        read = linear(words, weight("weight_ih_l0"), weight("bias_ih_l0"))  # (T, N, 4 H)
+        state, told, looks = self.start(features), [], []
+        for own in read:
+            scored, look, state = self._advance(own, state)
+            told.append(scored)
+            looks.append(look)
+        return self.dropout(torch.stack(told)).transpose(0, 1), torch.stack(looks, dim=1)
+
+    def _advance(self, words: Tensor, state: State) -> tuple[Tensor, Tensor, State]:
+        """Look, and read a word, of which the gates take (N, 4 H).
+
+        Returns:
+            What is scored (N, H + M), where it looked (N, P), and the state after the word.
+        """
+        hidden, cell, places, keys = state
+        energies = self.energy((keys + self.query(hidden)[:, None]).tanh())  # (N, P, 1)
+        look = energies.squeeze(2).softmax(1)
+        seen = self.gate(hidden).sigmoid() * torch.bmm(look[:, None], places)[:, 0]  # (N, M)
+        weight = self.recurrence.get_parameter
+        gates = words + self.seen(seen) + linear(hidden, weight("weight_hh_l0"), weight("bias_hh_l0"))
+        enter, forget, block, leave = gates.chunk(4, dim=1)  # (N, H) each
+        cell = forget.sigmoid() * cell + enter.sigmoid() * block.tanh()
+        hidden = leave.sigmoid() * cell.tanh()
+        return torch.cat((hidden, seen), dim=1), look, (hidden, cell, places, keys)
