@@ -76,11 +76,11 @@ def test_the_update_step_climbs_the_regularised_score(tiny_backbone: Backbone) -
     assert torch.allclose(step, 0.5 * expected / expected.flatten(1).norm(dim=1).view(2, 1, 1, 1), atol=1e-6)
 
 
-@pytest.mark.parametrize(("create", "learning_rate"), [(CREATORS[0], 0.5), (CREATORS[1], 0.05)])
-def test_the_score_rises_and_pixels_stay_valid(create, learning_rate: float, tiny_backbone: Backbone) -> None:
+@pytest.mark.parametrize(("create", "options"), [(CREATORS[0], {"learning_rate": 0.5}), (CREATORS[1], {})])
+def test_the_score_rises_and_pixels_stay_valid(create, options, tiny_backbone: Backbone) -> None:
     model = OneHead(tiny_backbone, "digit")
     targets = torch.tensor([0, 1, 2])
-    options = {"max_jitter": 2, "learning_rate": learning_rate}
+    options = {"max_jitter": 2, **options}
     start = create(targets, model, tiny_backbone, 12, seeded(), iterations=0, **options)
     grown = create(targets, model, tiny_backbone, 12, seeded(), iterations=50, **options)
     assert (model(grown.images).diag() > model(start.images).diag() + 0.05).all()

@@ -19,7 +19,7 @@ from recap.backbones.small_vgg import SmallVgg
 from recap.captioner import Captioner
 from recap.cli.decodings import GREEDY
 from recap.core.artifacts import write_json
-from recap.core.raw_data import Source, load_raw, write_captions, write_source
+from recap.core.raw_data import SPLITS, Source, load_raw, write_captions, write_source
 from recap.decoders.build import build_decoder, load_decoder, save_decoder
 from recap.errors import InputError
 from recap.evaluation.evaluate import is_true
@@ -40,10 +40,10 @@ FEATURE_DIM = 16
 
 @pytest.fixture(scope="module")
 def scenes(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Path]:
-    """Six validation scenes, an untrained backbone, and decoders that know a caption of each by heart."""
+    """Six test scenes, an untrained backbone, and decoders that know a caption of each by heart."""
     root = tmp_path_factory.mktemp("scenes")
     data, models = root / "data", root / "models"
-    write_scenes(ScenesConfig(12, 6, 231), data / "raw")
+    write_scenes(ScenesConfig(12, 3, 6, 231), data / "raw")
     write_source(data / "raw", Source("scenes", True, False, False, True, "original"))
     tokenize(data / "raw", data / "captions", TokenizeConfig("word", 1, None, 17))
     with torch.random.fork_rng():
@@ -52,11 +52,11 @@ def scenes(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Path]:
     description = {"name": "small_vgg", "feature_dim": FEATURE_DIM, "heads": HEADS}
     save_backbone(models / "backbone", description, network.state_dict())
     backbone = load_backbone(models / "backbone")
-    x = backbone.preprocess(load_images(load_raw(data / "raw").image_paths("val"), backbone))
+    x = backbone.preprocess(load_images(load_raw(data / "raw").image_paths("test"), backbone))
     with torch.no_grad():
         features = backbone.features(x)
     learn_by_heart(features, data / "captions", models)
-    images = load_raw(data / "raw").captions("val")["images"]
+    images = load_raw(data / "raw").captions("test")["images"]
     for name in ("lstm", "transformer"):
         decoder, vocabulary = load_decoder(models / name), load_captions(data / "captions").vocabulary
         captioner = Captioner(decoder, vocabulary, replace(GREEDY, search="beam"))
@@ -69,8 +69,9 @@ def scenes(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Path]:
 
 def learn_by_heart(features: torch.Tensor, captions_directory: Path, models: Path) -> None:
     captions = load_captions(captions_directory)
-    first = [int(np.flatnonzero(captions.val_image_idxs == row)[0]) for row in range(len(features))]
-    targets = torch.from_numpy(captions.val_captions[first].astype(np.int64))
+    encoded, rows = captions.of("test")
+    first = [int(np.flatnonzero(rows == row)[0]) for row in range(len(features))]
+    targets = torch.from_numpy(encoded[first].astype(np.int64))
     sizes = {"feature_dim": FEATURE_DIM, "vocabulary_size": len(captions.vocabulary), "wordvec_dim": 32}
     described: list[dict[str, Any]] = [
         {"name": "lstm", "hidden_dim": 64, "dropout": 0.0, **sizes},
@@ -136,19 +137,28 @@ def test_what_is_explained_is_what_was_scored(scenes: tuple[Path, Path, Path], t
     entries = json.loads((tmp_path / "out" / "index.json").read_bytes())
     explained = [entry for entry in entries if entry["kind"] in ("word_saliency", "attention")]
     assert [entry["decoder"] for entry in explained] == ["lstm"] * 2 + ["transformer"] * 4
-    names = [image["file_name"] for image in load_raw(data / "raw").captions("val")["images"]]
+    names = [image["file_name"] for image in load_raw(data / "raw").captions("test")["images"]]
     for entry in explained:
         rows = json.loads((reports / entry["decoder"] / "captions.json").read_bytes())
         assert entry["caption"] == rows[names.index(entry["image"])]["caption"]
         assert entry["caption"] in entry["label"]
-    graphs = load_raw(data / "raw").scenes("val")
+        if entry["kind"] == "word_saliency":
+            assert entry["words"] == entry["caption"].split()
+            with Image.open(tmp_path / "out" / entry["file"]) as image:
+                sheet = np.asarray(image)
+            assert sheet.shape == (64 * len(entry["methods"]), 64 * (1 + len(entry["words"])), 3)
+            with Image.open(data / "raw" / "images" / "test" / entry["image"]) as image:
+                assert np.array_equal(sheet[:64, :64], np.asarray(image))
+            panels = sheet[:, 64:].reshape(len(entry["methods"]), 64, len(entry["words"]), 64, 3)
+            assert (panels.max(axis=(1, 3)) == 255).all(), "every map is scaled by itself"
+    graphs = load_raw(data / "raw").scenes("test")
     for decoder, scores in numbers["words"].items():
         rows = json.loads((reports / decoder / "captions.json").read_bytes())
         claims = [check_caption(rows[row]["caption"], graphs[row]) for row in (0, 5)]
         assert scores["true_captions"] == sum(map(is_true, claims)) < 2
     short = tmp_path / "reports" / "lstm" / "captions.json"
     write_json(short, rows[:2])
-    with pytest.raises(InputError, match="expected captions of the 6 validation images in their order"):
+    with pytest.raises(InputError, match="expected captions of the 6 test images in their order"):
         visualize(data, models, tmp_path / "reports", tmp_path / "again", ("lstm",), QUICK, CPU)
 
 
@@ -167,7 +177,7 @@ def test_photographs_are_looked_into(
 ) -> None:
     data, models = tmp_path / "data", tmp_path / "models"
     names = ["000000000285.jpg", "000000000785.jpg", "000000002149.jpg"]
-    for split in ("train", "val"):
+    for split in SPLITS:
         folder = data / "raw" / "images" / split
         folder.mkdir(parents=True)
         for name in names:

@@ -1,1 +1,1 @@
-"""What the networks look at: saliency, fooling, class visualization, words back to pixels."""
+"""Explanations of the networks: saliency, fooling, class visualization, words back to pixels."""

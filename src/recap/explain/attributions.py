@@ -19,12 +19,12 @@ Method = Callable[[Tensor, Tensor, nn.Module], Tensor]
 
 INTEGRATION_STEPS = 24
 NOISE_SAMPLES = 16
-NOISE_SHARE = 0.15
-"""Standard deviation of SmoothGrad's noise as a share of the batch's range."""
+NOISE_LEVEL = 0.15
+"""Standard deviation of SmoothGrad's noise, as a fraction of the batch's range."""
 
 
 def integrated_gradients(x: Tensor, y: Tensor, model: nn.Module, baseline: Tensor | None = None) -> Tensor:
-    """|sum over colours of (x - baseline) * mean gradient on the way from the baseline to x|.
+    """Return |sum over colours of (x - baseline) * mean gradient on the way from the baseline to x|.
 
     Args:
         x: (N, 3, H, W) float32, preprocessed.
@@ -46,23 +46,16 @@ def integrated_gradients(x: Tensor, y: Tensor, model: nn.Module, baseline: Tenso
     return attributions.detach().sum(dim=1).abs()
 
 
-def smooth_gradients(x: Tensor, y: Tensor, model: nn.Module, seed: int = 0) -> Tensor:
-    """|mean gradient over noisy copies of an image|, maximum over colours: (N, H, W) float32, not negative.
+def smooth_gradients(x: Tensor, y: Tensor, model: nn.Module) -> Tensor:
+    """Return |mean gradient over noisy copies of an image|, maximum over colours: (N, H, W), not negative.
 
-    Args:
-        x: (N, 3, H, W) float32, preprocessed.
-        y: (N,) int64, the class of each.
-        model: a classifier in evaluation mode.
-        seed: of the noise.
-
-    Raises:
-        InputError: a class index out of range, or images that the model cannot take.
+    Arguments and errors are those of ``integrated_gradients``.
     """
     _check(x, y, model)
-    deviation = NOISE_SHARE * float(x.max() - x.min())
-    # captum draws the noise from the global generator, which is left as it was.
+    deviation = NOISE_LEVEL * float(x.max() - x.min())
+    # captum draws the noise from the global generator, whose state is restored
     with torch.random.fork_rng():
-        torch.manual_seed(seed)
+        torch.manual_seed(0)
         gradients = NoiseTunnel(Saliency(model)).attribute(
             x.detach().requires_grad_(),
             nt_type="smoothgrad",
@@ -76,19 +69,9 @@ def smooth_gradients(x: Tensor, y: Tensor, model: nn.Module, seed: int = 0) -> T
 
 
 def grad_cam(x: Tensor, y: Tensor, model: nn.Module, layer: nn.Module) -> Tensor:
-    """The maps of ``layer``, weighted by the class's mean gradient, positive part, enlarged to the image.
+    """Return the maps of a layer, weighted by the class's mean gradient, positive part, enlarged: (N, H, W).
 
-    Args:
-        x: (N, 3, H, W) float32, preprocessed.
-        y: (N,) int64, the class of each.
-        model: a classifier in evaluation mode.
-        layer: a submodule whose output is (N, channels, h, w).
-
-    Returns:
-        (N, H, W) float32, not negative.
-
-    Raises:
-        InputError: a class index out of range, or images that the model cannot take.
+    Arguments and errors are those of ``integrated_gradients``; ``layer`` gives (N, channels, h, w).
     """
     _check(x, y, model)
     maps = LayerGradCam(model, layer).attribute(x, target=y, relu_attributions=True).detach()  # (N, 1, h, w)
@@ -96,11 +79,7 @@ def grad_cam(x: Tensor, y: Tensor, model: nn.Module, layer: nn.Module) -> Tensor
 
 
 def attribution_methods(layer: nn.Module) -> dict[str, Method]:
-    """The plain gradient and the three others by the names that pictures give them.
-
-    Args:
-        layer: where Grad-CAM looks, the last maps with places.
-    """
+    """Return four methods by the names that pictures give them; Grad-CAM looks at ``layer``."""
     return {
         "gradient": compute_saliency_maps,
         "SmoothGrad": smooth_gradients,
@@ -110,7 +89,7 @@ def attribution_methods(layer: nn.Module) -> dict[str, Method]:
 
 
 def _check(x: Tensor, y: Tensor, model: nn.Module) -> None:
-    """Let captum meet good input only: its own refusals are tracebacks."""
+    """Reject bad input before captum does: its errors are tracebacks."""
     with torch.no_grad():
         logits = model_logits(model, x[:1])
     check_targets(y, len(x), logits.shape[1])

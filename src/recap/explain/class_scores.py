@@ -1,4 +1,4 @@
-"""The score of a chosen class, and its gradient with respect to the image: what every picture here rests on.
+"""The score of a chosen class, and its gradient with respect to the image: the base of all explanations.
 
 Shapes: N batch, H and W height and width in pixels, C classes.
 """
@@ -10,7 +10,7 @@ from recap.errors import InputError
 
 
 def score_gradients(model: nn.Module, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-    """d score / d image of each image's target class; the weights get no gradient.
+    """Return d score / d image of each image's target class; the weights get no gradient.
 
     Args:
         model: a classifier in evaluation mode, (N, 3, H, W) -> logits (N, C).
@@ -21,8 +21,7 @@ def score_gradients(model: nn.Module, images: Tensor, targets: Tensor) -> tuple[
         The gradients (N, 3, H, W) and the logits (N, C).
 
     Raises:
-        InputError: a class index is out of range, the images are too small or not of the model's shape, or
-            the logits do not depend differentiably on the image.
+        InputError: a class index out of range, images that the model cannot take, or no gradient.
     """
     images = images.detach().requires_grad_()
     with torch.enable_grad():
@@ -30,7 +29,7 @@ def score_gradients(model: nn.Module, images: Tensor, targets: Tensor) -> tuple[
         check_targets(targets, len(images), logits.shape[1])
         if not logits.requires_grad:
             raise _without_gradients(model)
-        # Images do not meet in the model, so the gradient of the sum holds each image's own.
+        # images do not interact in the model, so the gradient of the sum holds each image's own
         score = logits.gather(1, targets.to(logits.device).view(-1, 1)).sum()
         (gradients,) = torch.autograd.grad(score, images, allow_unused=True)
     if gradients is None:
@@ -44,7 +43,7 @@ def _without_gradients(model: nn.Module) -> InputError:
 
 
 def model_logits(model: nn.Module, images: Tensor) -> Tensor:
-    """The logits (N, C) of images (N, 3, H, W); a refusal by the model becomes one line.
+    """Return the logits (N, C) of images (N, 3, H, W); an error of the model becomes one line.
 
     Raises:
         InputError: the images do not have the shape (N, 3, H, W), or the model cannot take their size.

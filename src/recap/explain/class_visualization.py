@@ -1,4 +1,4 @@
-"""Class visualization: the image, grown from noise, that a classifier finds most like a class.
+"""Class visualization: an image, grown from noise, to which a classifier gives a high score for a class.
 
 Sources: Simonyan et al. 2014, arXiv:1312.6034, section 2; blur as in Yosinski et al. 2015, arXiv:1506.06579;
 jitter and all settings as in CS231n.
@@ -29,33 +29,26 @@ SHOW_EVERY = 25
 
 @dataclass(frozen=True)
 class ClassVisualization:
-    """Images for N classes.
+    """Images for N classes."""
 
-    ``images`` (N, 3, S, S) float32, normalised, within the valid range; ``probabilities`` (N,) that the model
-    gives the target; ``snapshots`` the images after some iterations: iteration -> (N, 3, S, S).
-    """
-
-    images: Tensor
-    probabilities: Tensor
-    snapshots: dict[int, Tensor]
+    images: Tensor  # (N, 3, S, S) float32, normalised, within the valid range
+    probabilities: Tensor  # (N,) that the model gives the target
+    snapshots: dict[int, Tensor]  # the images after some iterations
 
 
 def preprocess(image: Image.Image, size: int, model: Normalised) -> Tensor:
-    """An image of any size -> (1, 3, size, size) float32, as the model takes it.
-
-    The shorter side is resized to ``size``, the centre is cut out.
-    """
+    """Turn the centre of an image of any size into the input of a model: (1, 3, size, size) float32."""
     pixels = torch.from_numpy(np.array(fit(image.convert("RGB"), size, size)))  # (S, S, 3)
     return normalise(pixels[None], model)
 
 
 def deprocess(x: Tensor, model: Normalised) -> Image.Image:
-    """(1, 3, S, S) as the model takes it -> an RGB image."""
+    """Turn an input (1, 3, S, S) of a model into an RGB image."""
     return Image.fromarray(denormalise(x, model)[0].numpy())
 
 
 def jitter(X: Tensor, ox: int, oy: int) -> Tensor:
-    """Roll images (N, 3, S, S) by ``ox`` pixels to the right and ``oy`` down; it comes in opposite."""
+    """Roll images (N, 3, S, S) by ``ox`` pixels to the right and ``oy`` down, around the edges."""
     return torch.roll(X, shifts=(oy, ox), dims=(2, 3))
 
 
@@ -73,18 +66,14 @@ def class_visualization_update_step(
     The step is learning_rate * g / ||g||_2, for each image by itself.
 
     Args:
-        img: (N, 3, S, S) float32, normalised; it is changed.
+        img: (N, 3, S, S) float32, normalised; it is changed, and returned.
         model: a classifier in evaluation mode.
         target_y: a class index for all, or (N,) int64.
         l2_reg: weight of the squared norm.
         learning_rate: length of the step, in normalised units.
 
-    Returns:
-        ``img``.
-
     Raises:
-        InputError: a class index out of range, an image that the model cannot take, or a model without
-            gradients.
+        InputError: as for ``score_gradients``.
     """
     gradients, _ = score_gradients(model, img, _targets(target_y, len(img)))
     gradients = gradients - 2 * l2_reg * img.detach()
@@ -108,10 +97,7 @@ def create_class_visualization(
     blur_every: int = BLUR_EVERY,
     show_every: int = SHOW_EVERY,
 ) -> ClassVisualization:
-    """Grow an image for each class from noise.
-
-    Every class starts from the same noise and is jittered alike, so a class gets the same image alone as in
-    a batch.
+    """Grow an image for each class from noise, the same for every class, alone or in a batch.
 
     Args:
         target_y: a class index, or (N,) int64.
@@ -123,11 +109,10 @@ def create_class_visualization(
         learning_rate: length of a step, in normalised units.
         iterations: steps.
         max_jitter: how far a step looks beside, in pixels, along each axis.
-        blur_every: iterations between blurs.
-        show_every: iterations between snapshots.
+        blur_every, show_every: iterations between blurs, between snapshots.
 
     Raises:
-        InputError: as for ``class_visualization_update_step``.
+        InputError: as for ``score_gradients``.
     """
     targets = _targets(target_y, 1 if isinstance(target_y, int) else len(target_y))
     low, high = valid_range(normalisation)
@@ -148,7 +133,7 @@ def create_class_visualization(
 
 @torch.no_grad()
 def target_probabilities(model: nn.Module, images: Tensor, targets: Tensor) -> Tensor:
-    """The probability (N,) that a model gives the target class (N,) of each image (N, 3, S, S)."""
+    """Return the probability (N,) of the target class (N,) of each image (N, 3, S, S)."""
     probabilities = model_logits(model, images).softmax(dim=1)  # (N, C)
     return probabilities.gather(1, targets.to(images.device).view(-1, 1)).squeeze(1)
 

@@ -1,10 +1,10 @@
-"""Fooling images: a change that is hardly seen, and the classifier says something else.
+"""Fooling images: a change that is hardly visible, and the classifier answers another class.
 
 Source: Szegedy et al. 2014, "Intriguing properties of neural networks", arXiv:1312.6199; the steps are
 those of CS231n's network visualization. Shapes: N batch, H and W height and width in pixels, C classes.
 """
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -15,33 +15,16 @@ LEARNING_RATE = 1.0
 MAX_ITERATIONS = 100
 
 
-@dataclass(frozen=True)
-class Fooled:
-    """What became of a batch of images.
+class Fooled(NamedTuple):
+    """A changed batch of images."""
 
-    ``images`` (N, 3, H, W) float32, normalised; ``succeeded`` (N,) bool, whether the target is the top class;
-    ``iterations`` (N,) int64, the steps made.
-    """
-
-    images: Tensor
-    succeeded: Tensor
-    iterations: Tensor
+    images: Tensor  # (N, 3, H, W) float32, normalised
+    succeeded: Tensor  # (N,) bool, whether the target is the top class
+    iterations: Tensor  # (N,) int64, the steps made
 
 
 def make_fooling_image(X: Tensor, target_y: int, model: nn.Module) -> Tensor:
-    """Change an image until a model takes it for class ``target_y``, or 100 steps are made.
-
-    Args:
-        X: (1, 3, H, W) float32, preprocessed for the model; it stays as it is.
-        target_y: the class that the model shall see.
-        model: a classifier in evaluation mode.
-
-    Returns:
-        (1, 3, H, W) float32.
-
-    Raises:
-        InputError: as for ``fool``.
-    """
+    """Change an image (1, 3, H, W) until a model answers class ``target_y``; errors are those of ``fool``."""
     targets = torch.full((len(X),), target_y, dtype=torch.int64)
     return fool(X, targets, model, LEARNING_RATE, MAX_ITERATIONS).images
 
@@ -49,26 +32,25 @@ def make_fooling_image(X: Tensor, target_y: int, model: nn.Module) -> Tensor:
 def fool(
     images: Tensor, targets: Tensor, model: nn.Module, learning_rate: float, max_iterations: int
 ) -> Fooled:
-    """Change each image of a batch until the model takes it for its target class.
+    """Change each image of a batch until the model answers its target class.
 
-    A step adds learning_rate * g / ||g||_2, where g is d score_target / d image. An image that fools is left
-    alone from then on, as is one without gradient.
+    A step adds learning_rate * g / ||g||_2, where g is d score_target / d image. An image stays as it is
+    once it fools the model, and when it has no gradient.
 
     Args:
         images: (N, 3, H, W) float32, preprocessed for the model; they stay as they are.
-        targets: (N,) int64, the class that the model shall see in each.
+        targets: (N,) int64, the classes to reach.
         model: a classifier in evaluation mode.
         learning_rate: length of a step, in normalised units.
         max_iterations: steps at most.
 
     Raises:
-        InputError: a class index out of range, images that the model cannot take, or a model without
-            gradients.
+        InputError: as for ``score_gradients``.
     """
     changed = images.detach().clone()
     targets = targets.to(images.device)
     iterations = torch.zeros_like(targets)
-    active = torch.arange(len(images), device=images.device)  # rows that do not fool yet
+    active = torch.arange(len(images), device=images.device)  # rows still to change
     for _ in range(max_iterations):
         gradients, logits = score_gradients(model, changed[active], targets[active])
         length = gradients.flatten(1).norm(dim=1)  # (rows,)

@@ -1,4 +1,4 @@
-"""Class visualization with the image as a spectrum: the same ascent, on coordinates that treat scales alike.
+"""Class visualization with the image as a spectrum: coordinates that treat all scales alike.
 
 Source: Olah, Mordvintsev, Schubert 2017, "Feature visualization", Distill, doi:10.23915/distill.00007
 ("preconditioning and parameterization"), with the colour statistics of ImageNet that its code uses.
@@ -17,7 +17,7 @@ LEARNING_RATE = 0.05
 ITERATIONS = 200
 MAX_JITTER = 16
 SHOW_EVERY = 25
-FIRST_NOISE = 0.1  # weaker, and the flat first image may wake no unit of a small network: no gradient ever
+FIRST_NOISE = 0.1  # from a flatter first image a small network may have no gradient at all
 
 # Square root of the covariance of the colours of natural images: the first direction is brightness, the
 # others are colour contrasts, which vary less.
@@ -31,7 +31,6 @@ def create_fourier_visualization(
     size: int,
     generator: torch.Generator,
     *,
-    learning_rate: float = LEARNING_RATE,
     iterations: int = ITERATIONS,
     max_jitter: int = MAX_JITTER,
     show_every: int = SHOW_EVERY,
@@ -39,20 +38,7 @@ def create_fourier_visualization(
     """Grow an image for each class as a spectrum whose amplitudes are divided by their frequency.
 
     Adam climbs the target's logit; a sigmoid keeps pixels within range, so nothing is clamped or blurred.
-
-    Args:
-        targets: (N,) int64.
-        model: a classifier in evaluation mode.
-        normalisation: how its input is normalised, such as the backbone.
-        size: S.
-        generator: of the first noise and the jitter, on the CPU.
-        learning_rate: of Adam.
-        iterations: steps.
-        max_jitter: how far a step looks beside, in pixels, along each axis.
-        show_every: iterations between snapshots.
-
-    Raises:
-        InputError: a class index out of range, or a size that the model cannot take.
+    Arguments and errors are those of ``create_class_visualization``, but ``targets`` is (N,) int64.
     """
     device = normalisation.mean.device
     noise = torch.randn(1, 3, size, size // 2 + 1, 2, generator=generator) * FIRST_NOISE
@@ -60,7 +46,7 @@ def create_fourier_visualization(
     scale = _scale(size).to(device)
     directions = torch.tensor(COLOUR_DIRECTIONS, device=device)
     low, high = valid_range(normalisation)
-    optimizer = torch.optim.Adam([spectrum], lr=learning_rate)
+    optimizer = torch.optim.Adam([spectrum], lr=LEARNING_RATE)
     snapshots: dict[int, Tensor] = {}
 
     def image() -> Tensor:
@@ -83,7 +69,7 @@ def create_fourier_visualization(
 
 
 def _scale(size: int) -> Tensor:
-    """1 / frequency (S, F), in cycles an image, the constant term as the lowest."""
+    """Return 1 / frequency (S, F), in cycles an image, the constant term as the lowest."""
     rows = torch.fft.fftfreq(size)[:, None]
     columns = torch.fft.rfftfreq(size)[None, :]
     frequency = (rows**2 + columns**2).sqrt().clamp_min(1 / size)  # (S, F)

@@ -1,4 +1,4 @@
-"""Does a word's map lie on what the word names? The pointing game, and the share of the map's mass.
+"""Tests whether a word's map lies on the object that the word names: the pointing game, and the mass.
 
 Source of the pointing game: Zhang et al. 2016, "Top-down neural attention by excitation backprop",
 arXiv:1608.00507.
@@ -21,14 +21,10 @@ _DIGIT_OF = {word: int(digit) for digit, words in DIGITS.items() for word in wor
 
 
 def named_objects(words: Sequence[str], scene: Scene) -> list[tuple[int, SceneObject]]:
-    """Return which words of a true caption name a digit, and the object of the scene that each names.
-
-    Args:
-        words: a caption all of whose claims hold in the scene.
-        scene: what it describes.
+    """Find the words of a true caption that name a digit, and the object of the scene that each names.
 
     Returns:
-        Pairs of a word's place and its object; empty for what is no sentence of the grammar.
+        Pairs of a word's position and its object; empty for a sentence outside the grammar.
     """
     statements = read_caption(" ".join(words))
     if statements is None:
@@ -36,7 +32,7 @@ def named_objects(words: Sequence[str], scene: Scene) -> list[tuple[int, SceneOb
     colours = {claim.mention: claim.value for claim in statements if claim.kind == "colour"}
     named = []
     for mention, place in enumerate(digit_places(words)):
-        # No two objects of a scene have both digit and colour in common.
+        # no two objects of a scene have the same digit and colour
         objects = [
             object_
             for object_ in scene.objects
@@ -49,7 +45,7 @@ def named_objects(words: Sequence[str], scene: Scene) -> list[tuple[int, SceneOb
 
 
 def digit_places(words: Sequence[str]) -> list[int]:
-    """Return where a caption names a digit; the count in "two digits" is none."""
+    """Return the positions of digits in a caption; the count in "two digits" is none."""
     return [
         place
         for place, word in enumerate(words)
@@ -59,19 +55,19 @@ def digit_places(words: Sequence[str]) -> list[int]:
 
 def points_at(heat: NDArray[np.floating], box: Sequence[int]) -> bool:
     """Return whether the maximum of a smoothed map (S, S) lies in a box (x0, y0, x1, y1), ends excluded."""
-    # Around the edges, because mirrored or empty margins would let a random map favour them or the middle.
+    # around the edges: mirrored or empty margins would attract or repel the maximum of a random map
     smooth = gaussian_filter(heat.astype(np.float64), SMOOTHING, mode="wrap")
     row, column = np.unravel_index(int(smooth.argmax()), smooth.shape)
     return bool(box[0] <= column < box[2] and box[1] <= row < box[3])
 
 
 def mass_in(heat: NDArray[np.floating], box: Sequence[int]) -> float:
-    """The share of a map's (S, S) sum that lies in a box (x0, y0, x1, y1); 0 for a map of zeros."""
+    """Return the part of a map's (S, S) sum that lies in a box (x0, y0, x1, y1); 0 for a map of zeros."""
     total = float(heat.sum(dtype=np.float64))
     inside = float(heat[box[1] : box[3], box[0] : box[2]].sum(dtype=np.float64))
     return inside / total if total else 0.0
 
 
 def area_of(box: Sequence[int], side: int) -> float:
-    """The share of an image's area that a box covers: what both scores are about for a random map."""
+    """Return the part of an image's area that a box covers: the value of both scores for a random map."""
     return (box[2] - box[0]) * (box[3] - box[1]) / side**2

@@ -1,4 +1,4 @@
-"""The sanity check of saliency: a map that stays when weights are randomised says nothing of the network.
+"""The sanity check of saliency: a map that stays when weights are randomised does not explain the network.
 
 Source: Adebayo et al. 2018, "Sanity checks for saliency maps", arXiv:1810.03292 (cascading randomization).
 Shapes: N images, H and W height and width in pixels.
@@ -20,49 +20,44 @@ from recap.explain.attributions import attribution_methods
 
 @dataclass(frozen=True)
 class Randomized:
-    """Maps of a method while more and more layers are randomised, from the logits down.
+    """Maps of a method while more and more layers are randomised, from the logits down."""
 
-    ``shares`` the share of layers randomised, 0 first and 1 last; ``maps`` for each share (N, H, W);
-    ``correlations`` for each share the mean over images of Spearman's rank correlation with share 0.
-    """
-
-    shares: list[float]
-    maps: list[NDArray[np.float32]]
-    correlations: list[float]
+    fractions: list[float]  # of the layers that are randomised, 0 first and 1 last
+    maps: list[NDArray[np.float32]]  # (N, H, W) for each fraction
+    correlations: list[float]  # Spearman's rank correlation with fraction 0, mean over images
 
 
 def randomization_check(
-    backbone: Backbone, head: str, x: Tensor, targets: Tensor, shares: Sequence[float], seed: int
+    backbone: Backbone, head: str, x: Tensor, targets: Tensor, fractions: Sequence[float], seed: int
 ) -> dict[str, Randomized]:
-    """Compute every method's maps on the trained network and on networks with shuffled layers.
+    """Compute every method's maps on the trained network and on networks with shuffled layers, by its name.
 
     Args:
         backbone: in evaluation mode; it stays as it is.
         head: whose class scores are explained.
         x: (N, 3, H, W) float32, preprocessed.
         targets: (N,) int64, classes of the head.
-        shares: of the layers, ascending from 0.
+        fractions: of the layers, ascending from 0.
         seed: of the shuffling.
-
-    Returns:
-        Method name -> what became of its maps.
     """
     maps: dict[str, list[NDArray[np.float32]]] = {}
-    for share in shares:
-        network = randomized(backbone, share, seed)
+    for fraction in fractions:
+        network = randomized(backbone, fraction, seed)
         model = OneHead(network, head)
         for name, method in attribution_methods(network.last_maps).items():
             maps.setdefault(name, []).append(method(x, targets, model).cpu().numpy())
     return {
-        name: Randomized(list(shares), series, [mean_rank_correlation(series[0], other) for other in series])
+        name: Randomized(
+            list(fractions), series, [mean_rank_correlation(series[0], other) for other in series]
+        )
         for name, series in maps.items()
     }
 
 
-def randomized(backbone: Backbone, share: float, seed: int) -> Backbone:
-    """A copy in which the given share of layers, counted from the logits down, has its weights shuffled.
+def randomized(backbone: Backbone, fraction: float, seed: int) -> Backbone:
+    """Return a copy in which a part of the layers, counted from the logits down, has its weights shuffled.
 
-    Shuffling keeps each tensor's values and so the scale of what flows through.
+    Shuffling keeps the values of each tensor, and so the scale of activations.
     """
     network = copy.deepcopy(backbone)
     layers = [
@@ -70,7 +65,7 @@ def randomized(backbone: Backbone, share: float, seed: int) -> Backbone:
     ]
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
-        for layer in layers[len(layers) - round(share * len(layers)) :][::-1]:
+        for layer in layers[len(layers) - round(fraction * len(layers)) :][::-1]:
             for weight in layer.parameters(recurse=False):
                 order = torch.randperm(weight.numel(), generator=generator).to(weight.device)
                 weight.copy_(weight.flatten()[order].view_as(weight))  # (weights,) -> the weight's shape
@@ -78,7 +73,7 @@ def randomized(backbone: Backbone, share: float, seed: int) -> Backbone:
 
 
 def mean_rank_correlation(maps: NDArray[np.floating], others: NDArray[np.floating]) -> float:
-    """The mean over images of Spearman's rank correlation between two maps (N, H, W); a flat map gives 0."""
+    """Return Spearman's rank correlation of two maps (N, H, W), mean over images; a flat map gives 0."""
     correlations = []
     for one, other in zip(maps, others, strict=True):
         ranks = [rankdata(values.ravel()) for values in (one, other)]

@@ -1,4 +1,4 @@
-"""Saliency maps: which pixels a class score reacts to.
+"""Saliency maps: the pixels to which a class score is sensitive.
 
 Source: Simonyan, Vedaldi, Zisserman 2014, "Deep inside convolutional networks", arXiv:1312.6034, section 3.
 Shapes: N batch, H and W height and width in pixels.
@@ -10,19 +10,9 @@ from recap.explain.class_scores import score_gradients
 
 
 def compute_saliency_maps(X: Tensor, y: Tensor, model: nn.Module) -> Tensor:
-    """|d score_y / d x|, maximum over the colour channels.
+    """Return |d score_y / d x|, maximum over the colour channels: (N, H, W) float32.
 
-    Args:
-        X: (N, 3, H, W) float32, images preprocessed for the model.
-        y: (N,) int64, the class index of each image.
-        model: a classifier in evaluation mode, (N, 3, H, W) -> logits (N, C).
-
-    Returns:
-        (N, H, W) float32, not negative.
-
-    Raises:
-        InputError: a class index out of range, images that the model cannot take, or a model without
-            gradients.
+    Arguments and errors are those of ``score_gradients``: X are images, y targets.
     """
     gradients, _ = score_gradients(model, X, y)
     return gradients.abs().amax(dim=1)  # (N, 3, H, W) -> (N, H, W)

@@ -1,4 +1,4 @@
-"""What the Transformer decoder attends to as it writes, per layer and head.
+"""The attention weights of the Transformer decoder as it writes, per layer and head.
 
 Source: Vaswani et al. 2017, arXiv:1706.03762, section 3.2. Shapes: N batch, T words read, A heads,
 M memory tokens, W width of the model, S source (T or M).
@@ -17,7 +17,7 @@ from recap.text.vocabulary import START
 def attention_weights(
     decoder: TransformerDecoder, features: Tensor, tokens: Tensor
 ) -> list[tuple[Tensor, Tensor]]:
-    """The attention weights while the decoder reads <START> and a caption's words but the last.
+    """Return the attention weights while the decoder reads <START> and a caption's words but the last.
 
     Args:
         decoder: in evaluation mode.
@@ -25,8 +25,7 @@ def attention_weights(
         tokens: (T,) int64, its caption without <START>; row t of the weights is the step that writes word t.
 
     Returns:
-        For each layer the weights over the words read so far (A, T, T), of which column 0 is <START>, and
-        over the memory (A, T, M); each row sums to 1.
+        For each layer the weights over the words read so far (A, T, T) and over the memory (A, T, M).
     """
     inputs = torch.cat([tokens.new_tensor([START]), tokens[:-1]])[None]  # (1, T)
     seen: list[Tensor] = []
@@ -50,7 +49,7 @@ def attention_weights(
 
 
 def _weights(attention: Attention, x: Tensor, keys: Tensor, *, causal: bool) -> Tensor:
-    """The weights (N, A, T, S) that the fused attention keeps, for x (N, T, W) and keys (N, A, S, W / A)."""
+    """Compute the weights (N, A, T, S) of fused attention, for x (N, T, W) and keys (N, A, S, W / A)."""
     queries = attention.query(x).unflatten(2, (attention.heads, -1)).transpose(1, 2)  # (N, A, T, W / A)
     scores = queries @ keys.transpose(2, 3) / keys.shape[3] ** 0.5  # (N, A, T, S)
     if causal:

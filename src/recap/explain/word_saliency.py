@@ -1,4 +1,4 @@
-"""Which pixels said a word: its log-probability, back through decoder, PCA and backbone to the image.
+"""Saliency of words: the gradient of a log-probability, through decoder, PCA and backbone, in the image.
 
 Sources: Simonyan et al. 2014, arXiv:1312.6034 (gradient); Sundararajan et al. 2017, arXiv:1703.01365
 (integrated gradients). Shapes: N batch, S side of the image in pixels, T tokens of a caption,
@@ -16,16 +16,13 @@ INTEGRATION_POINTS = 16
 
 
 def word_gradients(captioner: Captioner, x: Tensor, tokens: Tensor, spans: Sequence[range]) -> Tensor:
-    """|d log p(word) / d x|, maximum over colours, of some words of an image's caption.
+    """Return |d log p(word) / d x|, maximum over colours, of some words of an image's caption: (words, S, S).
 
     Args:
         captioner: with a backbone.
         x: (3, S, S) float32, one image, preprocessed.
         tokens: (T,) int64, its caption without <START>.
         spans: for each word the places of its tokens in 0..T - 1.
-
-    Returns:
-        (words, S, S) float32, not negative.
     """
     return _gradients(captioner, x[None], tokens, spans)[:, 0].abs().amax(dim=1)
 
@@ -33,25 +30,22 @@ def word_gradients(captioner: Captioner, x: Tensor, tokens: Tensor, spans: Seque
 def word_integrated_gradients(
     captioner: Captioner, x: Tensor, tokens: Tensor, spans: Sequence[range], points: int = INTEGRATION_POINTS
 ) -> Tensor:
-    """Return how much each pixel adds to log p(word) on the way from the image's mean colour to the image.
+    """Return each pixel's contribution to log p(word), on the way from the mean colour to the image.
 
-    Args:
-        captioner, x, tokens, spans: as for ``word_gradients``.
-        points: P, of the midpoint rule.
+    Arguments are those of ``word_gradients``; ``points`` is P, of the midpoint rule.
 
     Returns:
-        (words, S, S) float32, summed over colours, signed: positive speaks for the word. The sum over pixels
-        is about log p at the image less log p at the baseline.
+        (words, S, S) float32, signed, summed over colours; the sum over pixels is about the rise of log p.
     """
     baseline = x.mean(dim=(1, 2), keepdim=True)  # (3, 1, 1)
-    shares = (torch.arange(points, device=x.device) + 0.5) / points  # (P,)
-    path = baseline + shares.view(-1, 1, 1, 1) * (x - baseline)  # (P, 3, S, S)
+    fractions = (torch.arange(points, device=x.device) + 0.5) / points  # (P,)
+    path = baseline + fractions.view(-1, 1, 1, 1) * (x - baseline)  # (P, 3, S, S)
     gradients = _gradients(captioner, path, tokens, spans).mean(dim=1)  # (words, 3, S, S)
     return ((x - baseline) * gradients).sum(dim=1)
 
 
 def _gradients(captioner: Captioner, x: Tensor, tokens: Tensor, spans: Sequence[range]) -> Tensor:
-    """d log p(word) / d x for each word and image: (words, N, 3, S, S)."""
+    """Return d log p(word) / d x for each word and image: (words, N, 3, S, S)."""
     x = x.detach().requires_grad_()
     with torch.enable_grad():
         of_tokens = captioner.log_probabilities(x, tokens).sum(dim=0)  # (N, T) -> (T,)

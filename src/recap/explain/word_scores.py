@@ -1,9 +1,7 @@
-"""Do the maps of digit words lie on the digits? Pointing game and mass, per decoder, against two simple maps.
+"""Scores of the maps of digit words, per decoder: pointing game and mass, beside those of two simple maps.
 
-A random map tells what area alone gives. The map of contrast, how far each pixel is from the image's mean
-colour, finds any digit without asking the network; between two digits of a scene it can only guess.
-
-Shapes: N images, S side of the image in pixels.
+A random map gives what area alone gives. The map of contrast, the distance of each pixel to the image's mean
+colour, finds any digit without the network. Shapes: N images, S side of the image in pixels.
 """
 
 from collections.abc import Sequence
@@ -31,14 +29,13 @@ def score_words(
     Args:
         captioner: with a backbone.
         x: (N, 3, S, S) float32, preprocessed images.
-        texts: N captions that the decoder has written.
-        scenes: their N scene graphs.
+        texts, scenes: N captions of the decoder, N scene graphs.
         seed: of the random maps.
 
     Returns:
         ``true_captions``, ``digit_words``, ``area`` (the mean share of the image that the named digit's box
         covers) and, for each method, ``pointing_game``, ``mass`` and, where scenes have two digits,
-        ``pointing_game_of_two``, that of those scenes alone; area and methods are absent without words.
+        ``pointing_game_of_two``; area and methods are absent without words.
     """
     generator = np.random.default_rng(seed)
     side = x.shape[2]

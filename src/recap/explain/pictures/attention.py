@@ -1,4 +1,4 @@
-"""A picture of a Transformer's attention: a row of panels a layer and kind, a panel a head.
+"""A picture of a Transformer's attention: a row of panels a layer, a panel a head.
 
 Shapes: T words of a caption, A heads, M memory tokens.
 """
@@ -18,37 +18,26 @@ DOTS_PER_INCH = 90
 
 
 def draw_attention(layers: Sequence[tuple[Tensor, Tensor]], words: Sequence[str]) -> Pixels:
-    """Draw attention weights as grids: a row for each word written, a column for each thing attended to.
+    """Draw attention to words, of what ``attention_weights`` returns, as grids: (height, width, 3) uint8.
 
-    Args:
-        layers: what ``attention_weights`` returns: (A, T, T) and (A, T, M) for each layer.
-        words: the T words written.
-
-    Returns:
-        (height, width, 3) uint8.
+    A row stands for each word written, a column for each word read. What the memory tokens hold is learnt and
+    has no name, so the attention to these is left out.
     """
     heads = layers[0][0].shape[0]
-    height = 2 * len(layers) * (CELL * len(words) + 0.95)
-    figure = Figure(figsize=(PANEL_WIDTH * heads + 0.8, height), dpi=DOTS_PER_INCH, layout="constrained")
-    panels = figure.subplots(2 * len(layers), heads, squeeze=False)
+    size = (PANEL_WIDTH * heads + 0.8, len(layers) * (CELL * len(words) + 0.95))
+    figure = Figure(figsize=size, dpi=DOTS_PER_INCH, layout="constrained")
+    panels = figure.subplots(len(layers), heads, squeeze=False)
     read = ["<START>", *words[:-1]]
-    for number, (own, memory) in enumerate(layers):
-        memory_names = [str(token + 1) for token in range(memory.shape[2])]
-        for row, kind, weights, columns in (
-            (2 * number, "words", own, read),
-            (2 * number + 1, "memory", memory, memory_names),
-        ):
-            for head in range(heads):
-                panel = panels[row, head]
-                panel.imshow(weights[head].cpu().numpy(), cmap="Blues", vmin=0, vmax=1, aspect="auto")
-                panel.set_title(f"layer {number + 1}, {kind}, head {head + 1}", fontsize=8)
-                panel.set_xticks(
-                    range(len(columns)), columns, fontsize=7, rotation=90 if kind == "words" else 0
-                )
-                panel.set_yticks(range(len(words)), words if head == 0 else [], fontsize=7)
-                panel.tick_params(length=0)
-                for side in panel.spines.values():
-                    side.set_visible(False)
+    for number, (own, _) in enumerate(layers):
+        for head in range(heads):
+            panel = panels[number, head]
+            panel.imshow(own[head].cpu().numpy(), cmap="Blues", vmin=0, vmax=1, aspect="auto")
+            panel.set_title(f"layer {number + 1}, head {head + 1}", fontsize=8)
+            panel.set_xticks(range(len(read)), read, fontsize=7, rotation=90)
+            panel.set_yticks(range(len(words)), words if head == 0 else [], fontsize=7)
+            panel.tick_params(length=0)
+            for side in panel.spines.values():
+                side.set_visible(False)
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     return np.ascontiguousarray(np.asarray(canvas.buffer_rgba())[:, :, :3])

@@ -1,4 +1,4 @@
-"""Pictures of classes: what the backbone finds most like each, grown as pixels and as a spectrum.
+"""Pictures of classes: for each an image with a high score, grown as pixels and as a spectrum.
 
 Shapes: N classes, S side of the backbone's square input in pixels.
 """
@@ -33,8 +33,7 @@ def draw_classes(
     Args:
         gallery: receives the pictures.
         backbone: in evaluation mode.
-        head: whose classes.
-        classes: N class indices of the head.
+        head, classes: N class indices of a head.
         iterations: steps.
         seed: of the first noise and the jitter.
 
@@ -82,7 +81,7 @@ def grow_classes(
 ) -> dict[str, ClassVisualization]:
     """Grow classes of a head both ways: "pixels" and "spectrum"; arguments are those of ``draw_classes``."""
     size = backbone.input_size
-    # The course's 16 pixels are 7 % of its 224; of a scene they would be a quarter.
+    # the course's 16 pixels are 7 % of its images of 224 pixels, but a quarter of a scene
     options = {"max_jitter": round(size * 16 / 224), "show_every": max(1, iterations // SNAPSHOTS)}
     targets = torch.tensor(list(classes), dtype=torch.int64)
     model = OneHead(backbone, head)
@@ -94,7 +93,7 @@ def grow_classes(
 
 
 def draw_growth(backbone: Backbone, grown: Mapping[str, ClassVisualization]) -> Pixels:
-    """Return how the first class grew: a row each way, a panel each snapshot."""
+    """Draw how the first class grew: a row each way, a panel each snapshot."""
     rows = []
     for outcome in grown.values():
         shown = {f"{step} steps": images for step, images in outcome.snapshots.items()}

@@ -27,7 +27,7 @@ def enlarge(pixels: Pixels, side: int) -> Pixels:
 
 
 def scale_heat(values: NDArray[np.floating]) -> NDArray[np.float32]:
-    """Make a map (H, W), not negative, fit to be looked at: smoothed by about a pixel in 100, scaled to 0..1.
+    """Prepare a map (H, W), not negative, for display: smoothed by about a pixel in 100, scaled to 0..1.
 
     The top 0.5 % of the pixels all become 1.
     """
@@ -37,33 +37,25 @@ def scale_heat(values: NDArray[np.floating]) -> NDArray[np.float32]:
 
 
 def heat_over(pixels: Pixels, heat: NDArray[np.floating]) -> Pixels:
-    """Lay a map over the faded image: the stronger the red, the larger the value.
-
-    Args:
-        pixels: (H, W, 3) uint8.
-        heat: (H, W), 0..1.
-    """
+    """Lay a map (H, W) in 0..1 over a faded image (H, W, 3): the redder, the larger the value."""
     grey = pixels @ np.array([0.299, 0.587, 0.114])  # (H, W)
     faded = (255 - FADED_CONTRAST * (255 - grey))[:, :, None]  # (H, W, 1)
     opacity = np.clip(1.4 * heat, 0, 1)[:, :, None]
-    mixed = (1 - opacity) * faded + opacity * colour_map("YlOrRd", 0.25 + 0.75 * heat)  # (H, W, 3)
+    colours = _heat_colours()[np.rint((0.25 + 0.75 * heat) * 255).astype(int)]  # (H, W, 3)
+    mixed = (1 - opacity) * faded + opacity * colours
     return np.rint(mixed).astype(np.uint8)
 
 
-def colour_map(name: str, values: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Colours of values in 0..1 by one of matplotlib's colour maps: (H, W) -> (H, W, 3) in 0..255."""
-    return _colours(name)[np.rint(values * 255).astype(int)]
-
-
 @cache
-def _colours(name: str) -> NDArray[np.float64]:
+def _heat_colours() -> NDArray[np.float64]:
+    """Return 256 colours (256, 3) in 0..255 from yellow to red."""
     from matplotlib import colormaps
 
-    return np.asarray(colormaps[name](np.arange(256))[:, :3] * 255)
+    return np.asarray(colormaps["YlOrRd"](np.arange(256))[:, :3] * 255)
 
 
 def side_by_side(panels: Sequence[Pixels], labels: Sequence[str]) -> Pixels:
-    """Panels (H, W, 3) in a row on white, each with its label below; a label that is too wide is cut."""
+    """Put panels (H, W, 3) in a row on white, each with its label below; a label that is too wide is cut."""
     height = max(panel.shape[0] for panel in panels)
     width = sum(panel.shape[1] for panel in panels) + GAP * (len(panels) - 1)
     sheet = Image.new("RGB", (width, height + LABEL_HEIGHT), PAPER)
@@ -79,7 +71,7 @@ def side_by_side(panels: Sequence[Pixels], labels: Sequence[str]) -> Pixels:
 
 
 def stack(rows: Sequence[Pixels]) -> Pixels:
-    """Rows of panels one below the other on white, with a gap."""
+    """Put rows of panels one below the other on white, with a gap."""
     width = max(row.shape[1] for row in rows)
     padded = [np.pad(row, ((0, GAP), (0, width - row.shape[1]), (0, 0)), constant_values=255) for row in rows]
     return np.concatenate(padded)[:-GAP]
@@ -87,7 +79,7 @@ def stack(rows: Sequence[Pixels]) -> Pixels:
 
 @cache
 def _font() -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    # Comes with Pillow, so that every machine draws the same letters.
+    # Pillow's own font, so that every machine draws the same letters
     return ImageFont.load_default(size=FONT_SIZE)
 
 

@@ -1,4 +1,4 @@
-"""Pictures and a table of fooling: how little it takes for the backbone to see another class.
+"""Pictures and a table of fooling: the size of the change that makes the backbone answer another class.
 
 Shapes: N images, S side of the backbone's square input in pixels.
 """
@@ -28,18 +28,11 @@ def draw_fooling(
 ) -> dict[str, Any]:
     """Fool all images, each towards a random other class; draw the first few that were fooled.
 
-    Args:
-        gallery: receives the pictures: original, fooled, difference, ten times the difference.
-        backbone: in evaluation mode.
-        images: (N, S, S, 3) uint8.
-        names: N file names.
-        head: whose classes are the targets.
-        seed: of the targets.
+    Arguments are those of ``draw_saliency``; the head gives the target classes, chosen by the seed.
 
     Returns:
-        ``pairs``, ``success_rate``, ``success_rate_8_bit`` (what is left of it when the image is stored as a
-        picture: clamped and rounded), and of those fooled ``mean_iterations``, ``median_l2`` and
-        ``median_linf`` of the change, pixels in 0..1.
+        ``pairs``, ``success_rate``, ``success_rate_8_bit`` (of stored pictures), and of those fooled
+        ``mean_iterations``, ``median_l2`` and ``median_linf`` of the change, pixels in 0..1.
     """
     x = backbone.preprocess(images)
     model = OneHead(backbone, head)
@@ -48,7 +41,8 @@ def draw_fooling(
     others = torch.randint(1, len(model.labels), (len(x),), generator=generator).to(seen.device)
     targets = (seen + others) % len(model.labels)
     batches = zip(x.split(BATCH_SIZE), targets.split(BATCH_SIZE), strict=True)
-    fooled = _joined([fool(part, goal, model, LEARNING_RATE, MAX_ITERATIONS) for part, goal in batches])
+    parts = [fool(part, goal, model, LEARNING_RATE, MAX_ITERATIONS) for part, goal in batches]
+    fooled = Fooled(*(torch.cat(tensors) for tensors in zip(*parts, strict=True)))
     changes = ((fooled.images - x) * backbone.std.view(1, 3, 1, 1))[fooled.succeeded]  # pixels in 0..1
     table: dict[str, Any] = {"pairs": len(x), "success_rate": float(fooled.succeeded.float().mean())}
     stored = denormalise(fooled.images, backbone).split(BATCH_SIZE)  # (N, S, S, 3) uint8, in parts
@@ -77,7 +71,7 @@ def draw_fooling(
 
 
 def fooling_panels(original: Pixels, changed: Pixels, before: str, after: str) -> Pixels:
-    """Original, fooled image (S, S, 3 each), their difference and ten times their difference, in a row."""
+    """Draw original and fooled image (S, S, 3), their difference and ten times it, in a row."""
     difference = changed.astype(int) - original
     panels = [original, changed, _around_grey(difference), _around_grey(MAGNIFICATION * difference)]
     labels = [before, after, "difference", f"difference x {MAGNIFICATION}"]
@@ -86,11 +80,3 @@ def fooling_panels(original: Pixels, changed: Pixels, before: str, after: str) -
 
 def _around_grey(difference: NDArray[np.integer]) -> Pixels:
     return (128 + difference).clip(0, 255).astype(np.uint8)
-
-
-def _joined(parts: Sequence[Fooled]) -> Fooled:
-    return Fooled(
-        torch.cat([part.images for part in parts]),
-        torch.cat([part.succeeded for part in parts]),
-        torch.cat([part.iterations for part in parts]),
-    )

@@ -1,4 +1,4 @@
-"""The pictures of the stage `visualize`: PNG files and index.json, which says what each shows."""
+"""The pictures of the stage `visualize`: PNG files, and index.json, which describes them."""
 
 from pathlib import Path
 from typing import Any
@@ -10,11 +10,7 @@ INDEX_FILE = "index.json"
 
 
 class Gallery:
-    """Collects pictures in a folder.
-
-    Args:
-        directory: receives the PNG files and, from ``finish``, index.json.
-    """
+    """Collects pictures in a folder: PNG files and, from ``finish``, index.json."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
@@ -30,7 +26,7 @@ class Gallery:
             name: its file name without ".png".
             pixels: (H, W, 3) uint8.
             label: what it shows, a short sentence for people.
-            image: the file name of the validation image that it is about, where it is about one.
+            image: the file name of the test image that it is about, if any.
             details: numbers and names behind it, JSON values.
         """
         write_png(self._directory / f"{name}.png", pixels)
@@ -42,6 +38,6 @@ class Gallery:
         self._entries.append({"kind": kind, "file": None, "label": label, "image": None})
 
     def finish(self) -> int:
-        """Write index.json; returns how many pictures there are."""
+        """Write index.json; return how many pictures there are."""
         write_json(self._directory / INDEX_FILE, self._entries)
         return sum(entry["file"] is not None for entry in self._entries)

@@ -1,4 +1,4 @@
-"""Pictures of what a class score reacts to: saliency, other methods beside it, and randomised weights.
+"""Pictures of saliency maps, of other methods beside them, and of maps of randomised weights.
 
 Shapes: N images, S side of the backbone's square input in pixels, C classes.
 """
@@ -20,23 +20,23 @@ from recap.explain.saliency import compute_saliency_maps
 PANEL_SIDE = 192
 COMPARED_IMAGES = 4
 CHECKED_IMAGES = 4
-SHARES = (0.0, 0.1, 0.5, 1.0)
+FRACTIONS = (0.0, 0.1, 0.5, 1.0)
 
 
 @torch.no_grad()
 def predict(backbone: Backbone, head: str, x: Tensor) -> Tensor:
-    """The predicted class (N,) int64 of a head for preprocessed images (N, 3, S, S)."""
+    """Return the predicted class (N,) int64 of a head for preprocessed images (N, 3, S, S)."""
     return OneHead(backbone, head)(x).argmax(dim=1)
 
 
 def title(backbone: Backbone, head: str, index: int) -> str:
-    """A class as a label: "first digit: 7", or its name alone where there is one head."""
+    """Return a class as a label: "first digit: 7", or its name alone where there is one head."""
     label = backbone.heads[head][index]
     return label.split(",")[0] if len(backbone.heads) == 1 else f"{head.replace('_', ' ')}: {label}"
 
 
 def overlay(pixels: Pixels, values: NDArray[np.floating]) -> Pixels:
-    """A map (S, S) over its image (S, S, 3), enlarged."""
+    """Draw a map (S, S) over its image (S, S, 3), enlarged."""
     return enlarge(heat_over(pixels, scale_heat(values)), PANEL_SIDE)
 
 
@@ -48,8 +48,7 @@ def draw_saliency(
     Args:
         gallery: receives the pictures.
         backbone: in evaluation mode.
-        images: (N, S, S, 3) uint8.
-        names: N file names.
+        images, names: (N, S, S, 3) uint8, N file names.
         heads: of the backbone.
     """
     x = backbone.preprocess(images)
@@ -75,10 +74,7 @@ def draw_saliency(
 def draw_methods(
     gallery: Gallery, backbone: Backbone, images: Tensor, names: Sequence[str], head: str
 ) -> None:
-    """Add a picture an image, for the first few: the same class by four methods.
-
-    Arguments are those of ``draw_saliency``.
-    """
+    """Add a picture an image, for the first few: the same class by four methods; arguments as before."""
     images = images[:COMPARED_IMAGES]
     x = backbone.preprocess(images)
     targets = predict(backbone, head, x)
@@ -103,9 +99,7 @@ def draw_methods(
 def draw_randomization(
     gallery: Gallery, backbone: Backbone, images: Tensor, names: Sequence[str], head: str, seed: int
 ) -> dict[str, float]:
-    """Add a picture of the first image's maps as layers are randomised; returns correlations.
-
-    Arguments are those of ``draw_saliency``, and the seed of the shuffled weights.
+    """Add a picture of the first image's maps as layers are randomised; ``seed`` shuffles the weights.
 
     Returns:
         For each method the mean rank correlation of its maps without and with all layers randomised.
@@ -113,14 +107,14 @@ def draw_randomization(
     images = images[:CHECKED_IMAGES]
     x = backbone.preprocess(images)
     targets = predict(backbone, head, x)
-    check = randomization_check(backbone, head, x, targets, SHARES, seed)
+    check = randomization_check(backbone, head, x, targets, FRACTIONS, seed)
     pixels = images[0].numpy()
     rows = []
     for method, outcome in check.items():
         panels = [overlay(pixels, maps[0]) for maps in outcome.maps]
         labels = [f"{method}, trained"] + [
-            f"{share:.0%} shuffled: {value:.2f}"
-            for share, value in zip(outcome.shares[1:], outcome.correlations[1:], strict=True)
+            f"{fraction:.0%} shuffled: {value:.2f}"
+            for fraction, value in zip(outcome.fractions[1:], outcome.correlations[1:], strict=True)
         ]
         rows.append(side_by_side(panels, labels))
     correlations = {method: outcome.correlations for method, outcome in check.items()}
@@ -132,6 +126,6 @@ def draw_randomization(
         f"the trained network's maps, mean of {len(images)} images. A map that stays says nothing",
         image=names[0],
         correlations=correlations,
-        layers_randomized=list(SHARES),
+        layers_randomized=list(FRACTIONS),
     )
     return {method.replace(" ", "_"): values[-1] for method, values in correlations.items()}

@@ -1,4 +1,4 @@
-"""What the networks see, drawn for validation images: the work of the stage `visualize`.
+"""The work of the stage `visualize`: explanations of the networks, drawn for test images.
 
 Shapes: N images, S side of the backbone's square input in pixels, C classes.
 """
@@ -15,8 +15,11 @@ from recap.backbones.build import load_backbone
 from recap.backbones.images import load_images
 from recap.captioner import assemble
 from recap.core.directories import make_empty
-from recap.core.raw_data import RawData, load_raw, read_json
+from recap.core.input_files import read_json
+from recap.core.raw_data import RawData, load_raw
+from recap.decoders.attention import AttentionDecoder
 from recap.errors import InputError
+from recap.explain.attention_scores import score_attention
 from recap.explain.config import VisualizeConfig
 from recap.explain.pictures.classes import draw_classes
 from recap.explain.pictures.fooling import draw_fooling
@@ -39,7 +42,7 @@ def visualize(
     config: VisualizeConfig,
     device: torch.device,
 ) -> dict[str, Any]:
-    """Draw what backbone and decoders see in validation images; index.json says what each picture shows.
+    """Draw what backbone and decoders see in test images; index.json says what each picture shows.
 
     Args:
         data: the folder with raw, captions and reduced.
@@ -51,12 +54,11 @@ def visualize(
         device: where to compute.
 
     Returns:
-        ``pictures``, how many there are, and where there are images the scores ``fooling``,
+        ``pictures``, how many there are, and where a backbone has classes the scores ``fooling``,
         ``class_visualization``, ``randomization`` and, for scenes, ``words``.
 
     Raises:
-        InputError: an image does not decode, the backbone has none of ``config.heads``, or a model or
-            its captions are absent.
+        InputError: an image does not decode, no such heads, or a model or its captions are absent.
     """
     make_empty(directory)
     gallery = Gallery(directory)
@@ -73,6 +75,8 @@ def visualize(
 def _draw_backbone(
     gallery: Gallery, backbone: Backbone, raw: RawData, config: VisualizeConfig
 ) -> dict[str, Any]:
+    if not backbone.heads:
+        return {}  # an encoder of the user's has no classes
     heads = [head for head in config.heads if head in backbone.heads]
     if not heads:
         known, received = ", ".join(backbone.heads), ", ".join(config.heads)
@@ -108,7 +112,7 @@ def _draw_words(
     config: VisualizeConfig,
 ) -> dict[str, Any]:
     vocabulary, device = data / "captions" / "vocabulary.json", backbone.mean.device
-    paths = raw.image_paths("val")
+    paths = raw.image_paths("test")
     drawn = _rows(len(paths), config.images)[:WORDED_DRAWN]
     scored = _rows(len(paths), config.worded_images) if raw.source.scenes else []
     names, images = [paths[row].name for row in drawn], load_images([paths[row] for row in drawn], backbone)
@@ -119,23 +123,24 @@ def _draw_words(
         draw_words(gallery, captioner, name, images, names, [texts[row] for row in drawn])
         if scored:
             x = backbone.preprocess(load_images([paths[row] for row in scored], backbone))
-            graphs = raw.scenes("val")
-            scores[name] = score_words(
-                captioner, x, [texts[row] for row in scored], [graphs[row] for row in scored], config.seed
-            )
+            graphs = raw.scenes("test")
+            arguments = x, [texts[row] for row in scored], [graphs[row] for row in scored], config.seed
+            scores[name] = score_words(captioner, *arguments)
+            if isinstance(captioner.decoder, AttentionDecoder):
+                scores[name]["attention"] = score_attention(captioner, *arguments)
     return {"words": scores} if scores else {}
 
 
 def _captions(path: Path, raw: RawData) -> list[str]:
-    """Return what the stage `evaluate` scored: a caption a validation image."""
-    rows, images = read_json(path), raw.captions("val")["images"]
+    """Read the captions that the stage `evaluate` scored: one for each test image."""
+    rows, images = read_json(path), raw.captions("test")["images"]
     if [row["image_id"] for row in rows] != [image["id"] for image in images]:
-        raise InputError(f"{path}: expected captions of the {len(images)} validation images in their order")
+        raise InputError(f"{path}: expected captions of the {len(images)} test images in their order")
     return [row["caption"] for row in rows]
 
 
 def _classes(backbone: Backbone, head: str, images: torch.Tensor) -> list[int]:
-    """All classes of a small head; of a large one those that the backbone sees in the images."""
+    """Choose all classes of a small head; of a large one those that the backbone predicts for the images."""
     count = len(backbone.heads[head])
     if count <= MOST_CLASSES:
         return list(range(count))
@@ -144,8 +149,8 @@ def _classes(backbone: Backbone, head: str, images: torch.Tensor) -> list[int]:
 
 
 def _spread(raw: RawData, count: int) -> list[Path]:
-    """At most ``count`` validation images, spread evenly over the split."""
-    paths = raw.image_paths("val")
+    """Choose at most ``count`` test images, spread evenly over the split."""
+    paths = raw.image_paths("test")
     return [paths[row] for row in _rows(len(paths), count)]
 
 

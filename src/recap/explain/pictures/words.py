@@ -1,4 +1,4 @@
-"""Pictures of words: for each word of a caption, the pixels that said it.
+"""Pictures of words: for each word of a caption the pixels that made it likely, as panels or as maps.
 
 Shapes: N images, S side of the backbone's square input in pixels, T tokens of a caption.
 """
@@ -7,7 +7,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from recap.captioner import Captioner
@@ -17,24 +16,20 @@ from recap.explain.pictures.attention import draw_attention
 from recap.explain.pictures.drawing import Pixels, enlarge, heat_over, scale_heat, side_by_side, stack
 from recap.explain.pictures.gallery import Gallery
 from recap.explain.word_attention import attention_weights
-from recap.explain.word_saliency import word_integrated_gradients
+from recap.explain.word_saliency import word_gradients, word_integrated_gradients
 
+METHODS = {"integrated gradients": word_integrated_gradients, "gradient": word_gradients}
 PANEL_SIDE = 128
 PANELS_A_ROW = 8
 
 
-def word_maps(captioner: Captioner, x: Tensor, caption: Caption) -> NDArray[np.float32]:
-    """For each word what speaks for it: (words, S, S), not negative, for an image x (3, S, S)."""
-    tokens = torch.tensor(caption.tokens, device=x.device)
-    maps = word_integrated_gradients(captioner, x, tokens, caption.spans)
-    return maps.clamp_min(0).cpu().numpy()
-
-
 def word_panels(captioner: Captioner, x: Tensor, pixels: Pixels, caption: Caption) -> Pixels:
-    """An image (S, S, 3), then for each word of its caption what speaks for it; x (3, S, S) preprocessed."""
+    """Draw an image (S, S, 3), and for each word of its caption the pixels that raise it."""
     panels = [pixels]
     if caption.tokens:
-        panels += [heat_over(pixels, scale_heat(heat)) for heat in word_maps(captioner, x, caption)]
+        tokens = torch.tensor(caption.tokens, device=x.device)
+        maps = word_integrated_gradients(captioner, x, tokens, caption.spans).clamp_min(0)  # (words, S, S)
+        panels += [heat_over(pixels, scale_heat(heat)) for heat in maps.cpu().numpy()]
     panels = [enlarge(panel, PANEL_SIDE) for panel in panels]
     labels = ["image", *caption.words]
     return stack(
@@ -45,6 +40,20 @@ def word_panels(captioner: Captioner, x: Tensor, pixels: Pixels, caption: Captio
     )
 
 
+def word_sheet(captioner: Captioner, x: Tensor, pixels: Pixels, caption: Caption) -> Pixels:
+    """Maps of an image (S, S, 3) without colours: a row a method of METHODS, a column a word.
+
+    The column before the first shows the image. A map is scaled by itself, its largest values white.
+    """
+    tokens = torch.tensor(caption.tokens, device=x.device)
+    rows = []
+    for method in METHODS.values():
+        maps = method(captioner, x, tokens, caption.spans).clamp_min(0).cpu().numpy()
+        heat = [np.rint(255 * scale_heat(own)).astype(np.uint8)[:, :, None].repeat(3, axis=2) for own in maps]
+        rows.append(np.concatenate([pixels, *heat], axis=1))
+    return np.concatenate(rows)
+
+
 def draw_words(
     gallery: Gallery,
     captioner: Captioner,
@@ -53,17 +62,13 @@ def draw_words(
     names: Sequence[str],
     texts: Sequence[str],
 ) -> None:
-    """Add a picture an image: the image, then a map for each word of its caption.
-
-    Where the decoder is a Transformer, another one shows its attention.
+    """Add a sheet of maps an image, as ``word_sheet`` makes it, and one of a Transformer's attention.
 
     Args:
         gallery: receives the pictures.
         captioner: with a backbone.
         decoder_name: named in the labels.
-        images: (N, S, S, 3) uint8.
-        names: N file names.
-        texts: N captions that the decoder has written.
+        images, names, texts: (N, S, S, 3) uint8, N file names, N captions of the decoder.
     """
     assert captioner.backbone is not None
     x = captioner.backbone.preprocess(images)
@@ -75,8 +80,10 @@ def draw_words(
         gallery.add(
             "word_saliency",
             f"words_{decoder_name}_{row:02d}",
-            word_panels(captioner, x[row], images[row].numpy(), caption),
+            word_sheet(captioner, x[row], images[row].numpy(), caption),
             label=f"{decoder_name}: “{caption.text}”, and the pixels that spoke for each word",
+            words=caption.words,
+            methods=list(METHODS),
             **details,
         )
         if isinstance(captioner.decoder, TransformerDecoder):
@@ -87,7 +94,6 @@ def draw_words(
                 "attention",
                 f"attention_{decoder_name}_{row:02d}",
                 draw_attention(weights, caption.pieces),
-                label=f"What the {decoder_name} attends to while it writes “{caption.text}”: for each layer "
-                "the words read so far, then the memory",
+                label=f"Which words the {decoder_name} looks back at while it writes “{caption.text}”",
                 **details,
             )
