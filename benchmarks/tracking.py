@@ -1,11 +1,11 @@
-"""What tracking costs: a stage's start and steps with and without it, the mirror's work, served throughput.
+"""What tracking costs: a stage's start and steps with and without it, the imports' work, served throughput.
 
 Baselines are measured in the same run: `RECAP_TRACKING=off` for stages, one row a request for serving.
 
 * ``--repro`` runs the pipeline in a fresh clone, with settings of ``-S`` where given, and divides the time
-  spent in tracking by that of the run. All is CPU time, of the mirror, of starting, logging and ending in the
-  stages, and of the pipeline; wall clocks of two runs differ by more than tracking costs.
-* ``--serve CHECKOUT``: the champion of a checkout that has run is served and asked with 1, 32 and 512 rows.
+  spent in tracking by that of the run. All is CPU time, of the imports at the end, of starting, logging and
+  ending in the stages, and of the pipeline; wall clocks of two runs differ by more than tracking costs.
+* ``--serve CHECKOUT``: the model of a checkout that has run is served and asked with 1, 32 and 512 rows.
 """
 
 import argparse
@@ -99,38 +99,39 @@ def measure_pipeline(settings: Sequence[str]) -> None:
         for setting in settings:
             command += ["--set-param", setting]
         environment = os.environ | {"PYTHONPATH": str(folder / "src")}
-        mirrors: dict[int, float] = {}
+        imports: dict[int, float] = {}
         begin = time.perf_counter()
         before = children_seconds()
         for step in (command, [sys.executable, "-m", "recap.cli", "sync"]):
             with subprocess.Popen(step, cwd=folder, env=environment, stdout=subprocess.DEVNULL) as process:
                 while process.poll() is None:
-                    watch_mirrors(folder, mirrors)
+                    watch_imports(folder, imports)
                     time.sleep(0.2)
             assert process.returncode == 0
         wall = time.perf_counter() - begin
         with sqlite3.connect(folder / "mlflow.db") as store:
             (stages,) = store.execute("select count(*) from runs").fetchone()
             (points,) = store.execute("select count(*) from metrics where step > 0").fetchone()
-        pipeline = children_seconds() - before  # with the stages' part in tracking, without the mirror
-    cost = sum(mirrors.values()) + stages * stage_seconds + points * step_seconds
-    print(f"mirror: {sum(mirrors.values()):.1f} CPU s; stages: {cost - sum(mirrors.values()):.1f} CPU s")
+        pipeline = children_seconds() - before  # with all of tracking
+    cost = sum(imports.values()) + stages * stage_seconds + points * step_seconds
+    print(f"imports: {sum(imports.values()):.1f} CPU s; stages: {cost - sum(imports.values()):.1f} CPU s")
     print(f"tracking: {cost / pipeline:.1%} of the pipeline's {pipeline:.0f} CPU s")
     print(f"tracking: {cost / wall:.1%} of the {wall:.0f} s on the clock")
 
 
 def children_seconds() -> float:
-    """CPU seconds of the processes that ended and were waited for; the mirror is not among them."""
+    """CPU seconds of the processes that ended and were waited for."""
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
     return usage.ru_utime + usage.ru_stime
 
 
-def watch_mirrors(folder: Path, mirrors: dict[int, float]) -> None:
-    """Note the CPU seconds that the mirrors of a checkout have used: process -> seconds."""
+def watch_imports(folder: Path, imports: dict[int, float]) -> None:
+    """Note the CPU seconds that imports into MLflow have used in a checkout: process -> seconds."""
     for process in psutil.process_iter(["cmdline", "cwd", "cpu_times"]):
-        if process.info["cwd"] == str(folder) and "recap.tracking.mirror" in (process.info["cmdline"] or []):
+        words = process.info["cmdline"] or []
+        if process.info["cwd"] == str(folder) and ("stages/record.py" in words or "sync" in words):
             times = process.info["cpu_times"]
-            mirrors[process.pid] = times.user + times.system
+            imports[process.pid] = times.user + times.system
 
 
 def ask(rows: list[Mapping[str, object]]) -> int:
@@ -143,10 +144,10 @@ def ask(rows: list[Mapping[str, object]]) -> int:
 
 
 def measure_serving(checkout: Path, decoder: str) -> None:
-    """Captions a second of a served champion, by rows a request."""
+    """Captions a second of a served model, by rows a request."""
     from recap.core.feature_files import open_features
 
-    features = open_features(checkout / "data" / "features" / "val.h5")
+    features = open_features(checkout / "data" / "features" / "test.h5")
     rows: list[Mapping[str, object]] = [
         {"features": [float(value) for value in features[row % len(features)]]} for row in range(512)
     ]

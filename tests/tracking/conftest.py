@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.tracking.servers import postgresql as postgresql
+from tests.tracking.servers import s3 as s3
 
 PARAMS = """\
 data:
@@ -51,11 +53,15 @@ stages:
     cmd: python stages/report.py
     deps: [models, reports/decoders, stages/report.py]
     outs: [reports/index.html]
+  record:
+    cmd: python stages/record.py
+    deps: [data, models, reports, stages/record.py]
 """
 FETCH = """\
 from pathlib import Path
 import json
 from common import CONFIG, Group
+from PIL import Image
 from recap.tracking.stage import execute, start
 
 def main():
@@ -64,6 +70,11 @@ def main():
         Path("data/raw/images").mkdir(parents=True)
         Path("data/raw/rows.txt").write_text("".join(f"{row}\\n" for row in rows))
         Path("data/raw/images/0.txt").write_text("image")
+        Path("data/raw/images/test").mkdir()
+        Path("data/raw/annotations").mkdir()
+        Image.new("RGB", (300, 200), "red").save("data/raw/images/test/0.png")
+        images = {"images": [{"id": 0, "file_name": "0.png"}]}
+        Path("data/raw/annotations/captions_test.json").write_text(json.dumps(images))
         Path("reports/fetch").mkdir(parents=True, exist_ok=True)
         Path("reports/fetch/metrics.json").write_text(json.dumps({"images": len(rows)}))
         run.log_metrics({"images": len(rows)})
@@ -95,7 +106,6 @@ def main():
         summary = {"best_loss": losses[-1], "loss": losses[-1]}
         (folder / "summary.json").write_text(json.dumps(summary))
         run.log_metrics(summary)
-        run.log_artifact(folder)
 
 execute(main)
 """
@@ -115,8 +125,6 @@ def main():
         (folder / "captions.json").write_text(json.dumps(captions))
         (folder / "metrics.json").write_text(json.dumps(metrics))
         run.log_metrics(metrics)
-        columns = {key: [row[key] for row in captions] for key in ("image_id", "caption")}
-        run.log_table(columns, "captions.json")
 
 execute(main)
 """
@@ -128,10 +136,10 @@ def main():
     with start("report") as run:
         Path("reports/index.html").write_text("<h1>report</h1>")
         run.log_metrics({"bytes": 15})
-        run.log_artifact(Path("reports/index.html"))
 
 execute(main)
 """
+RECORD = (Path(__file__).resolve().parents[2] / "stages" / "record.py").read_text()
 COMMON = """\
 import dataclasses
 from pathlib import Path
@@ -151,6 +159,7 @@ FILES = {
     "stages/train.py": TRAIN,
     "stages/evaluate.py": EVALUATE,
     "stages/report.py": REPORT,
+    "stages/record.py": RECORD,
     "stages/common.py": COMMON,
     ".gitignore": "/data/\n/models/\n/reports/**\n!/reports/**/\n!/reports/**/metrics.json\n"
     "/.recap/\n/mlflow.db*\n/mlartifacts/\n__pycache__/\n",
@@ -207,11 +216,11 @@ class Checkout:
 class Runs:
     """What a store holds: parents, and each parent's children by stage, the latest first."""
 
-    def __init__(self, uri: str) -> None:
+    def __init__(self, uri: str, name: str = "recap") -> None:
         from mlflow.tracking import MlflowClient
 
         self.client = MlflowClient(uri)
-        experiment = self.client.get_experiment_by_name("recap")
+        experiment = self.client.get_experiment_by_name(name)
         assert experiment is not None
         order = ["attributes.start_time DESC"]
         self.all = list(self.client.search_runs([experiment.experiment_id], order_by=order))
@@ -236,7 +245,14 @@ def _make_checkout(root: Path) -> Checkout:
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text(text)
     environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
-    for name in ("DVC_ROOT", "DVC_EXP_NAME", "MLFLOW_TRACKING_URI", "MLFLOW_RUN_ID", "RECAP_TRACKING"):
+    for name in (
+        "DVC_ROOT",
+        "DVC_EXP_NAME",
+        "MLFLOW_TRACKING_URI",
+        "MLFLOW_RUN_ID",
+        "RECAP_TRACKING",
+        "MLFLOW_EXPERIMENT_NAME",
+    ):
         environment.pop(name, None)
     checkout = Checkout(root, dict(environment))
     checkout.git("init", "--quiet")

@@ -1,6 +1,8 @@
 """Decoders as MLflow models: what is registered, which one is champion, and what a served one answers."""
 
 import base64
+import functools
+import hashlib
 import json
 import subprocess
 import sys
@@ -16,6 +18,9 @@ import pandas as pd
 import pytest
 
 from recap.cli.decodings import GREEDY
+from recap.errors import InputError
+from recap.tracking.models import model_address
+from recap.tracking.store import Store
 
 pytestmark = [
     pytest.mark.slow,
@@ -27,7 +32,9 @@ FEATURES, REDUCED = 12, 5
 PARAMS = f"""\
 score: 0.5
 evaluate:
+  batch_size: 256
   decoding: {json.dumps(asdict(GREEDY))}
+runtime: {{arithmetic: portable, threads: 2, device: cpu}}
 backbone: true
 """
 PIPELINE = """\
@@ -45,6 +52,9 @@ stages:
     deps: [models, data/captions]
     metrics:
       - reports/metrics.json: {cache: false}
+  record:
+    cmd: python stages/record.py
+    deps: [data, models, reports, stages/record.py]
 """
 MAKE = f"""\
 from pathlib import Path
@@ -64,6 +74,7 @@ def main():
         random = np.random.default_rng(5)
         vocabulary = build_vocabulary([["a", "red", "seven", "left", "of", "two"]], 1, None)
         write_json(Path("data/captions/vocabulary.json"), vocabulary.to_json())
+        write_json(Path("data/captions/references_test.json"), ["a dog"])
         sizes = dict(feature_dim={REDUCED}, wordvec_dim=8, hidden_dim=8, dropout=0.0)
         model = dict(name="lstm", vocabulary_size=len(vocabulary), **sizes)
         save_decoder(Path("models/lstm"), build_decoder(model, torch.Generator().manual_seed(5)), model)
@@ -75,10 +86,10 @@ def main():
         pca = dict(components=matrix, mean=torch.zeros({FEATURES}, dtype=torch.float64))
         write_safetensors(Path("data/reduced/pca.safetensors"), pca)
         reduced = random.normal(size=(4, {REDUCED})).astype(np.float32)
-        for name in ("train.h5", "val.h5"):
+        for name in ("train.h5", "validation.h5"):
             write_features(Path("data/reduced", name), reduced)
         write_familiarity(Path("data/reduced"))
-        write_features(Path("data/features/val.h5"), random.normal(size=(4, {FEATURES})).astype(np.float32))
+        write_features(Path("data/features/test.h5"), random.normal(size=(4, {FEATURES})).astype(np.float32))
 
 execute(main)
 """
@@ -233,7 +244,7 @@ def test_features_a_path_and_base64_of_one_image_agree(checkout: Any) -> None:
 
 def test_recap_serve_answers_curl(checkout: Any, free_port: Callable[[], int]) -> None:
     port = free_port()
-    command = [sys.executable, "-m", "recap.cli", "serve", "lstm", "--port", str(port)]
+    command = [sys.executable, "-m", "recap.cli", "serve", "lstm", "--champion", "--port", str(port)]
     image = base64.b64encode((checkout.root / "data" / "image.png").read_bytes()).decode()
     features = [0.5] * FEATURES
     with server(command, checkout, port) as address:
@@ -272,7 +283,59 @@ def test_mlflow_serves_a_version_without_a_backbone(
 
 
 def test_an_unknown_decoder_or_version_ends_in_a_line(checkout: Any) -> None:
-    result = checkout.recap("serve", "gru", code=2)
+    result = checkout.recap("serve", "gru", "--champion", code=2)
     assert result.stderr == "serve: expected a registered decoder (lstm), received 'gru'\n"
     result = checkout.recap("serve", "lstm", "--version", "9", code=2)
     assert result.stderr == "serve: lstm: expected one of the versions 1, 2, 3, received 9\n"
+
+
+def test_a_model_is_registered_from_its_files_alone(
+    tmp_path: Path, make_models: Callable[[Path], Any], open_store: Callable[[Path], Any]
+) -> None:
+    checkout = make_models(tmp_path / "checkout")
+    checkout.edit("score: 0.5", "score: 0.25")
+    address = functools.partial(model_address, open_store(checkout.root), "lstm")
+    checkout.dvc("repro")
+    assert address(None) == "models:/recap-lstm@champion"
+    assert address(1) == "models:/recap-lstm/1"
+    assert versions(checkout) == [True, False]
+    checkout.edit("score: 0.25", "score: 0.125")
+    checkout.dvc("repro", RECAP_TRACKING="off")
+    with pytest.raises(InputError, match="expected one of the versions 1, 2, received 3"):
+        address(3)
+    checkout.sync()
+    assert address(3) == "models:/recap-lstm/3"
+
+
+def test_scores_on_other_references_leave_the_alias(
+    tmp_path: Path, make_models: Callable[[Path], Any]
+) -> None:
+    checkout = make_models(tmp_path / "checkout")
+    make = (checkout.root / "stages" / "make.py").read_text()
+    other_words, other_references = (
+        make.replace('"seven", "left"', '"six", "left"'),
+        make.replace('"a dog"', '"a cat"'),
+    )
+    assert len({make, other_words, other_references}) == 3
+    (checkout.root / "stages" / "make.py").write_text(other_references)
+    checkout.edit("score: 0.5", "score: 0.75")
+    checkout.dvc("repro")
+    assert versions(checkout) == [True, False], "other captions: better tells nothing"
+    (checkout.root / "stages" / "make.py").write_text(other_words)
+    checkout.edit("score: 0.75", "score: 0.625")
+    checkout.dvc("repro")
+    assert versions(checkout) == [False, False, True], "another vocabulary, the same references"
+    client = checkout.runs().client
+    client.delete_run(client.get_model_version("recap-lstm", "3").run_id)
+    checkout.sync()
+    assert versions(checkout)[:3] == [True, False, False], "no alias on a deleted run"
+    (first,) = {client.get_model_version("recap-lstm", "1").tags["recap.references"]}
+    assert (
+        first == hashlib.md5((checkout.root / "data/captions/references_test.json").read_bytes()).hexdigest()
+    )
+
+
+@pytest.fixture
+def open_store() -> Callable[[Path], Any]:
+    """Opens the store of a checkout."""
+    return lambda root: Store({"DVC_ROOT": str(root)})

@@ -4,15 +4,13 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
 
-import recap.tracking.models
-import recap.tracking.run
+from recap.tracking.importer import record
 from recap.tracking.journal import journals
-from recap.tracking.place import describe_error, hide_password, queue_folder, write_trouble
+from recap.tracking.stage import start
+from recap.tracking.store import describe_error, hide_password
 
 ADDRESSES = [
     "http://anna:s3cret@127.0.0.1:9",
@@ -41,56 +39,32 @@ def test_other_secrets_of_mlflow_are_hidden_and_the_rest_stays() -> None:
 
 @pytest.fixture
 def variables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
-    """An environment with a password whose stages start no mirror."""
-    monkeypatch.setattr(recap.tracking.run, "start_mirror", lambda queue, environment: None)
-    return {"DVC_ROOT": str(tmp_path), "MLFLOW_TRACKING_URI": ADDRESSES[0]}
+    """An environment with a password, of this process too."""
+    variables = {"DVC_ROOT": str(tmp_path), "MLFLOW_TRACKING_URI": ADDRESSES[0]}
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.chdir(tmp_path)
+    return variables
 
 
-def test_the_reason_of_a_failure_does_not_hold_it(variables: dict[str, str]) -> None:
-    with pytest.raises(OSError), recap.tracking.run.open_run("fetch", [], variables):  # noqa: PT011
+def test_the_reason_of_a_failure_does_not_hold_it(variables: dict[str, str], tmp_path: Path) -> None:
+    with pytest.raises(OSError), start("fetch"):  # noqa: PT011
         raise OSError(f"no answer of\n{ADDRESSES[0]}/api")
-    (journal,) = journals(queue_folder(variables))
-    assert journal.new_events()[0][-1]["reason"] == "OSError: no answer of http://***@127.0.0.1:9/api"
+    (journal,) = journals(tmp_path)
+    assert list(journal.events())[-1]["reason"] == "OSError: no answer of http://***@127.0.0.1:9/api"
 
 
-def test_a_warning_does_not_hold_it(variables: dict[str, str], capsys: pytest.CaptureFixture[str]) -> None:
-    with recap.tracking.run.open_run("fetch", [], variables):
-        write_trouble(queue_folder(variables), f"no answer of {ADDRESSES[0]}")
-    assert "warning: MLflow: no answer of http://***@127.0.0.1:9;" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize("when", ["at the start", "later"])
-def test_a_warning_of_the_disk_does_not_hold_it(
-    variables: dict[str, str], when: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # MLflow's own
+def test_a_warning_does_not_hold_it(
+    variables: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def fail(*arguments: Any, **values: Any) -> None:
-        raise OSError(f"no space for {ADDRESSES[0]}")
-
-    name = "JournalWriter" if when == "at the start" else "JournalWriter.add_artifact"
-    monkeypatch.setattr(f"recap.tracking.run.{name}", fail)
-    with recap.tracking.run.open_run("fetch", [], variables) as run:
-        run.log_artifact(Path("absent"))
-    assert "OSError: no space for http://***@127.0.0.1:9;" in capsys.readouterr().err
-
-
-def test_the_tag_of_a_model_that_cannot_be_packed_does_not_hold_it(
-    variables: dict[str, str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fail(*arguments: Any) -> None:
-        raise OSError(f"no answer of {ADDRESSES[0]}")
-
-    tags: list[tuple[str, ...]] = []
-    client = SimpleNamespace(
-        search_model_versions=lambda condition: [], set_tag=lambda *values: tags.append(values)
-    )
-    pipeline: Any = SimpleNamespace(locked_files=lambda paths: {"models/lstm/model.json": ""})
-    monkeypatch.setattr(recap.tracking.models, "_pack", fail)
-    monkeypatch.setattr(recap.tracking.models, "_score", lambda metrics: 1.0)
-    store: Any = SimpleNamespace(client=client, environment=variables)
-    recap.tracking.models.log_model(store, pipeline, "evaluate/lstm", "run", {})
-    assert tags == [
-        ("run", recap.tracking.models.MODEL_ERROR_TAG, "OSError: no answer of http://***@127.0.0.1:9")
-    ]
+    (tmp_path / ".recap").write_text(f"{ADDRESSES[0]} where a folder should be")
+    with start("fetch"):
+        pass
+    record(variables)
+    said = capsys.readouterr().err
+    assert said.count("warning: MLflow: ") == 2
+    assert "s3cret" not in said
 
 
 @pytest.mark.slow

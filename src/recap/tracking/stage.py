@@ -1,41 +1,139 @@
-"""The door of every stage script: one-line errors, exit codes, and the stage's MLflow run."""
+"""The frame of every stage script: its exit code, and its run in MLflow."""
 
+import dataclasses
 import os
+import resource
 import signal
 import sys
-from collections.abc import Callable, Iterator
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any
 
-from recap.errors import InputError, disk_fault, memory_fault
-from recap.tracking.run import Run, open_run
+from recap.core.environment import is_on, positive_number, whole_number
+from recap.errors import exit_code
+from recap.tracking.journal import Journal, JournalWriter
+from recap.tracking.store import describe_error, hide_password, repository_root
+from recap.tracking.views import flatten, flatten_numbers
+
+SECONDS_BEFORE_LIVE = 60.0
+"""A stage that takes longer imports MLflow and shows its curves while it runs."""
+SECONDS_BETWEEN = 10.0
 
 
 def execute(main: Callable[[], None]) -> None:
-    """Run a stage's ``main``; bad input, a full disk or memory end in a line and code 2, Ctrl-C in 130."""
+    """Run a stage's ``main``, and leave with its exit code when it fails; SIGTERM ends it as Ctrl-C does."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    signal.signal(signal.SIGTERM, _terminated)
-    try:
-        main()
-    except InputError as error:
-        print(error, file=sys.stderr)
-        sys.exit(2)
-    except OSError as error:
-        print(disk_fault(error), file=sys.stderr)
-        sys.exit(2)
-    except (MemoryError, RuntimeError) as error:
-        print(memory_fault(error), file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        sys.exit(130)
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    if code := exit_code(main):
+        sys.exit(code)
 
 
-def _terminated(signal_number: int, frame: object) -> None:
-    sys.exit(128 + signal_number)
+class Run:
+    """The run of a stage, which logs metrics; artifacts are taken from the stage's outputs."""
+
+    def __init__(self, journal: JournalWriter | None, environment: Mapping[str, str]) -> None:
+        """Open a run; without a journal it logs nothing."""
+        self._journal = journal
+        self._environment = environment
+        self._failed = False
+
+    def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
+        """Log numbers, at a step of a curve or once; nested groups become ``group.name``."""
+        if numbers := flatten_numbers(metrics):
+            self._write(metrics=numbers, step=step)
+
+    def close(self, status: str, reason: str = "") -> None:
+        """Note how the stage ended."""
+        self._write(end=status, reason=hide_password(reason, self._environment))
+
+    def _write(self, **event: Any) -> None:
+        try:
+            if self._journal is not None:
+                self._journal.write(**event)
+        except (OSError, ValueError) as error:  # a full disk, or a run that is over
+            if not self._failed:
+                _warn(describe_error(error, self._environment))
+            self._failed = True  # later events are tried too: a disk may be full for a moment
 
 
 @contextmanager
 def start(stage: str, *groups: object) -> Iterator[Run]:
-    """Open the stage's run in MLflow with the given groups of params; ``RECAP_TRACKING=off`` logs nothing."""
-    with open_run(stage, groups, os.environ) as run:
+    """Open the run of a stage, as a child of its pipeline's run.
+
+    ``RECAP_TRACKING=off`` gives a run that logs nothing, and so does torchrun's ``RANK`` in all processes but
+    the first.
+
+    Args:
+        stage: "fetch", "train/lstm", ...
+        groups: config objects, the stage's settings; one whose class does not have the name of its group in
+            params.yaml is given as {name: object}.
+
+    Raises:
+        InputError: one of the variables holds something else.
+    """
+    environment, journal = os.environ, None
+    is_first = whole_number(environment, "RANK", 0, 2**20, 0) == 0
+    seconds = positive_number(environment, "RECAP_LIVE_SECONDS", SECONDS_BEFORE_LIVE)
+    try:
+        if is_on(environment, "RECAP_TRACKING") and is_first:
+            journal = JournalWriter(repository_root(environment), stage, _settings(groups), environment)
+    except OSError as error:  # the stage works without a journal
+        _warn(describe_error(error, environment))
+    run, over = Run(journal, environment), threading.Event()
+    if journal is not None:
+        arguments = (journal, run, environment, over, seconds)
+        threading.Thread(target=_show_live, args=arguments, daemon=True).start()
+    try:
         yield run
+    except BaseException as error:
+        interrupted = isinstance(error, KeyboardInterrupt | SystemExit)
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        run.close("KILLED" if interrupted else "FAILED", reason)
+        raise
+    else:
+        usage = resource.getrusage(resource.RUSAGE_SELF)
+        seconds = usage.ru_utime + usage.ru_stime
+        peak = usage.ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+        run.log_metrics({"system/cpu_seconds": seconds, "system/peak_mebibytes": peak})
+        run.close("FINISHED")
+    finally:
+        over.set()
+
+
+def _show_live(
+    journal: JournalWriter, run: Run, environment: Mapping[str, str], over: threading.Event, seconds: float
+) -> None:
+    """Send a long stage's curves to MLflow while it runs; the importer sends the rest."""
+    if over.wait(seconds):
+        return
+    try:
+        import psutil
+
+        from recap.tracking.pipeline_runs import follow
+
+        send, process = follow(Journal(journal.path), environment), psutil.Process()
+        process.cpu_percent()  # the first call starts the measurement
+        while not over.wait(min(SECONDS_BETWEEN, seconds)):
+            load = {
+                "system/process_cpu_percentage": process.cpu_percent(),
+                "system/process_memory_megabytes": process.memory_info().rss / 2**20,
+            }
+            run.log_metrics(load, int(time.time() - journal.start.moment / 1000))
+            send()
+    except Exception as error:  # a store can fail in any way; the journal has everything
+        _warn(describe_error(error, environment))
+
+
+def _settings(groups: Sequence[object]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for group in groups:
+        by_class = {type(group).__name__.removesuffix("Config").lower(): group}
+        for name, settings in (group if isinstance(group, Mapping) else by_class).items():
+            values |= flatten({name: dataclasses.asdict(settings)})  # type: ignore[arg-type]
+    return values
+
+
+def _warn(reason: str) -> None:
+    print(f"warning: MLflow: {reason[:300]}; the stage goes on, `recap sync` fills in later", file=sys.stderr)

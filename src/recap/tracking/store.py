@@ -1,191 +1,271 @@
-"""The MLflow store: its schema made once, the experiment, the pipelines' runs and their children."""
+"""The MLflow store: its address, its schema, its experiment, and what is written to a run."""
 
+import getpass
 import json
 import os
+import platform
+import re
+import sqlite3
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
-from recap.tracking.place import repository_root, tracking_uri
+from recap.core.artifacts import write_bytes
+from recap.errors import InputError
 from recap.tracking.views import experiment_tags
 
 if TYPE_CHECKING:
-    from mlflow.entities import Metric, Run
+    from mlflow.entities import Run
 
-EXPERIMENT = "recap"
-FINGERPRINT_TAG = "recap.pipeline"
-EXPERIMENT_NAME_TAG = "recap.dvc_experiment"
-STAGES_TAG = "recap.stages"
-REVISION_TAG = "recap.dvc_revision"
-COMPLETE_TAG = "recap.complete"
-STAGE_TAG = "recap.stage"
-KEY_TAG = "recap.key"
-JOURNAL_TAG = "recap.journal"
-PROCESS_TAG = "recap.process"
-REASON_TAG = "recap.reason"
-REUSED_TAG = "recap.reused"
-ORIGINAL_TAG = "recap.original_run"
-PARENT_TAG = "mlflow.parentRunId"
-COMMIT_TAG = "mlflow.source.git.commit"
-DIRTY_TAG = "recap.git_dirty"
-NOTE_TAG = "mlflow.note.content"
 MLFLOW_SETTINGS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
-    "MLFLOW_LOGGING_LEVEL": "WARNING",
+    "MLFLOW_LOGGING_LEVEL": "ERROR",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",  # seconds; a slow store gets its time, nobody waits for the mirror
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",  # seconds
 }
-"""Defaults of MLflow's environment variables; what the user sets goes first."""
+"""Defaults of MLflow's environment variables; those that the user sets stay."""
 METRICS_A_BATCH = 1000  # MLflow's limits for one log_batch
 PARAMS_A_BATCH = 100
 PARAM_LENGTH = 6000
 TAG_LENGTH = 5000
 RUNS_A_PAGE = 1000
+PLACES = (
+    ("experiments", "artifact_location"),
+    ("runs", "artifact_uri"),
+    ("model_versions", "source"),
+    ("model_versions", "storage_location"),
+    ("logged_models", "artifact_location"),
+)
+"""Tables and columns of MLflow's database that hold the folder of artifacts."""
+Point = tuple[str, float, int, int]
+"""Of a curve: name, value, moment in milliseconds since 1970, step."""
+
+
+class Tag:
+    """The names of the tags of runs."""
+
+    FINGERPRINT = "recap.pipeline"
+    EXPERIMENT_NAME = "recap.dvc_experiment"
+    CHECKOUT = "recap.checkout"
+    STAGES = "recap.stages"
+    REVISION = "recap.dvc_revision"
+    COMPLETE = "recap.complete"
+    STAGE = "recap.stage"
+    KEY = "recap.key"
+    JOURNAL = "recap.journal"
+    PROCESS = "recap.process"
+    REASON = "recap.reason"
+    REUSED = "recap.reused"
+    ORIGINAL = "recap.original_run"
+    LACKING = "recap.lacking"
+    PARENT = "mlflow.parentRunId"
+    COMMIT = "mlflow.source.git.commit"
+    DIRTY = "recap.git_dirty"
+    NOTE = "mlflow.note.content"
+
+
+def repository_root(environment: Mapping[str, str]) -> Path:
+    """Return the checkout that owns the store: DVC's root, also in an experiment's temporary workspace.
+
+    Outside of a stage it is searched from the working directory upwards, as DVC and git do.
+    """
+    if "DVC_ROOT" in environment:
+        return Path(environment["DVC_ROOT"]).resolve()
+    here = Path.cwd()
+    return next((folder for folder in (here, *here.parents) if (folder / ".dvc").is_dir()), here)
+
+
+def tracking_uri(environment: Mapping[str, str]) -> str:
+    """Return ``MLFLOW_TRACKING_URI`` or the SQLite file at the root; relative addresses begin at the root."""
+    given = environment.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db"
+    if not re.match(r"sqlite:///(?!file:)[^/:]", given):
+        return given
+    root = str(repository_root(environment)).replace("%", "%25").replace("?", "%3F")
+    return f"sqlite:///{root}/{given.removeprefix('sqlite:///')}"
+
+
+def describe_error(error: BaseException, environment: Mapping[str, str]) -> str:
+    """Return an error in one line, without the password that the store's address may hold."""
+    text = " ".join(str(error).split())
+    named = text if isinstance(error, InputError) else f"{type(error).__name__}: {text}"
+    return hide_password(named, environment)[:300]
+
+
+def hide_password(text: str, environment: Mapping[str, str]) -> str:
+    """Return a text without the user names and passwords of addresses, and without MLflow's secrets."""
+    secrets_of = [environment.get(name, "") for name in ("MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")]
+    # a password may hold any character, a slash or an @ too
+    user_part = tracking_uri(environment).partition("://")[2].rpartition("@")[0]
+    name, _, password = user_part.partition(":")
+    secrets_of.append(password or name)  # a token stands alone
+    for secret in secrets_of:
+        for form in {secret, unquote(secret)} - {""}:
+            text = text.replace(form, "***")
+    return re.sub(r"(://)[^/\s'\"]*@", r"\1***@", text)
 
 
 class Store:
     """A connection to the store and the experiment in it."""
 
     def __init__(self, environment: Mapping[str, str]) -> None:
-        """Connect; the schema and the experiment exist afterwards.
-
-        SQLite's first use races between processes, so it happens under a file lock.
+        """Connect; make the schema and the experiment where they are absent, one process at a time.
 
         Raises:
+            InputError: the experiment was deleted.
             Exception: whatever MLflow, its database or its server raise.
         """
         import logging
 
-        from filelock import FileLock
-
         for name, value in MLFLOW_SETTINGS.items():
             os.environ.setdefault(name, value)
         logging.getLogger("alembic").setLevel(logging.ERROR)
+        from mlflow.exceptions import MlflowException
         from mlflow.tracking import MlflowClient
 
         self.environment = environment
-        root = repository_root(environment)
+        self.root = repository_root(environment)
         uri = tracking_uri(environment)
-        (root / ".recap").mkdir(exist_ok=True)
-        with FileLock(root / ".recap" / "store.lock"):
-            _create_schema(uri)
-            self.client: MlflowClient = MlflowClient(uri)
-            experiment = self.client.get_experiment_by_name(EXPERIMENT)
-            if experiment is not None:
-                self.experiment = str(experiment.experiment_id)
-                for name in experiment_tags().keys() - experiment.tags.keys():  # the user's own views stay
-                    self.client.set_experiment_tag(self.experiment, name, experiment_tags()[name])
-            else:
-                location = (root / "mlartifacts").as_uri() if uri.startswith("sqlite:") else None
-                self.experiment = self.client.create_experiment(EXPERIMENT, location, experiment_tags())
+        name = environment.get("MLFLOW_EXPERIMENT_NAME") or "recap"
+        with self.lock("store"):
+            with _no_stray_folder(uri):
+                _create_schema(uri)
+                self.client: MlflowClient = MlflowClient(uri)
+                experiment = self.client.get_experiment_by_name(name)
+                if "%" in uri:
+                    self.client.search_registered_models(max_results=1)  # connects to the registry too
+            database, own = _database(uri), self.root / "mlflow.db"
+            # checkouts that share a server have runs of their own
+            named = environment.get("RECAP_CHECKOUT") or f"{_user()}@{platform.node()}:{self.root}"
+            self.checkout = "its own" if database == own else named
+            beside = (database.parent / "mlartifacts").as_uri() if database else None
+            if experiment is None:
+                try:
+                    self.experiment = self.client.create_experiment(name, beside, experiment_tags())
+                    return
+                except MlflowException:
+                    experiment = self.client.get_experiment_by_name(name)
+                    if experiment is None:  # no other checkout was first
+                        raise
+            self.experiment = str(experiment.experiment_id)
+            if experiment.lifecycle_stage != "active":
+                raise InputError(
+                    f"the experiment {name!r} was deleted: `mlflow experiments restore --experiment-id "
+                    f"{self.experiment}` brings it back; or name another in MLFLOW_EXPERIMENT_NAME"
+                )
+            old = str(experiment.artifact_location)
+            if database == own and beside != old and re.match("file:.*/mlartifacts$", old):
+                _follow(database, old, str(beside))
+            for tag in experiment_tags().keys() - experiment.tags.keys():  # the user's own views stay
+                self.client.set_experiment_tag(self.experiment, tag, experiment_tags()[tag])
+
+    @contextmanager
+    def lock(self, name: str) -> Iterator[None]:
+        """Hold a file lock of this checkout."""
+        from filelock import FileLock
+
+        (self.root / ".recap").mkdir(exist_ok=True)
+        with FileLock(self.root / ".recap" / f"{name}.lock"):
+            yield
 
     def search(self, *conditions: str) -> "list[Run]":
-        """The runs that meet all conditions, the latest start first."""
-        found: list[Run] = []
-        token = None
-        while True:
-            page = self.client.search_runs(
-                [self.experiment],
-                " AND ".join(conditions),
-                max_results=RUNS_A_PAGE,
-                order_by=["attributes.start_time DESC"],
-                page_token=token,
+        """Return the runs that meet all conditions, the latest start first."""
+        from mlflow.utils import get_results_from_paginated_fn
+
+        def find(size: int, token: str | None) -> "list[Run]":
+            latest = ["attributes.start_time DESC"]
+            wanted = " AND ".join(conditions)
+            return self.client.search_runs(
+                [self.experiment], wanted, max_results=size, order_by=latest, page_token=token
             )
-            found += page
-            token = page.token
-            if not token:
-                return found
 
-    def parents(self, fingerprint: str, experiment: str | None = None) -> "list[Run]":
-        """The runs of a pipeline, the latest first; of one DVC experiment ("": of none) or of any (None)."""
-        conditions = [equals(FINGERPRINT_TAG, fingerprint)]
-        if experiment is not None:
-            conditions.append(equals(EXPERIMENT_NAME_TAG, experiment))
-        return self.search(*conditions)
+        return list(get_results_from_paginated_fn(find, RUNS_A_PAGE))
 
-    def children(self, parent: str) -> "list[Run]":
-        """The runs of a pipeline's stages, the latest first."""
-        return self.search(equals(PARENT_TAG, parent))
-
-    def create_parent(
-        self,
-        fingerprint: str,
-        experiment: str,
-        stages: Sequence[str],
-        params: Mapping[str, Any],
-        tags: Mapping[str, str],
-        moment: int,
-    ) -> str:
-        """Make the run of a pipeline that started then; returns its id."""
-        labels = {
-            FINGERPRINT_TAG: fingerprint,
-            EXPERIMENT_NAME_TAG: experiment,
-            STAGES_TAG: " ".join(stages)[:TAG_LENGTH],
-            "mlflow.source.name": "dvc repro",
-            "mlflow.source.type": "PROJECT",
-            **tags,
-        }
-        name = experiment or f"pipeline {fingerprint[:8]}"
-        run = self.client.create_run(self.experiment, start_time=moment, tags=labels, run_name=name)
-        self.log_params(run.info.run_id, params)
-        return str(run.info.run_id)
+    def create_run(self, name: str, moment: int, tags: Mapping[str, str]) -> "Run":
+        """Make a run that started at a moment."""
+        tags = {"mlflow.user": _user(), Tag.CHECKOUT: self.checkout, **tags}
+        return self.client.create_run(self.experiment, start_time=moment, tags=tags, run_name=name)
 
     def log_params(self, run: str, params: Mapping[str, Any]) -> None:
-        """Log params, in batches."""
+        """Log params, in batches; those that the store has already stay."""
         from mlflow.entities import Param
 
         entries = [Param(name, str(value)[:PARAM_LENGTH]) for name, value in params.items()]
         for first in range(0, len(entries), PARAMS_A_BATCH):
             self.client.log_batch(run, params=entries[first : first + PARAMS_A_BATCH])
 
-    def log_metrics(self, run: str, metrics: "Sequence[Metric]") -> None:
-        """Log metrics, in batches; those that the store has already are left as they are."""
+    def log_points(self, run: str, points: Iterable[Point]) -> None:
+        """Log points of curves, in batches; those that the store has already stay."""
+        from mlflow.entities import Metric
+
+        metrics = [Metric(*point) for point in points]
         for first in range(0, len(metrics), METRICS_A_BATCH):
             self.client.log_batch(run, metrics=metrics[first : first + METRICS_A_BATCH])
 
     def log_numbers(self, run: str, numbers: Mapping[str, float], moment: int) -> None:
         """Log single numbers."""
-        from mlflow.entities import Metric
-
-        self.log_metrics(run, [Metric(name, number, moment, 0) for name, number in numbers.items()])
+        self.log_points(run, [(name, number, moment, 0) for name, number in numbers.items()])
 
     def log_inputs(self, run: str, digests: Mapping[str, str]) -> None:
-        """Log data sets, path -> MD5 in dvc.lock."""
+        """Log data sets: path -> MD5 in dvc.lock."""
         from mlflow.entities import Dataset, DatasetInput, InputTag
 
-        inputs = [
-            DatasetInput(
-                Dataset(
-                    name=path, digest=md5, source_type="dvc", source=json.dumps({"path": path, "md5": md5})
-                ),
-                [InputTag("mlflow.data.context", "input")],
-            )
-            for path, md5 in digests.items()
-        ]
-        if inputs:
-            self.client.log_inputs(run, inputs)
-
-
-def _create_schema(uri: str) -> None:
-    """Make a new SQLite store beside its place: migrations that are cut short cannot be taken up again."""
-    from mlflow.tracking import MlflowClient
-
-    path = Path(uri.removeprefix("sqlite:///"))
-    if not uri.startswith("sqlite:///") or path.exists():
-        return
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
-        draft = Path(folder, "schema.db")
-        MlflowClient(f"sqlite:///{draft}").search_experiments()
-        draft.replace(path)
+        tags = [InputTag("mlflow.data.context", "input")]
+        sources = {path: json.dumps({"path": path, "md5": md5}) for path, md5 in digests.items()}
+        data = [Dataset(path, md5, "dvc", sources[path]) for path, md5 in digests.items()]
+        if data:
+            self.client.log_inputs(run, [DatasetInput(own, tags) for own in data])
 
 
 def equals(tag: str, value: str) -> str:
-    """A search condition on a tag; MLflow's language has quotes of two kinds and no way to escape one."""
-    if "'" not in value:
-        return f"tags.`{tag}` = '{value}'"
-    if '"' not in value:
-        return f'tags.`{tag}` = "{value}"'
-    any_character = value.replace("'", "_")
-    return f"tags.`{tag}` LIKE '{any_character}'"
+    """Return a search condition on a tag; the value holds no quotes: MLflow cannot escape them."""
+    return f"tags.`{tag}` = '{value}'"
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # an id without a name
+        return str(os.getuid())
+
+
+def _database(uri: str) -> Path | None:
+    """Return the file of an SQLite store; None for another store."""
+    return Path(unquote(uri.removeprefix("sqlite:///"))) if uri.startswith("sqlite:////") else None
+
+
+def _create_schema(uri: str) -> None:
+    """Make a new SQLite store beside its place: a migration that is cut short cannot be continued."""
+    from mlflow.tracking import MlflowClient
+
+    path = _database(uri)
+    if path is None or path.exists():
+        return
+    with tempfile.TemporaryDirectory(prefix="recap-store-") as folder:
+        MlflowClient(f"sqlite:///{folder}/schema.db").search_experiments()
+        write_bytes(path, Path(folder, "schema.db").read_bytes())
+
+
+@contextmanager
+def _no_stray_folder(uri: str) -> Iterator[None]:
+    """Remove the folder that MLflow makes by mistake: it does not decode an address (``%3F`` for ``?``)."""
+    stray = Path(uri.removeprefix("sqlite:///")).parent
+    is_stray = uri.startswith("sqlite:///") and "%" in uri and not stray.exists()
+    try:
+        yield
+    finally:
+        if is_stray:
+            with suppress(OSError):
+                os.removedirs(stray)
+
+
+def _follow(path: Path, old: str, new: str) -> None:
+    """Point a store that was moved or copied with its checkout to the artifacts beside it."""
+    with closing(sqlite3.connect(path)) as database, database:
+        for table, column in PLACES:
+            change = f"UPDATE {table} SET {column} = ? || substr({column}, ?)"
+            condition = f"substr({column}, 1, ?) = ?"
+            database.execute(f"{change} WHERE {condition}", (new, len(old) + 1, len(old), old))

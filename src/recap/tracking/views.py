@@ -1,15 +1,29 @@
-"""Views of the runs page, saved in the store as MLflow's own UI saves them: columns, filters, charts."""
+"""The params and metrics of a pipeline's run, and saved views of MLflow's table of runs.
+
+The views are saved in the store as MLflow's own UI saves them: columns, filters, charts.
+"""
 
 import base64
 import json
 import zlib
+from collections.abc import Mapping
+from typing import Any
 
-from recap.tracking.headline import DECODERS
-
-LATEST_FIRST = {
-    "orderByKey": "attributes.end_time",
-    "orderByAsc": False,
-}  # by start, children hide in parents
+PARAMS = (
+    "data.source",
+    "data.scenes.train_images",
+    "features.backbone",
+    "backbone.feature_dim",
+    "reduce.enabled",
+    "reduce.components",
+    "train.batch_size",
+    "train.seed",
+)
+EVALUATION_METRICS = ("cider_d", "bleu_4", "rouge_l", "truth", "perplexity")
+MAIN_PARTS = ("seen", "test")
+DECODERS = ("rnn", "lstm", "transformer")
+LATEST_FIRST = {"orderByKey": "attributes.end_time", "orderByAsc": False}
+"""By their start, stages are folded into pipelines."""
 STATES = {
     "pipelines": {
         "orderByKey": "attributes.start_time",
@@ -20,14 +34,64 @@ STATES = {
         ],
     },
     "curves": LATEST_FIRST
-    | {"searchFilter": "tags.`recap.stage` LIKE 'train/%'", "chartsSearchFilter": "loss"},
+    | {
+        # what DVC reused would lie on the curves of the run that made it
+        "searchFilter": "tags.`recap.stage` LIKE 'train/%' AND tags.`recap.original_run` IS NULL",
+        "chartsSearchFilter": "loss",
+    },
     "captions": LATEST_FIRST | {"searchFilter": "tags.`recap.stage` LIKE 'evaluate/%'"},
 }
 MODES = {"pipelines": "TABLE", "curves": "CHART", "captions": "ARTIFACT"}
 
 
+def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested groups as ``group.name``, the form of MLflow's params and metrics."""
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            flat |= flatten(value, f"{prefix}{name}.")
+        else:
+            flat[f"{prefix}{name}"] = value
+    return flat
+
+
+def flatten_numbers(metrics: Mapping[str, Any]) -> dict[str, float]:
+    """Return the numbers in nested groups as ``group.name``."""
+    return {
+        name: float(value)
+        for name, value in flatten(metrics).items()
+        if isinstance(value, int | float) and not isinstance(value, bool)
+    }
+
+
+def headline_params(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the most telling of a pipeline's params; every run has them."""
+    flat = flatten(params)
+    return {name: flat[name] for name in PARAMS if name in flat}
+
+
+def headline_metrics(stage: str, metrics: Mapping[str, float]) -> dict[str, float]:
+    """Return a stage's metrics under their names in the pipeline's run.
+
+    ``evaluate/lstm`` gives ``lstm.seen.cider_d`` and so on, and ``lstm.cider_d`` for the main part of the
+    test images; every other stage ``backbone.accuracy`` and so on.
+    """
+    kind, _, decoder = stage.partition("/")
+    numbers = {name: number for name, number in metrics.items() if not name.startswith("system/")}
+    if kind != "evaluate":
+        return {f"{stage.replace('/', '.')}.{name}": number for name, number in numbers.items()}
+    found: dict[str, float] = {}
+    for name, number in numbers.items():
+        part, _, score = name.rpartition(".")
+        if score in EVALUATION_METRICS:
+            found[f"{decoder}.{name}"] = number
+            if part in MAIN_PARTS:
+                found[f"{decoder}.{score}"] = number
+    return found
+
+
 def experiment_tags() -> dict[str, str]:
-    """Tags that give an experiment these views, and the menu of model training."""
+    """Return the tags that give an experiment these views, and the menu of model training."""
     tags = {"mlflow.experimentKind": "custom_model_development"}
     for name, state in STATES.items():
         packed = base64.b64encode(zlib.compress(json.dumps(state).encode())).decode()
@@ -37,7 +101,7 @@ def experiment_tags() -> dict[str, str]:
 
 
 def view_addresses(server: str, experiment: str) -> dict[str, str]:
-    """The address of each view on a server such as ``http://127.0.0.1:5000``."""
+    """Return the address of each view on a server such as ``http://127.0.0.1:5000``."""
     page = f"{server.rstrip('/')}/#/experiments/{experiment}/runs"
     return {
         name: f"{page}?viewStateShareKey=recap-{name}&compareRunsMode={mode}" for name, mode in MODES.items()

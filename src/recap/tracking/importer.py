@@ -1,0 +1,273 @@
+"""Brings files and dvc.lock to MLflow: the one way in which runs are written.
+
+A stage's run is written from its entry in dvc.lock and the outputs that it names, and from the journal that
+the stage left; a stage without a journal was skipped or restored by DVC. An import that is interrupted is
+completed by the next one, and what is in MLflow already stays as it is.
+"""
+
+import json
+import signal
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from recap.core.environment import is_on, positive_number
+from recap.tracking.journal import Journal, journals, milliseconds
+from recap.tracking.models import choose_champions
+from recap.tracking.pipeline import (
+    Pipeline,
+    experiments,
+    find_in,
+    open_commit,
+    open_repository,
+    open_workspace,
+)
+from recap.tracking.pipeline_runs import children, create_parent, find_parent, open_run, update_state
+from recap.tracking.record import Record, write_run
+from recap.tracking.store import TAG_LENGTH, Store, Tag, describe_error, equals, repository_root
+from recap.workspace.cache import Cache
+from recap.workspace.git import git_state
+from recap.workspace.lock_file import Outputs, made_outputs, parse_lock, records, stage_key, title
+from recap.workspace.rwlock import writers
+
+if TYPE_CHECKING:
+    from dvc.repo import Repo
+    from mlflow.entities import Run
+
+RECORD_SECONDS = 30.0
+"""How long a pipeline's last stage waits for the store; RECAP_RECORD_SECONDS sets another time."""
+KILLED = "the process ended without a message: killed, or the machine went down"
+UNRECORDED = "DVC did not record its outputs"
+
+
+def record(environment: Mapping[str, str]) -> None:
+    """Bring the pipeline that has just run to MLflow; a store that fails costs a warning at most."""
+    seconds = positive_number(environment, "RECAP_RECORD_SECONDS", RECORD_SECONDS)
+    if is_on(environment, "RECAP_TRACKING"):
+        bring(environment, seconds, Path.cwd(), everything=False)
+
+
+def bring(
+    environment: Mapping[str, str], seconds: float | None, workspace: Path, *, everything: bool
+) -> bool:
+    """Import, print what was added, and in one line what went wrong; return whether nothing did.
+
+    Args:
+        environment: the process's variables.
+        seconds: the time limit.
+        workspace: the checkout, or the temporary folder of an experiment.
+        everything: import DVC's experiments too.
+    """
+    importer = Importer(environment, workspace)
+    try:
+        with _time_limit(seconds):
+            importer.bring(everything)
+    except _OverTimeError:
+        importer.faults.append("the store is slow")
+    except Exception as error:  # a store can fail in any way
+        importer.faults = [describe_error(error, environment)]
+    if everything:
+        print("".join(f"reused: {line}\n" for line in importer.added), end="")
+    if faults := importer.faults:
+        waiting = sum(not own.is_alive() for own in journals(repository_root(environment)))
+        said = faults[:3] + ([f"and {len(faults) - 3} more"] if len(faults) > 3 else [])
+        said.append(f"{waiting} runs wait, `recap sync` again later")
+        print(f"warning: MLflow: {'; '.join(said)}", file=sys.stderr)
+    return not importer.faults
+
+
+class _OverTimeError(BaseException):
+    """The time is over; no library's handler of exceptions may catch it."""
+
+
+@contextmanager
+def _time_limit(seconds: float | None) -> Iterator[None]:
+    def end(signal_number: int, frame: object) -> None:
+        raise _OverTimeError
+
+    before = signal.signal(signal.SIGALRM, end)
+    # again every second: code that runs when the first one comes may swallow it
+    signal.setitimer(signal.ITIMER_REAL, seconds or 0, 1)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+class Importer:
+    """Brings a checkout to a store."""
+
+    def __init__(self, environment: Mapping[str, str], workspace: Path) -> None:
+        self.environment = environment
+        self.workspace = workspace
+        self.added: list[str] = []  # stages that DVC skipped or restored, as "PIPELINE: STAGE"
+        self.faults: list[str] = []  # what could not be imported, a line each
+
+    def bring(self, with_experiments: bool) -> None:
+        """Import what is not there; a fault in one thing stops no other, as long as the store answers.
+
+        Raises:
+            Exception: whatever the store raises when it does not answer, or DVC about the checkout.
+        """
+        self.store = Store(self.environment)
+        with self.store.lock("import"), open_repository(self.workspace) as repo:
+            for journal in journals(self.store.root):
+                if not journal.is_alive():
+                    self._attempt(journal.start.stage, self._import_journal, repo, journal)
+            self._attempt("dvc.yaml", self._complete_workspace, repo)
+            for name, revision, baseline in experiments(repo) if with_experiments else ():
+                self._attempt(name, self._complete_experiment, repo, name, revision, baseline)
+            for run in self.store.search("attributes.status = 'RUNNING'"):
+                self._attempt(run.info.run_name, self._end_run, run)
+            self._attempt("models", choose_champions, self.store)
+
+    def _attempt(self, what: str, work: Callable[..., object], *arguments: object) -> None:
+        try:
+            work(*arguments)
+        except Exception as error:  # whatever MLflow, DVC, a database or a disk raise
+            self.faults.append(f"{what}: {describe_error(error, self.environment)}")
+            self.store.client.get_experiment(self.store.experiment)  # raises when the store is gone
+
+    def _import_journal(self, repo: "Repo", journal: Journal) -> None:
+        """Write the run of a stage that ended, and remove its journal."""
+        start, store = journal.start, self.store
+        events = list(journal.events())
+        end = events[-1] if events and "end" in events[-1] else None
+        moment = events[-1]["moment"] if events else start.moment
+        end = end or {"end": "FAILED", "reason": KILLED, "moment": moment}
+        record = Record(start.stage, start.params, start.settings, events)
+        if end["end"] == "FINISHED":
+            record = self._with_outputs(repo, journal, record)
+            if record.entry is None and start.by_dvc:
+                if writers(store.root) or writers(Path(start.workspace)):
+                    return  # DVC is about to record it
+                end |= {"end": "FAILED", "reason": UNRECORDED}
+        run, parent = open_run(store, journal)
+        for child in store.search(equals(Tag.PARENT, parent), equals(Tag.STAGE, start.stage)):
+            if Tag.REUSED in child.data.tags:  # the stage ran after all
+                store.client.delete_run(child.info.run_id)
+        is_written = self._write(run, parent, record, end["moment"])
+        if end["reason"]:
+            reason = f"{end['reason']} ({start.process})"[:TAG_LENGTH]
+            store.client.set_tag(run, Tag.REASON, reason)
+            store.client.set_tag(run, Tag.NOTE, reason)
+        store.client.set_terminated(run, status=end["end"], end_time=end["moment"])
+        if is_written:
+            journal.path.unlink()
+        update_state(store, parent)
+
+    def _with_outputs(self, repo: "Repo", journal: Journal, record: Record) -> Record:
+        """Add the outputs of the stage and their entry in a dvc.lock, if one records this run."""
+        start, name = journal.start, record.stage.replace("/", "@")
+        place = Path(start.workspace) if Path(start.workspace).is_dir() else self.store.root
+        data = made_outputs(parse_lock(start.lock.encode()))
+        for content in self._locks(repo, place, journal.identifier):
+            lock = parse_lock(content)
+            if records(lock, name, start.params, start.sources, data):
+                return replace(record, entry=lock[name], outputs=Outputs(lock, Cache(place), find_in(place)))
+        return record
+
+    def _locks(self, repo: "Repo", place: Path, since: str) -> Iterator[bytes]:
+        """Yield what may record a stage: present dvc.lock, those that later stages found, committed ones."""
+        for folder in (place, self.store.root):
+            with suppress(OSError):
+                yield (folder / "dvc.lock").read_bytes()
+        for journal in journals(self.store.root):
+            if journal.identifier > since:
+                yield journal.start.lock.encode()
+        for _, revision, _ in experiments(repo):
+            with open_commit(repo, revision) as pipeline:
+                yield json.dumps({"stages": pipeline.outputs.lock}).encode()
+
+    def _complete_workspace(self, repo: "Repo") -> None:
+        if not (self.workspace / "dvc.yaml").is_file():
+            return  # stages without a pipeline around them
+        commit, dirty, fault = git_state(self.workspace)
+        if fault:
+            self.faults.append(f"runs have no commit: {fault}")
+        # an experiment that ran here, or was applied, has a run already: any name will do
+        name = self.environment.get("DVC_EXP_NAME")
+        self._complete(open_workspace(repo), name, {Tag.COMMIT: commit, Tag.DIRTY: dirty})
+
+    def _complete_experiment(self, repo: "Repo", name: str, revision: str, baseline: str) -> None:
+        if not self.store.search(equals(Tag.REVISION, revision), equals(Tag.COMPLETE, "true")):
+            with open_commit(repo, revision) as pipeline:
+                tags = {Tag.COMMIT: baseline, Tag.DIRTY: "true", Tag.REVISION: revision}
+                self._complete(pipeline, name, tags)
+
+    def _complete(self, pipeline: Pipeline, experiment: str | None, tags: Mapping[str, str]) -> None:
+        """Give a pipeline's run a child for each stage that it lacks and whose outputs are here.
+
+        A pipeline without a run gets one when the outputs of all its stages are here.
+        """
+        store, definition = self.store, pipeline.definition
+        here = [name for name in pipeline.stages if pipeline.is_here(name)]
+        found = find_parent(store, definition.fingerprint, experiment)
+        if not here or (found is None and len(here) < len(pipeline.stages)):
+            return
+        run = found or create_parent(store, definition, experiment or "", tags, milliseconds())
+        parent = str(run.info.run_id)
+        expected = {Tag.STAGES: " ".join(map(title, pipeline.stages))[:TAG_LENGTH]}
+        expected |= {name: tags[name] for name in tags.keys() & {Tag.REVISION}}
+        for name in expected:
+            if run.data.tags.get(name) != expected[name]:
+                store.client.set_tag(parent, name, expected[name])
+        latest = children(store, parent)
+        noted = [own.start for own in journals(store.root)]
+        waiting = {start.stage for start in noted if start.fingerprint == definition.fingerprint}
+        for name in here:
+            last = latest.get(title(name))
+            is_whole = last and last.info.status == "FINISHED" and Tag.LACKING not in last.data.tags
+            if not is_whole and title(name) not in waiting:
+                self._attempt(title(name), self._add_reused, pipeline, name, parent, experiment or "", last)
+        update_state(self.store, parent)
+
+    def _add_reused(
+        self, pipeline: Pipeline, name: str, parent: str, experiment: str, last: "Run | None"
+    ) -> None:
+        """Write a stage's run from its outputs alone, or what its last run lacks."""
+        store, entry, stage, moment = self.store, pipeline.outputs.lock[name], title(name), milliseconds()
+        if last is not None and (Tag.LACKING in last.data.tags or Tag.REUSED in last.data.tags):
+            run, moment = str(last.info.run_id), last.info.start_time
+        else:
+            known = store.search(equals(Tag.KEY, stage_key(name, entry)), "attributes.status = 'FINISHED'")
+            makers = [own for own in known if Tag.REUSED not in own.data.tags]
+            tags = {
+                Tag.PARENT: parent,
+                Tag.STAGE: stage,
+                Tag.REUSED: "true",
+                Tag.EXPERIMENT_NAME: experiment,
+                Tag.NOTE: "DVC had this stage's outputs already; no run made them in this store",
+                "mlflow.source.name": "recap sync",
+            }
+            for original in (makers or known[::-1])[:1]:  # the oldest record where no maker is known
+                tags[Tag.ORIGINAL] = original.info.run_id
+                link = f"#/experiments/{store.experiment}/runs/{original.info.run_id}"
+                tags[Tag.NOTE] = f"DVC reused the outputs of [run {original.info.run_id}]({link})"
+            run = str(store.create_run(stage, moment, tags).info.run_id)
+        params, outputs, metrics = pipeline.definition.params, pipeline.outputs, pipeline.metrics
+        self._write(run, parent, Record(stage, params, entry=entry, outputs=outputs, metrics=metrics), moment)
+        store.client.set_terminated(run, status="FINISHED", end_time=moment)
+        self.added.append(f"{experiment or pipeline.definition.fingerprint[:8]}: {stage}")
+
+    def _write(self, run: str, parent: str, record: Record, moment: int) -> bool:
+        """Write all of a stage's run but its end; return whether everything that is here was taken."""
+        error = write_run(self.store, run, parent, record, moment)
+        if error:
+            self.faults.append(f"{record.stage}: {describe_error(error, self.environment)}")
+        return error is None or isinstance(error, FileNotFoundError)
+
+    def _end_run(self, run: "Run") -> None:
+        """End what is left RUNNING: a stage's run without a journal, a pipeline's run as its children say."""
+        tags, client = run.data.tags, self.store.client
+        if tags.get(Tag.CHECKOUT) != self.store.checkout:
+            return
+        known = {own.identifier for own in journals(self.store.root)}
+        if Tag.JOURNAL in tags and tags[Tag.JOURNAL] not in known:
+            client.set_tag(run.info.run_id, Tag.REASON, f"it left no journal ({tags.get(Tag.PROCESS)})")
+            client.set_terminated(run.info.run_id, status="FAILED")
+        update_state(self.store, tags.get(Tag.PARENT, run.info.run_id))
