@@ -54,15 +54,17 @@ def test_describe_a_stand_in_of_coco(tmp_path: Path, run, capsys) -> None:
         archive="stand-in/coco_captioning.zip",
         check="any",
         train_captions="stand-in/annotations_trainval2014.zip",
-        validation_captions="stand-in/annotations_trainval2014.zip",
+        test_captions="stand-in/annotations_trainval2014.zip",
     )
     config = DataConfig(
         source="coco",
+        validation_share=0.1,
+        test_share=0.1,
         offline=True,
         images=ImagesConfig(fetch=False, timeout=1.0),
-        scenes=ScenesConfig(train_images=10, validation_images=3, seed=0),
+        scenes=ScenesConfig(train_images=10, validation_images=3, test_images=3, seed=0),
         coco=coco,
-        folder=FolderConfig(images=None, train_captions=None, validation_captions=None),
+        folder=FolderConfig(images=None, train_captions=None, validation_captions=None, test_captions=None),
     )
     fetch(config, Path("data/raw"), Files(Path("downloads"), Path("downloads.json"), offline=True))
     run("describe")
@@ -73,17 +75,18 @@ def test_describe_a_stand_in_of_coco(tmp_path: Path, run, capsys) -> None:
         Path("data/raw/features"),
         Path("data/captions"),
         Path("data/reduced"),
-        ReduceConfig(True, 20, False, 0, 4.0),
+        ReduceConfig(True, 20, False, 0, 4.0, 64),
         threads=1,
     )
     run("describe", "--samples", "1")
     text = capsys.readouterr().out
     for line in (
-        "train: 83 images, 414 captions, features 83 x 4,096",
-        "val: 41 images, 203 captions, features 41 x 4,096",
-        "validation in training: 0 image ids, 0 images,",
-        "encoded train: 400 captions",
+        "train: 74 images, 369 captions, features 74 x 4,096",
+        "validation: 9 images, 45 captions, features 9 x 4,096",
+        "test: 41 images, 203 captions, features 41 x 4,096",
+        "test in training: 0 image ids, 0 images,",
+        "encoded train: 358 captions",
         "PCA: 20 components explain",
     ):
         assert line in text
-    assert text.count("staticflickr") == 2
+    assert text.count("staticflickr") == 3

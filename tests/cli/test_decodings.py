@@ -7,7 +7,7 @@ import torch
 from recap.captioner import load_model
 from recap.cli.decodings import (
     DECODINGS,
-    Validation,
+    Scored,
     compare_decodings,
     format_markdown,
 )
@@ -40,9 +40,9 @@ def test_every_decoding_is_scored_beside_its_cost(folders):
     references = [["a b c", "c d e"], ["f g", "a c"], ["d d e", "e f g"]] * 4
     captions = np.array([[1, 4, 5, 2], [1, 6, 2, 0]], dtype=np.int32)
     training = CaptionedFeatures(captions, np.array([0, 1], dtype=np.int32), features[:2])
-    validation = Validation(range(12), features, references, None, VOCABULARY, training)
+    scored = Scored(range(12), features, references, None, VOCABULARY, training)
     model = load_model(folders[:1], torch.device("cpu"))
-    rows = compare_decodings(model, validation, 5)
+    rows = compare_decodings(model, scored, 5)
     assert [row["decoding"] for row in rows] == list(DECODINGS)
     greedy = generate(model, features, VOCABULARY, usual_constraints(30), 5)
     assert rows[0]["steps"] == sum(len(caption.log_probabilities) for caption in greedy) / 12
@@ -62,10 +62,10 @@ def test_steps_of_an_ensemble_are_counted_of_all_who_draw(folders):
         np.array([[1, 4, 5, 2]], dtype=np.int32), np.array([0], dtype=np.int32), features
     )
     references = [["a b c"], ["f g"], ["d d e"]]
-    validation = Validation(range(3), features, references, None, VOCABULARY, training)
+    scored = Scored(range(3), features, references, None, VOCABULARY, training)
     steps = []
     for names in (folders[:1], [folders[0], folders[0]]):
-        rows = compare_decodings(load_model(names, torch.device("cpu")), validation, 5)
+        rows = compare_decodings(load_model(names, torch.device("cpu")), scored, 5)
         steps.append({row["decoding"]: row["steps"] for row in rows})
     assert steps[0]["greedy"] == steps[1]["greedy"]
     assert steps[1]["consensus of 40"] > 1.5 * steps[0]["consensus of 40"]

@@ -13,6 +13,7 @@ from tests.small_pipeline import OUTPUTS, environment, lock_again, read_lock_fil
 import recap.cli.proof
 import recap.proof.doctor
 from recap.cli.main import main
+from recap.core.hashes import hash_list
 from recap.proof.lock import LockedOutput
 from recap.proof.verify import Finding
 
@@ -35,7 +36,10 @@ def change(path: Path, text: str) -> None:
 
 def test_a_run_as_recorded_is_a_line(here: Path, capfd) -> None:
     assert main(["verify"]) == 0
-    assert capfd.readouterr() == (f"{COUNT} identical\n", "")
+    deps = read_lock_file(here)["stages"]["page"]["deps"]
+    digest = hash_list({own["path"]: own["md5"] for own in deps})
+    page = f"reports/index.html: made from {digest}, as it says itself"
+    assert capfd.readouterr() == (f"{COUNT} identical\n{page}\n", "")
 
 
 def test_what_differs_is_named_with_its_first_difference(here: Path, capfd) -> None:
@@ -146,7 +150,7 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with the repository's settings, and pins as installed, on a machine that computes portably."""
     monkeypatch.setattr(recap.proof.doctor, "unsupported", lambda: None)
     shutil.copy(ROOT / "params.yaml", tmp_path / "params.yaml")
-    pins = [f"{library}=={version(library)}\n" for library in recap.proof.doctor.LIBRARIES]
+    pins = [f"{library}=={version(library)}\n" for library in recap.proof.doctor.COMPUTING]
     (tmp_path / "requirements.lock").write_text("".join(pins))
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -185,3 +189,12 @@ def test_a_doctor_without_its_files_is_a_line_and_exit_code_2(settings: Path, ca
     assert printed.out == ""
     assert printed.err.startswith(f"{names[fault]}: expected")
     assert printed.err.count("\n") == 1
+
+
+def test_a_folder_below_the_checkout_is_as_good(here: Path, monkeypatch: pytest.MonkeyPatch, capfd) -> None:
+    monkeypatch.chdir(here / "models")
+    assert main(["verify"]) == 0
+    assert capfd.readouterr().out.startswith(f"{COUNT} identical\n")
+    monkeypatch.chdir(here / "models")
+    assert main(["verify", "--against", ".."]) == 0
+    assert capfd.readouterr().out == f"{COUNT} identical\n"

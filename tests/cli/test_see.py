@@ -14,6 +14,7 @@ from recap.backbones.small_vgg import SmallVgg
 from recap.cli.see import add_commands
 from recap.core.artifacts import write_json, write_png, write_safetensors
 from recap.core.feature_files import write_features
+from recap.core.raw_data import SPLITS
 from recap.decoders.build import build_decoder, save_decoder
 from recap.errors import InputError
 from recap.features.extraction import compute_features
@@ -44,7 +45,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     }
     save_decoder(Path("models/lstm"), build_decoder(model, torch.Generator().manual_seed(1)), model)
     none, rows = np.zeros((0, 17), np.int32), np.zeros(0, np.int32)
-    captions = Captions(Vocabulary((*SPECIAL_WORDS, "red", "seven")), none, rows, none, rows)
+    captions = Captions(Vocabulary((*SPECIAL_WORDS, "red", "seven")), dict.fromkeys(SPLITS, (none, rows)))
     save_captions(Path("data/captions"), captions)
     pixels = np.random.default_rng(0).integers(0, 256, (80, 70, 3), dtype=np.uint8)
     Image.fromarray(pixels).save("a.png")
@@ -90,9 +91,6 @@ def test_pictures_are_written(capsys: pytest.CaptureFixture[str]) -> None:
         (["fool", "a.png", "--class", "2"], r"an index in 0\.\.1, received '2'"),
         (["saliency", "a.png", "--class", "²"], r"an index in 0\.\.1, received '²'"),
         (["predict", "absent.png"], "absent.png: expected an image that decodes"),
-        (["predict", "a.png", "--top", "0"], "--top: expected a positive integer, received 0"),
-        (["class", "--class", "red", "--iterations", "0"], "--iterations: expected a positive integer"),
-        (["class", "--class", "red", "--seed", str(2**63)], r"--seed: expected an integer in 0\.\.9"),
         (
             ["saliency", "a.png", "--output", "."],
             r"--output: expected a file that can be written, received \.",
@@ -135,7 +133,7 @@ def test_an_image_unlike_the_training_images_is_warned_of(
         write_safetensors(Path("data/reduced/pca.safetensors"), {"components": components, "mean": mean})
         features = (features - mean.numpy()) @ components.numpy().T
     write_features(Path("data/reduced/train.h5"), features[:30])
-    write_features(Path("data/reduced/val.h5"), features[30:])
+    write_features(Path("data/reduced/validation.h5"), features[30:])
     write_familiarity(Path("data/reduced"))
     assert see("words", str(paths[40])) == 0
     assert capsys.readouterr().err == ""
@@ -144,7 +142,7 @@ def test_an_image_unlike_the_training_images_is_warned_of(
         assert capsys.readouterr().err.startswith("warning: a.png: unlike the images that the model was")
     (Path("data/reduced") / "pca.safetensors").unlink(missing_ok=True)
     write_features(Path("data/reduced/train.h5"), features[:30, :5])
-    write_features(Path("data/reduced/val.h5"), features[30:, :5])
+    write_features(Path("data/reduced/validation.h5"), features[30:, :5])
     write_familiarity(Path("data/reduced"))  # of another run
     assert see("predict", "a.png") == 0
     assert capsys.readouterr().err == ""
@@ -162,5 +160,5 @@ def test_a_project_without_a_backbone_is_told(project: Path) -> None:
     with pytest.raises(InputError, match="expected the description of a backbone"):
         see("predict", "a.png")
     write_json(project / "models/backbone/backbone.json", {"name": "none"})
-    with pytest.raises(InputError, match="expected small_vgg or squeezenet1_1, received 'none'"):
+    with pytest.raises(InputError, match=r"expected one of small_vgg, .*, received 'none'"):
         see("predict", "a.png")

@@ -1,16 +1,48 @@
-"""The commands `recap data ...`: files from elsewhere, and a look into the data."""
+"""The commands `recap init` and `recap data ...`: your own pictures, files from elsewhere, a look inside."""
 
 import argparse
 from pathlib import Path
 from typing import Any
 
+from recap.cli.numbers import LARGEST_SEED, whole
 from recap.core import paths
 
 WIDEST_BAR = 40
 
 
 def add_commands(subparsers: Any) -> None:
-    """Add `data` with its commands to the command line; each sets ``run``, a function of the options."""
+    """Add `data` with its commands, and `init`; each sets ``run``, a function of the options."""
+    init = subparsers.add_parser(
+        "init",
+        help="take your own pictures and captions, in whatever form they are",
+        description="Check pictures and captions, write them into a new folder, and set params.yaml to them; "
+        "`make repro` then learns to caption.",
+    )
+    init.add_argument("directory", type=Path, metavar="DIR", help="a new folder for the captions")
+    init.add_argument(
+        "--from",
+        dest="sources",
+        type=Path,
+        nargs="+",
+        required=True,
+        metavar="CAPTIONS",
+        help="a file or folder of captions, or two (training, test) or three (validation between): COCO's or "
+        "Karpathy's JSON, JSON lines, CSV, TSV, Flickr8k's token.txt, pictures with a .txt beside each, "
+        "Parquet",
+    )
+    init.add_argument(
+        "--images", type=Path, help="the folder of the pictures (default: found near the captions)"
+    )
+    init.add_argument("--weights", help="path or URL of the backbone's weights (default: torchvision's)")
+    init.add_argument(
+        "--backbone",
+        help="what sees the pictures, as features.backbone (default: that of params.yaml if it can)",
+    )
+    init.add_argument(
+        "--credits", action="store_true", help="keep the addresses and licences that a COCO JSON names"
+    )
+    init.set_defaults(run=_init)
+
     data = subparsers.add_parser("data", help="files from elsewhere, a look into the data")
     commands = data.add_subparsers(metavar="COMMAND", required=True)
 
@@ -29,9 +61,38 @@ def add_commands(subparsers: Any) -> None:
     pin.add_argument("--offline", action="store_true", help="pin the copy that is there")
     pin.set_defaults(run=_pin)
 
+    captions = commands.add_parser(
+        "coco-captions", help="make the captions of CS231n's archive again from COCO's annotations"
+    )
+    captions.add_argument(
+        "annotations", type=Path, nargs="+", help="annotations_trainval2014.zip, or its two caption files"
+    )
+    captions.add_argument(
+        "--to", type=Path, required=True, metavar="DIR", help="a new folder for the members"
+    )
+    captions.set_defaults(run=_coco_captions)
+
+    archive = commands.add_parser(
+        "coco-archive",
+        help="zip those captions and VGG-16's features of your COCO images, as CS231n's archive",
+    )
+    archive.add_argument("captions", type=Path, metavar="DIR", help="what coco-captions wrote")
+    archive.add_argument("archive", type=Path, help="the archive to write, such as coco_captioning.zip")
+    source = archive.add_mutually_exclusive_group(required=True)
+    source.add_argument("--images", type=Path, metavar="FOLDER", help="your images: train2014 and val2014")
+    source.add_argument(
+        "--features", type=Path, metavar="PLACE", help="features by image id: a folder of .npy, .npz or .h5"
+    )
+    archive.add_argument("--weights", help="path or URL of the backbone's weights (beside --images)")
+    archive.add_argument("--backbone", default="vgg16", help="what sees the images (default: vgg16)")
+    archive.add_argument("--batch-size", type=whole(1, 4096), default=64, metavar="N", help="images at once")
+    archive.set_defaults(run=_coco_archive)
+
     describe = commands.add_parser("describe", help="sizes, lengths, words, duplicates, overlaps, samples")
-    describe.add_argument("--samples", type=int, default=3, metavar="N", help="images of each split")
-    describe.add_argument("--seed", type=int, default=231, help="which images")
+    describe.add_argument(
+        "--samples", type=whole(0, 1_000_000), default=3, metavar="N", help="images of each split"
+    )
+    describe.add_argument("--seed", type=whole(0, LARGEST_SEED), default=231, help="which images")
     describe.set_defaults(run=_describe)
 
 
@@ -65,6 +126,37 @@ def _pin(options: argparse.Namespace) -> None:
     print(f"{paths.REGISTRY}: {remote.url}: {remote.size} bytes, SHA-256 {remote.sha256}")
 
 
+def _coco_captions(options: argparse.Namespace) -> None:
+    from recap.importing.coco_captions import rebuild_captions
+
+    found = rebuild_captions(options.annotations, options.to)
+    for part in ("train", "val"):
+        print(f"{part}: {found[part]['images']:,} images, {found[part]['captions']:,} captions")
+    print(f"{options.to}: {found['vocabulary']:,} words")
+
+
+def _coco_archive(options: argparse.Namespace) -> None:
+    from recap.cli.prepare import prepare
+    from recap.core.config import parse
+
+    source = options.features
+    device = prepare()
+    from recap.backbones.config import FeaturesConfig
+    from recap.importing.coco_archive import Seen, make_archive
+    from recap.sources.download import Files
+
+    if source is None:
+        values = {"backbone": options.backbone, "weights": options.weights, "batch_size": options.batch_size}
+        values |= dict.fromkeys(("given", "weights_sha256", "class_names")) | {"grid": False}
+        config = parse("features", values, FeaturesConfig)
+        files = Files(paths.DOWNLOADS, paths.REGISTRY, False)
+        source = Seen(options.images, config, files, paths.SHARDS / "archive", device)
+    found = make_archive(options.captions, source, options.archive)
+    print(
+        f"{options.archive}: {found['train']:,} + {found['val']:,} images, {found['feature_dim']:,} features"
+    )
+
+
 def _describe(options: argparse.Namespace) -> None:
     from recap.report.describe import describe
 
@@ -80,7 +172,9 @@ def _describe(options: argparse.Namespace) -> None:
         repeated = counts["duplicates"]
         print(f"  equal to an earlier one: {repeated['images']:,} images, {repeated['captions']:,} captions")
         _print_histogram(counts["lengths"])
-    print("\nvalidation in training: " + ", ".join(f"{n:,} {what}" for what, n in found["overlap"].items()))
+    print()
+    for split, shared in found["overlap"].items():
+        print(f"{split} in training: " + ", ".join(f"{count:,} {what}" for what, count in shared.items()))
     vocabulary = found["vocabulary"]
     print(
         f"\ntraining words: {vocabulary['words']:,}, {vocabulary['once']:,} of them once; the most frequent"
@@ -115,3 +209,29 @@ def _print_histogram(lengths: dict[int, int]) -> None:
     for length, count in lengths.items():
         if 1000 * count >= total:  # one in a thousand and more
             print(f"  {length:3} words {100 * count / total:5.1f} % {'#' * round(WIDEST_BAR * count / most)}")
+
+
+def _init(options: argparse.Namespace) -> None:
+    from dataclasses import asdict
+
+    from recap.core.config import load_all
+    from recap.importing.project import import_captions
+    from recap.importing.settings import check_backbone, choose_settings, write_settings
+
+    groups = {name: asdict(group) for name, group in load_all(paths.PARAMS).items()}
+    check_backbone(groups, options.weights, options.backbone)
+    project = import_captions(options.sources, options.images, options.directory, options.credits)
+    chosen = choose_settings(project, groups, options.weights, options.backbone)
+    write_settings(paths.PARAMS, chosen)
+    print("\n".join(project.told))
+    if project.by_characters:
+        print(
+            "captions have no spaces between words: they are learnt character by character (tokenize.tokens)"
+        )
+    if missing := [split for split in ("validation", "test") if split not in project.files]:
+        shares = " and ".join(f"data.{split}_share" for split in missing)
+        print(f"{' and '.join(missing)} images are shares of the training images: {shares}")
+    print(f"{paths.PARAMS}:")
+    for name, value in chosen.items():
+        print(f"  {name}: {'null' if value is None else value}")
+    print("next: make repro")

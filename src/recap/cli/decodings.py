@@ -40,8 +40,8 @@ GREEDY = DecodingConfig(
     groups=1,
     diversity=0.0,
     candidates=40,
-    voters=40,
-    voter_temperature=1.0,
+    pseudo_references=40,
+    pseudo_reference_temperature=1.0,
     neighbours=0,
     temperature=1.0,
     top_k=None,
@@ -82,8 +82,8 @@ DECODINGS = {
 
 
 @dataclass(frozen=True)
-class Validation:
-    """Validation images: ids, features (N, D), tokenized references, and scene graphs where there are any.
+class Scored:
+    """Images of a split: ids, features (N, D), tokenized references, and scene graphs where there are any.
 
     ``training`` has the captions and features of the training images.
     """
@@ -103,7 +103,7 @@ class _Counted:
         self.decoder = decoder
         self.count = count
 
-    def apart(self, features: Tensor) -> list[tuple[StepDecoder, Tensor]]:
+    def members_with_features(self, features: Tensor) -> list[tuple[StepDecoder, Tensor]]:
         return [(_Counted(member, self.count), own) for member, own in members_of(self.decoder, features)]
 
     def start(self, features: Tensor) -> State:
@@ -114,28 +114,26 @@ class _Counted:
         return self.decoder.step(tokens, state)
 
 
-def load_validation(raw: Path, captions: Path, reduced: Path, rows: slice) -> Validation:
-    """Read some of the validation images from the folders of `fetch`, `tokenize` and `reduce`.
+def load_scored(raw: Path, captions: Path, reduced: Path, split: str) -> Scored:
+    """Read what belongs to the images of a split from the folders of `fetch`, `tokenize` and `reduce`.
 
     Raises:
         InputError: a folder does not hold what its stage writes.
     """
     source = load_raw(raw)
-    references = read_references(captions / "references_val.json")
+    references = read_references(captions / f"references_{split}.json")
     encoded = load_captions(captions)
-    return Validation(
-        references.image_ids[rows],
-        np.array(open_features(reduced / "val.h5")[rows]),
-        tokenize_groups(tokenize, references.captions[rows]),
-        source.scenes("val")[rows] if source.source.scenes else None,
+    return Scored(
+        references.image_ids,
+        np.array(open_features(reduced / f"{split}.h5")),
+        tokenize_groups(tokenize, references.captions),
+        source.scenes(split) if source.source.scenes else None,
         encoded.vocabulary,
         CaptionedFeatures(*encoded.of("train"), open_features(reduced / "train.h5")),
     )
 
 
-def compare_decodings(
-    model: Decoder | Ensemble, validation: Validation, batch_size: int
-) -> list[dict[str, Any]]:
+def compare_decodings(model: Decoder | Ensemble, scored: Scored, batch_size: int) -> list[dict[str, Any]]:
     """Caption the images in every way of ``DECODINGS``.
 
     Returns:
@@ -146,32 +144,32 @@ def compare_decodings(
     rows: list[dict[str, Any]] = []
     greedy_seconds = 0.0
     for name, config in DECODINGS.items():
-        search = make_search(config, validation.training)
+        search = make_search(config, scored.training)
         count = [0]
 
         def counted(decoder: StepDecoder, *rest: Any, search: Any = search, count: Any = count) -> Any:
             return search(_Counted(decoder, count), *rest)
 
-        constraints = make_constraints(config, validation.vocabulary)
+        constraints = make_constraints(config, scored.vocabulary)
         begin = time.process_time()
         captions = generate(
             model,
-            validation.features,
-            validation.vocabulary,
+            scored.features,
+            scored.vocabulary,
             constraints,
             batch_size,
             counted,
-            validation.image_ids,
+            scored.image_ids,
         )
         seconds = time.process_time() - begin
         greedy_seconds = greedy_seconds or seconds
         texts = [caption.text for caption in captions]
         tokenized = tokenize(texts)
-        scores = score_captions(tokenized, validation.references).metrics()
+        scores = score_captions(tokenized, scored.references).metrics()
         variety = diversity(tokenized, None)
         row = {"decoding": name, "cider_d": scores["cider_d"], "bleu_4": scores["bleu_4"]}
-        if validation.scenes is not None:
-            claims = map(check_caption, texts, validation.scenes)
+        if scored.scenes is not None:
+            claims = map(check_caption, texts, scored.scenes)
             row["truth"] = sum(map(is_true, claims)) / len(texts)
         row |= {key: variety[key] for key in ("distinct_2", "length")}
         row["log_probability"] = sum(caption.log_probability for caption in captions) / len(captions)

@@ -5,71 +5,110 @@ import io
 import os
 import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
+from typing import Any, NoReturn
 
-from recap.cli import data, proof, repair, score, see
-from recap.errors import InputError, disk_fault, memory_fault
-from recap.tracking import commands as runs
+from recap.cli import caption, checkout, data, proof, runs, score, see, serve
+from recap.core import paths
+from recap.errors import InputError, exit_code
 
-ROOT = Path()
+ENDINGS = (signal.SIGTERM, signal.SIGHUP)
+
+
+class _Parser(argparse.ArgumentParser):
+    """Tells a mistake in one line; the usage of some commands is forty.
+
+    An empty text, such as that of a variable that is not set, names nothing: as a path it would be the
+    working folder. Options that may be empty have ``type=str``.
+    """
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.register("type", None, _not_empty)
+        self.register("type", Path, lambda text: Path(_not_empty(text)))
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{InputError(f'{self.prog}: {message}')}; {self.prog} --help says what there is\n")
+
+
+def _not_empty(text: str) -> str:
+    if not text:
+        raise argparse.ArgumentTypeError("expected a text, received an empty one")
+    return text
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit code.
 
-    0 done, 1 a check failed, 2 bad input, 130 interrupted, 141 nobody reads on.
+    0 done, 1 a check failed, 2 bad input, 130 interrupted, 141 nobody reads on. SIGTERM and SIGHUP leave no
+    draft of a file (143, 129).
     """
-    parser = argparse.ArgumentParser(prog="recap", description="Reproducible image captioning.")
-    commands = parser.add_subparsers(metavar="COMMAND", required=True)
-
-    config = commands.add_parser("config", help="check params.yaml and print it, resolved")
-    config.add_argument("--check", action="store_true", help="print nothing when it is right")
-    config.set_defaults(run=_config)
-
-    page = commands.add_parser("plots-page", help="make the page that `dvc plots show` fills, offline")
-    page.set_defaults(run=_plots_page)
-
-    for part in (proof, data, see, score, runs, repair):
-        part.add_commands(commands)
-
-    options = parser.parse_args(arguments)
+    _open_closed_streams()
+    options = make_parser().parse_args(arguments)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # names of files may be no text
+    with _tidy_at_signals():
+        return exit_code(lambda: _run(options))
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Make the parser of all commands."""
+    parser = _Parser(prog="recap", description="Reproducible image captioning.")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    for part in (caption, proof, serve, data, see, score, runs, checkout):
+        part.add_commands(commands)
+    return parser
+
+
+@contextmanager
+def _tidy_at_signals() -> Iterator[None]:
+    """Let the first SIGTERM or SIGHUP end the work as an exception does, unless it is ignored as by nohup."""
+
+    def leave(number: int, frame: FrameType | None) -> NoReturn:
+        for own in before:
+            signal.signal(own, signal.SIG_DFL)
+        raise SystemExit(128 + number)
+
+    is_main = threading.current_thread() is threading.main_thread()  # no other may handle signals
+    before = [own for own in ENDINGS if is_main and signal.getsignal(own) == signal.SIG_DFL]
+    for number in before:
+        signal.signal(number, leave)
+    try:
+        yield
+    finally:
+        for number in before:
+            signal.signal(number, signal.SIG_DFL)
+
+
+def _open_closed_streams() -> None:
+    """Give a stream that the shell closed (``>&-``) the null device, so that no file takes its number."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), "w" if number else "r"))
+
+
+def _run(options: argparse.Namespace) -> int:
+    if getattr(options, "at_root", False):
+        _go_to_checkout(options)
     try:
         code = int(options.run(options) or 0)
         sys.stdout.flush()
         return code
-    except InputError as error:
-        print(error, file=sys.stderr)
-        return 2
-    except BrokenPipeError:  # `recap runs | head`: who reads has enough
+    except BrokenPipeError:  # `recap runs | head`: the reader wants no more
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE
-    except OSError as error:
-        print(disk_fault(error), file=sys.stderr)
-        return 2
-    except (MemoryError, RuntimeError) as error:
-        print(memory_fault(error), file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 130
 
 
-def _config(options: argparse.Namespace) -> None:
-    import dataclasses
-    import json
-
-    from recap.core.config import load_all
-
-    groups = load_all(ROOT / "params.yaml")
-    if not options.check:
-        resolved = {name: dataclasses.asdict(group) for name, group in groups.items()}
-        print(json.dumps(resolved, indent=2))
-
-
-def _plots_page(options: argparse.Namespace) -> None:
-    from recap.cli.plots_page import write_plots_page
-
-    write_plots_page(ROOT / ".dvc" / "tmp" / "plots.html")
+def _go_to_checkout(options: argparse.Namespace) -> None:
+    """Work in the checkout around the working folder, as git and DVC do; options' paths stay the same."""
+    here = Path.cwd()
+    root = next((folder for folder in (here, *here.parents) if (folder / paths.PIPELINE).is_file()), here)
+    if root != here:
+        for name, value in vars(options).items():
+            if isinstance(value, Path):
+                setattr(options, name, value.absolute())
+        os.chdir(root)

@@ -30,13 +30,13 @@ def add_commands(subparsers: Any) -> None:
     verify.add_argument(
         "--base", metavar="REVISION", help="report the metrics that differ from those of a git revision"
     )
-    verify.set_defaults(run=_verify)
+    verify.set_defaults(run=_verify, at_root=True)
 
     doctor = subparsers.add_parser("doctor", help="how this machine differs from the one that made dvc.lock")
     doctor.add_argument(
         "--record", action="store_true", help=f"write this machine to {paths.MACHINE}, beside a new dvc.lock"
     )
-    doctor.set_defaults(run=_doctor)
+    doctor.set_defaults(run=_doctor, at_root=True)
 
 
 def _verify(options: argparse.Namespace) -> int:
@@ -59,6 +59,8 @@ def _verify(options: argparse.Namespace) -> int:
     acceptable = {finding.verdict for finding in findings} <= good
     if in_lines:
         print(counts(findings))
+        if acceptable and not options.against and (digest := read_lock(ROOT).page):
+            print(f"{paths.PAGE}: made from {digest}, as it says itself")
     else:
         runtime = read_lock(options.against or ROOT).runtime
         report = Report(findings, acceptable, runtime, options.base, changes)
@@ -70,10 +72,10 @@ def _verify(options: argparse.Namespace) -> int:
 
 def _check_cache() -> int:
     """Remove the bad objects of DVC's cache, saying so; returns how many there were."""
-    from recap.proof.cache import remove_bad_objects
+    from recap.workspace.cache import Cache
 
     bad = 0
-    for path in remove_bad_objects(ROOT):
+    for path in Cache(ROOT).remove_bad():
         bad += 1
         print(f"{path}: its content is not what its name says, removed", file=sys.stderr, flush=True)
     return bad
@@ -81,13 +83,12 @@ def _check_cache() -> int:
 
 def _fill_cache(findings: "Sequence[Finding]") -> None:
     """Bring outputs that are as they should be into the cache again."""
-    from recap.proof.cache import add, is_cached
-    from recap.tracking.trees import Cache
+    from recap.workspace.cache import Cache
 
     cache = Cache(ROOT)
     for own in (finding.output for finding in findings if finding.verdict == "identical"):
-        if not is_cached(cache, own.path, own.md5):
-            add(cache, ROOT / own.path)
+        if not cache.holds(own.path, own.md5):
+            cache.add(ROOT / own.path)
 
 
 def _findings(options: argparse.Namespace) -> "Iterator[Finding]":

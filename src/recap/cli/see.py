@@ -1,11 +1,11 @@
 """The commands `recap see ...`: look into the trained networks with your own image."""
 
 import argparse
-import os
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from recap.cli.numbers import LARGEST_SEED, whole
+from recap.cli.prepare import prepare, warn
 from recap.core import paths
 
 if TYPE_CHECKING:
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from recap.explain.pictures.drawing import Pixels
 
 NEEDS = "run it where the pipeline has run: it reads models/, data/ and params.yaml"
-LARGEST_SEED = 2**63 - 1
 
 
 def add_commands(subparsers: Any) -> None:
@@ -26,7 +25,9 @@ def add_commands(subparsers: Any) -> None:
 
     predict = commands.add_parser("predict", help="the likeliest classes of each head")
     _add_image(predict)
-    predict.add_argument("--top", type=int, default=5, metavar="N", help="how many classes; default: 5")
+    predict.add_argument(
+        "--top", type=whole(1, 1_000_000), default=5, metavar="N", help="how many classes; default: 5"
+    )
     predict.set_defaults(run=_predict)
 
     saliency = commands.add_parser("saliency", help="the pixels that a class reacts to, by four methods")
@@ -41,9 +42,14 @@ def add_commands(subparsers: Any) -> None:
 
     grow = commands.add_parser("class", help="grow an image of a class from noise")
     _add_class_options(grow, "the one to grow", required=True)
-    grow.add_argument("--iterations", type=int, default=200, metavar="N", help="steps; default: 200")
     grow.add_argument(
-        "--seed", type=int, default=231, help="of the first noise and the jitter, 0 or more; default: 231"
+        "--iterations", type=whole(1, 1_000_000), default=200, metavar="N", help="steps; default: 200"
+    )
+    grow.add_argument(
+        "--seed",
+        type=whole(0, LARGEST_SEED),
+        default=231,
+        help="of the first noise and the jitter; default: 231",
     )
     grow.set_defaults(run=_grow)
 
@@ -74,27 +80,14 @@ def _add_output(command: argparse.ArgumentParser) -> None:
     command.add_argument("--output", type=Path, default=Path("seen.png"), help="PNG file; default: seen.png")
 
 
-def _prepare() -> None:
-    """Compute as the stages of this folder do, unless libraries are loaded already and have chosen."""
-    from recap.core.arithmetic import steer
-
-    if "torch" in sys.modules:
-        return
-    steer(os.environ, portable=True)
-    if paths.PARAMS.is_file():
-        from recap.core.config import load
-        from recap.runtime.config import RuntimeConfig
-        from recap.runtime.setup import configure
-
-        configure(load(paths.PARAMS, RuntimeConfig))
-
-
 def _load(options: argparse.Namespace) -> tuple["Backbone", str]:
     """The backbone, and the head that the options name."""
     from recap.backbones.build import load_backbone
     from recap.errors import InputError
 
     backbone = load_backbone(paths.BACKBONE)
+    if not backbone.heads:
+        raise InputError(f"{paths.BACKBONE}: expected a backbone with classes, received an encoder without")
     head = options.head or next(iter(backbone.heads))
     if head not in backbone.heads:
         raise InputError(f"--head: expected one of {', '.join(backbone.heads)}, received {head!r}")
@@ -129,23 +122,15 @@ def _image(backbone: "Backbone", path: Path) -> "Tensor":
     images = load_images([path], backbone)
     known = load_familiarity(paths.REDUCED / FILE)
     projection = load_projection(paths.REDUCED / PROJECTION_FILE)
-    read = given = backbone.feature_dim
+    read = given = backbone.row_dim
     if isinstance(projection, Projection):
-        given, read = projection.components.shape  # (K, D)
-    if known is None or (read, given) != (backbone.feature_dim, len(known.mean)):  # of another run
+        given, read = projection.reduced_dim, projection.row_dim
+    if known is None or (read, given) != (backbone.row_dim, len(known.mean)):  # of another run
         return images
     with torch.no_grad():
-        reduced = projection(backbone.features(backbone.preprocess(images)))  # (1, K)
-    _warn(path, known.is_familiar(reduced.numpy()).tolist())
+        reduced = projection(backbone.rows(backbone.preprocess(images)))  # (1, K)
+    warn(path, bool(known.is_familiar(reduced.numpy())[0]))
     return images
-
-
-def _warn(path: Path, is_familiar: list[bool] | None) -> None:
-    """Tell of an image that is unlike the training images; None where nobody knows."""
-    from recap.features.familiarity import WARNING
-
-    if is_familiar == [False]:
-        print(f"warning: {path}: {WARNING}", file=sys.stderr)
 
 
 def _write(path: Path, pixels: "Pixels") -> None:
@@ -167,15 +152,12 @@ def _write(path: Path, pixels: "Pixels") -> None:
 
 
 def _predict(options: argparse.Namespace) -> None:
-    _prepare()
+    prepare()
     import torch
 
     from recap.backbones.backbone import OneHead
     from recap.backbones.build import load_backbone
-    from recap.errors import InputError
 
-    if options.top < 1:
-        raise InputError(f"--top: expected a positive integer, received {options.top}")
     backbone = load_backbone(paths.BACKBONE)
     x = backbone.preprocess(_image(backbone, options.image))
     for head, labels in backbone.heads.items():
@@ -187,7 +169,7 @@ def _predict(options: argparse.Namespace) -> None:
 
 
 def _saliency(options: argparse.Namespace) -> None:
-    _prepare()
+    prepare()
     import torch
 
     from recap.backbones.backbone import OneHead
@@ -213,7 +195,7 @@ def _saliency(options: argparse.Namespace) -> None:
 
 
 def _fool(options: argparse.Namespace) -> int:
-    _prepare()
+    prepare()
     import torch
 
     from recap.backbones.backbone import OneHead
@@ -238,15 +220,10 @@ def _fool(options: argparse.Namespace) -> int:
 
 
 def _grow(options: argparse.Namespace) -> None:
-    _prepare()
-    from recap.errors import InputError
+    prepare()
     from recap.explain.pictures.classes import draw_growth, grow_classes
     from recap.explain.pictures.saliency import title
 
-    if options.iterations < 1:
-        raise InputError(f"--iterations: expected a positive integer, received {options.iterations}")
-    if not 0 <= options.seed <= LARGEST_SEED:
-        raise InputError(f"--seed: expected an integer in 0..{LARGEST_SEED}, received {options.seed}")
     backbone, head = _load(options)
     index = _class_index(backbone, head, options.label)
     grown = grow_classes(backbone, head, [index], options.iterations, options.seed)
@@ -256,17 +233,17 @@ def _grow(options: argparse.Namespace) -> None:
 
 
 def _words(options: argparse.Namespace) -> None:
-    _prepare()
+    prepare()
     from recap.backbones.build import load_backbone
     from recap.backbones.images import load_images
-    from recap.captioner import load
     from recap.explain.pictures.words import word_panels
+    from recap.loading import load
 
     backbone = load_backbone(paths.BACKBONE)
     captioner = load(paths.MODELS / options.decoder)
     images = load_images([options.image], backbone)
     reduced = captioner.reduce([options.image])  # (1, K)
-    _warn(options.image, captioner.is_familiar(reduced))
+    warn(options.image, captioner.is_familiar(reduced)[0])
     (caption,) = captioner.caption_reduced(reduced)
     x = backbone.preprocess(images)[0]
     _write(options.output, word_panels(captioner, x, images[0].numpy(), caption))

@@ -1,0 +1,129 @@
+"""What the commands that compute have in common: the arithmetic, and the options of decoding."""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from recap.core import paths
+
+if TYPE_CHECKING:
+    from recap.decoding.config import DecodingConfig
+
+OPTIONS = {
+    "search": "greedy, sample, beam, diverse_beam or consensus",
+    "beam_width": "hypotheses an image",
+    "length_normalisation": "rank by log-probability / length^this",
+    "groups": "parts of a diverse beam",
+    "diversity": "what a word costs that a group before has chosen",
+    "candidates": "samples of a consensus",
+    "pseudo_references": "samples to compare them with",
+    "pseudo_reference_temperature": "of the pseudo-references",
+    "neighbours": "training images whose captions vote too",
+    "temperature": "of samples",
+    "top_k": "sample from that many words, or null",
+    "top_p": "sample from the words of that probability together",
+    "seed": "of samples",
+    "max_length": "tokens at most",
+    "min_length": "tokens at least",
+    "allow_unknown": "whether <UNK> may be said, true or false",
+    "banned_words": "never said, joined by commas",
+    "banned_last_words": "never said last, joined by commas",
+    "repeat_trigrams": "whether three words in a row may come twice, true or false",
+}
+"""The settings of `evaluate.decoding`, each an option of the command line."""
+
+
+def prepare(models: Path = paths.MODELS) -> Any:
+    """Compute as the stages of the checkout around a model do, or as a bundle says; returns the torch.device.
+
+    Where libraries are loaded already they have chosen; ``models`` is as for ``recap.load``.
+    """
+    if "torch" in sys.modules:
+        import torch
+
+        return torch.device("cpu")
+    runtime = _runtime(models)
+    from recap.core.arithmetic import steer
+
+    steer(os.environ, portable=runtime is None or runtime.arithmetic == "portable")
+    if runtime is None:
+        import torch
+
+        return torch.device("cpu")
+    from recap.runtime.setup import configure
+
+    return configure(runtime)
+
+
+def _runtime(models: Path) -> Any:
+    """The group `runtime` of the checkout or the bundle; None where there is neither."""
+    from types import SimpleNamespace
+
+    bundle = models / "captioner.json"
+    if bundle.is_file():
+        from recap.core.input_files import read_json
+        from recap.errors import expecting
+
+        with expecting(f"{bundle}: expected the description of a bundle"):
+            own = read_json(bundle)["runtime"]
+            return SimpleNamespace(
+                arithmetic=str(own["arithmetic"]), threads=min(max(int(own["threads"]), 1), 256), device="cpu"
+            )
+    around = models / ".." if (models / "model.json").is_file() else models
+    params = Path(os.path.normpath(around / "..")) / paths.PARAMS
+    if not params.is_file():
+        return None
+    from recap.core.config import load
+    from recap.runtime.config import RuntimeConfig
+
+    return load(params, RuntimeConfig)
+
+
+def add_decoding(command: argparse.ArgumentParser) -> None:
+    """Add the options of decoding, each to take the place of what the run or the bundle says."""
+    group = command.add_argument_group("how captions are written; docs/decoding.md compares the searches")
+    for name, text in OPTIONS.items():
+        option, named = f"--{name.replace('_', '-')}", f"decoding_{name}"
+        group.add_argument(option, dest=named, type=str, metavar="VALUE", help=text)  # no banned words: empty
+
+
+def change_decoding(decoding: "DecodingConfig", options: argparse.Namespace) -> "DecodingConfig":
+    """The options of decoding with what the command line says in the place of some.
+
+    Raises:
+        InputError: an option is none, or nothing here can check it.
+    """
+    import json
+    from contextlib import suppress
+
+    changes: dict[str, Any] = {}
+    for name in OPTIONS:
+        text = getattr(options, f"decoding_{name}")
+        if text is None:
+            continue
+        changes[name] = text
+        if name.startswith("banned"):
+            changes[name] = [word for word in text.split(",") if word]
+        elif name != "search":
+            with suppress(ValueError, RecursionError):
+                changes[name] = json.loads(text)
+    if not changes:
+        return decoding
+    try:
+        from recap.core.config import parse
+        from recap.decoding.config import DecodingConfig
+    except ModuleNotFoundError as error:
+        from recap.errors import InputError
+
+        raise InputError(f"--{next(iter(changes))}: expected {error.name}, which checks it") from None
+    return parse("decoding", vars(decoding) | changes, DecodingConfig)
+
+
+def warn(path: Path, is_familiar: bool | None) -> None:
+    """Tell of an image that is unlike the training images; None where nobody knows."""
+    if is_familiar is False:
+        from recap.features.familiarity import WARNING
+
+        print(f"warning: {path}: {WARNING}", file=sys.stderr)

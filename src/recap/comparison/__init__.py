@@ -1,0 +1,1 @@
+"""Two pipelines on one page: `recap report --compare`."""

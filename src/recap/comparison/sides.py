@@ -1,0 +1,141 @@
+"""Reads what a pipeline found, from a working tree or a commit: settings, scores, captions, images."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from recap.core import paths
+from recap.core.artifacts import write_bytes
+from recap.core.input_files import read_json
+from recap.core.raw_data import RawData, load_raw
+from recap.errors import InputError
+from recap.report.inputs import Decoder, Split, load_decoder, load_split
+from recap.text.vocabulary import Vocabulary, parse_vocabulary
+from recap.tracking.pipeline import Pipeline, open_commit, open_repository, open_workspace
+from recap.tracking.views import flatten
+from recap.workspace.git import ask_git
+from recap.workspace.lock_file import Outputs, entry_params, overlap
+
+DECODER_FILES = ("captions.json", "per_image.json", "metrics.json")
+MODEL_FILES = ("summary.json", "history.csv")
+RAW_FILES = ("source.json", "captions_test.json")
+TEST_IMAGES = paths.RAW / "images" / "test"
+
+
+@dataclass(frozen=True)
+class Side:
+    """A pipeline as the page shows it.
+
+    Attributes:
+        name: the revision, or "this checkout".
+        settings: what its outputs were made with, by their path in params.yaml.
+        files: MD5 of code and of files that no stage makes, by path.
+        test: the test images, with their captions by people.
+        digests: by image id, in the order of ``test``, what the image is known by.
+        decoders: in the order of dvc.yaml.
+        outputs: all of them, to be read from.
+        made: MD5 of the outputs' files, by path.
+    """
+
+    name: str
+    settings: dict[str, Any]
+    files: dict[str, str]
+    raw: RawData
+    test: Split
+    digests: dict[Any, str]
+    vocabulary: Vocabulary
+    decoders: list[Decoder]
+    outputs: Outputs
+    made: dict[str, str]
+
+    def bring(self, path: Path, folder: Path) -> Path:
+        """Write an output's file into a folder, under its path; return where."""
+        return _bring(self.outputs, self.made, path, self.name, folder)
+
+
+@contextmanager
+def open_sides(root: Path, revision: str, folder: Path) -> Iterator[tuple[Side, Side]]:
+    """Read a revision or an experiment, and the checkout.
+
+    Args:
+        root: the checkout.
+        revision: as git knows it, or the name of an experiment of DVC.
+        folder: an empty one, which receives files.
+
+    Raises:
+        InputError: git refuses the checkout, nobody knows the revision, or outputs of one are not here.
+    """
+    from dvc.scm import RevError, resolve_rev
+
+    with open_repository(root) as repo:
+        ask_git(root, "rev-parse")  # pygit2 has an error of its own for a checkout of another user
+        try:
+            commit = resolve_rev(repo.scm, revision)
+        except RevError:
+            raise InputError(
+                f"--compare: expected a revision of git or an experiment of DVC, received {revision!r}"
+            ) from None
+        here = _read(open_workspace(repo), "this checkout", folder / "this")
+        with open_commit(repo, commit) as pipeline:
+            yield _read(pipeline, revision, folder / "base"), here
+
+
+def _read(pipeline: Pipeline, name: str, folder: Path) -> Side:
+    recorded = pipeline.outputs.lock
+    lock = {stage: recorded[stage] for stage in pipeline.stages if stage in recorded}  # in dvc.yaml's order
+    decoders = [stage.removeprefix("evaluate@") for stage in lock if stage.startswith("evaluate@")]
+    if not decoders:
+        raise InputError(f"{name}: expected a dvc.lock with the stage evaluate, received one without")
+    outputs, vocabulary = pipeline.outputs, paths.CAPTIONS / "vocabulary.json"
+    made = outputs.files(map(str, (paths.RAW, paths.CAPTIONS, paths.DECODERS, paths.MODELS)))
+    for path in [
+        *(paths.RAW / "annotations" / file for file in RAW_FILES),
+        vocabulary,
+        *(paths.DECODERS / own / file for own in decoders for file in DECODER_FILES),
+        *(paths.MODELS / own / file for own in decoders for file in MODEL_FILES),
+    ]:
+        _bring(outputs, made, path, name, folder)
+    raw = load_raw(folder / paths.RAW)
+    test = load_split(raw, "test")
+    digests = {
+        image["id"]: made.get(f"{TEST_IMAGES.as_posix()}/{image['file_name']}") or str(image.get("url"))
+        for image in test.images
+    }
+    settings: dict[str, Any] = {}
+    for stage in sorted(lock, key="report".__ne__):  # it lists all settings, and may be older than the rest
+        settings |= flatten(entry_params(lock[stage]))
+    deps = [dep for entry in lock.values() for dep in entry.get("deps", [])]
+    return Side(
+        name=name,
+        settings=settings,
+        files={
+            dep["path"]: dep.get("md5", "")
+            for dep in deps
+            if not any(overlap(dep["path"], output) for output in outputs.made)
+        },
+        raw=raw,
+        test=test,
+        digests=digests,
+        vocabulary=parse_vocabulary(read_json(folder / vocabulary), f"{name}: {vocabulary}"),
+        decoders=[
+            load_decoder(folder / paths.DECODERS / own, folder / paths.MODELS / own, list(digests))
+            for own in decoders
+        ],
+        outputs=outputs,
+        made=made,
+    )
+
+
+def _bring(outputs: Outputs, made: Mapping[str, str], path: Path, name: str, folder: Path) -> Path:
+    wanted = path.as_posix()
+    try:
+        content = outputs.content(wanted, made[wanted])
+    except (KeyError, FileNotFoundError):
+        raise InputError(
+            f"{name}: expected {wanted} in DVC's cache or in its place, received none; `dvc fetch "
+            "--all-commits` brings it from a remote, `dvc repro` makes it again"
+        ) from None
+    write_bytes(folder / path, content)
+    return folder / path

@@ -1,0 +1,198 @@
+"""From a folder to a captioner: the decoders of a checkout, or a bundle, which needs no checkout.
+
+A bundle is read with torch, Pillow, safetensors and NumPy alone, so that what else is used here, such as the
+checks of options, is imported where a checkout has it.
+"""
+
+import hashlib
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from recap.backbones.encoder import CODE_FILE
+from recap.captioner import Captioner, assemble
+from recap.core import paths
+from recap.core.input_files import check_regular, read_json
+from recap.errors import InputError
+
+if TYPE_CHECKING:
+    from recap.decoding.config import DecodingConfig
+
+BUNDLE = "captioner.json"
+"""What makes a folder a bundle: its decoders, options, data and scores, and the SHA-256 of its files."""
+FORMAT = 1
+OPTIONAL = (
+    "backbone/backbone.json",
+    "backbone/weights.safetensors",
+    "pca.safetensors",
+    "familiarity.safetensors",
+)
+"""The files of a bundle that some captioners do without; one that is there is checked like the others."""
+
+
+def load(
+    models: Path | str = "models",
+    decoding: "DecodingConfig | None" = None,
+    device: torch.device | str = "cpu",
+    decoders: Sequence[str] | None = None,
+) -> Captioner:
+    """Load the captioner of a run of the pipeline, or of a bundle.
+
+    Args:
+        models: "models", of a checkout; the folder of one decoder, "models/lstm"; or a bundle.
+        decoding: the options of the search; None for `evaluate.decoding` of the run.
+        device: where to compute.
+        decoders: which decoders of the folder; several are an ensemble. None for all that the run names.
+
+    Raises:
+        InputError: as ``assemble``; or the folder holds no decoder, or not those that are asked for.
+    """
+    folder = Path(models)
+    if (folder / BUNDLE).is_file():
+        return _load_bundle(folder, decoding, device, decoders)
+    from recap.core.config import load_all
+    from recap.core.feature_files import open_features
+    from recap.text.batches import CaptionedFeatures
+    from recap.text.captions import load_captions
+
+    around = models_folder(folder)
+    root = Path(os.path.normpath(around / ".."))
+    groups = load_all(root / paths.PARAMS)
+    decoding = decoding or groups["evaluate"].decoding
+    captions, reduced = root / paths.CAPTIONS, root / paths.REDUCED
+    training = None
+    if decoding.search == "consensus":
+        features = open_features(reduced / "train.h5")
+        training = CaptionedFeatures(*load_captions(captions).of("train"), features)
+    own = [folder.name] if around != folder else None
+    names = _choose(folder, own or groups["decoders"].names, decoders, closed=own is not None)
+    return replace(
+        assemble(
+            [folder if own else around / name for name in names],
+            captions / "vocabulary.json",
+            reduced,
+            around / paths.BACKBONE.name,
+            device,
+        ),
+        decoding=decoding,
+        training=training,
+        batch_size=groups["evaluate"].batch_size,
+    )
+
+
+def models_folder(folder: Path) -> Path:
+    """Return the folder of all decoders of a run, of it or of one of them.
+
+    Raises:
+        InputError: it is neither.
+    """
+    if (folder / "model.json").is_file():
+        return Path(os.path.normpath(folder / ".."))
+    if not any(folder.glob("*/model.json")):
+        raise InputError(f"{folder}: expected a trained decoder or the folder of several, received neither")
+    return folder
+
+
+def decoder_names(models: Path) -> list[str]:
+    """Return the decoders that ``load`` takes of a folder when none are named."""
+    if (models / BUNDLE).is_file():
+        return list(read_bundle(models)["decoders"])
+    from recap.core.config import load_all
+
+    around = models_folder(models)
+    if around != models:
+        return [models.resolve().name]
+    return list(load_all(around.resolve().parent / paths.PARAMS)["decoders"].names)
+
+
+def read_bundle(folder: Path) -> dict[str, Any]:
+    """Read what a bundle says of itself, after checking that its files are whole.
+
+    Raises:
+        InputError: it is of a later format, or a file is absent or another one.
+    """
+    path = folder / BUNDLE
+    about = read_json(path)
+    if not isinstance(about, dict) or about.get("format") != FORMAT:
+        found = about.get("format") if isinstance(about, dict) else about
+        raise InputError(f"{path}: expected a bundle of the format {FORMAT}, received {found!r}")
+    kinds = {"files": dict, "decoders": list, "decoding": dict, "runtime": dict, "batch_size": int}
+    for key, kind in kinds.items():
+        if not isinstance(about.get(key), kind) or not about[key]:
+            raise InputError(f"{path}: {key}: expected that of a bundle, received {about.get(key)!r}")
+    if not all(isinstance(decoder, str) for decoder in about["decoders"]):
+        raise InputError(f"{path}: decoders: expected names, received {about['decoders']!r}")
+    files = about["files"]
+    code = folder / paths.BACKBONE.name / CODE_FILE
+    if code.exists():  # what somebody sent is never run
+        raise InputError(f"{code}: expected no code in a bundle, received some")
+    needed = ["vocabulary.json", *(f"decoders/{decoder}/model.json" for decoder in about["decoders"])]
+    needed += [f"decoders/{decoder}/weights.safetensors" for decoder in about["decoders"]]
+    needed += [name for name in OPTIONAL if (folder / name).exists()]
+    for name in needed:
+        if name not in files:
+            raise InputError(f"{path}: files: expected {name!r} among them, received none")
+    for name, digest in files.items():
+        if not _is_inside(name):
+            raise InputError(f"{path}: expected names of files in the bundle, received {name!r}")
+        check_regular(folder / name)
+        try:
+            with open(folder / name, "rb") as file:
+                own = hashlib.file_digest(file, "sha256").hexdigest()
+        except (OSError, ValueError) as error:  # the latter: no path at all
+            reason = getattr(error, "strerror", None) or error
+            raise InputError(f"{folder / name}: expected a file of the bundle: {reason}") from None
+        if own != digest:
+            raise InputError(f"{folder / name}: expected the SHA-256 {digest}, received {own}")
+    return about
+
+
+def _is_inside(name: Any) -> bool:
+    return isinstance(name, str) and not Path(name).is_absolute() and ".." not in Path(name).parts
+
+
+def _load_bundle(
+    folder: Path,
+    decoding: "DecodingConfig | None",
+    device: torch.device | str,
+    decoders: Sequence[str] | None,
+) -> Captioner:
+    about = read_bundle(folder)
+    names = _choose(folder, about["decoders"], decoders, closed=True)
+    captioner = assemble(
+        [folder / "decoders" / name for name in names],
+        folder / "vocabulary.json",
+        folder,
+        folder / paths.BACKBONE.name,
+        device,
+    )
+    return replace(
+        captioner, decoding=decoding or bundled_decoding(about), batch_size=max(about["batch_size"], 1)
+    )
+
+
+def bundled_decoding(about: dict[str, Any]) -> "DecodingConfig":
+    """The options of decoding that a bundle was made with; checked where the library that checks is there."""
+    try:
+        from recap.core.config import parse
+        from recap.decoding.config import DecodingConfig
+    except ModuleNotFoundError:
+        options: Any = SimpleNamespace(**about["decoding"])
+        return options
+    return parse("decoding", about["decoding"], DecodingConfig)
+
+
+def _choose(folder: Path, own: Sequence[str], wanted: Sequence[str] | None, *, closed: bool) -> Sequence[str]:
+    """The decoders that are asked for; ``closed``: the folder has no others than its own."""
+    if not wanted:
+        return own
+    for name in wanted:
+        is_name = Path(name).name == name and name not in ("", ".", "..")
+        if not is_name or (closed and name not in own):
+            raise InputError(f"{folder}: expected one of the decoders {', '.join(own)}, received {name!r}")
+    return wanted

@@ -1,0 +1,1 @@
+"""Decoders as models that answer requests: packed for MLflow, and served."""

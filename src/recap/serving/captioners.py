@@ -1,0 +1,78 @@
+"""What `recap serve` serves, and what it says of it: data, scores, digests."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from recap.captioner import Captioner
+from recap.decoders.ensemble import Ensemble
+from recap.errors import InputError
+from recap.loading import BUNDLE, decoder_names, load, models_folder, read_bundle
+from recap.serving.bundle import describe, run_around
+from recap.serving.requests import LARGEST_BODY
+
+if TYPE_CHECKING:
+    import torch
+
+    from recap.decoding.config import DecodingConfig
+
+
+def load_captioners(
+    models: Path,
+    decoders: Sequence[str] | None,
+    device: "torch.device | str",
+    change: Callable[["DecodingConfig"], "DecodingConfig"],
+) -> dict[str, Captioner]:
+    """Load each decoder, and their ensemble where there are several, as the last.
+
+    Args:
+        models, decoders, device: as ``recap.load`` takes them.
+        change: gives the options of decoding, from those of the run.
+
+    Raises:
+        InputError: as ``recap.load``.
+    """
+    whole = load(models, None, device, decoders)
+    assert whole.decoding is not None
+    whole = replace(whole, decoding=change(whole.decoding))
+    names = decoders or decoder_names(models)
+    if not isinstance(whole.decoder, Ensemble):
+        return {names[0]: whole}
+    own = zip(names, whole.decoder.decoders, strict=True)
+    return {name: replace(whole, decoder=decoder) for name, decoder in own} | {" + ".join(names): whole}
+
+
+def describe_served(models: Path, captioners: dict[str, Captioner]) -> dict[str, Any]:
+    """Say in lines, and for programs, what is served: decoders, data, scores and digests."""
+    names = [name for name in captioners if " + " not in name]
+    if (models / BUNDLE).is_file():
+        about = read_bundle(models)
+    else:
+        about = describe(run_around(models_folder(models)), names)
+    try:
+        lines = _tell(about, names)
+    except (LookupError, TypeError, ValueError, AttributeError):
+        raise InputError(
+            f"{models}: expected what a run says of its data and scores, received another"
+        ) from None
+    last = list(captioners.values())[-1]
+    return {
+        "lines": lines,
+        "captioners": list(captioners),
+        "data": about["data"],
+        "scores": about["scores"],
+        "images": last.backbone is not None,
+        "largest_body": LARGEST_BODY,
+    }
+
+
+def _tell(about: Mapping[str, Any], names: Sequence[str]) -> list[str]:
+    data = about["data"]
+    lines = [f"data: {data['source'] or 'unknown'}"]
+    lines += [f"  {path}: MD5 {md5}" for path, md5 in sorted(data["digests"].items())]
+    for name in names:
+        scores = about["scores"].get(name, {})
+        told = ", ".join(f"CIDEr-D {own['cider_d']:.3f} ({part})" for part, own in sorted(scores.items()))
+        lines.append(f"{name}: {told or 'no scores'}")
+    return lines

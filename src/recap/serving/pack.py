@@ -1,0 +1,113 @@
+"""A decoder as a model of MLflow: packed from what dvc.lock names, with the code that runs it."""
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from recap.serving.bundle import COUNTS, PARTS, SCORES, SOURCE, Run, write_bundle
+
+if TYPE_CHECKING:
+    from mlflow.models import ModelSignature
+
+    from recap.workspace.lock_file import Outputs
+
+REQUIREMENTS = (
+    *("annotated-types", "mlflow", "numpy", "pandas", "pillow"),
+    *("pydantic", "ruamel.yaml", "safetensors", "torch", "tqdm"),
+)
+FEATURES = "data/features/test.h5"
+
+
+def model_files(outputs: "Outputs", decoder: str) -> dict[str, str]:
+    """The files in dvc.lock that a decoder's model is made of: path -> MD5."""
+    return outputs.files([f"models/{decoder}", *PARTS, FEATURES])
+
+
+def pack(outputs: "Outputs", decoder: str, settings: Mapping[str, Any], folder: Path) -> None:
+    """Write a decoder's model to ``folder/model``.
+
+    Args:
+        outputs: of the pipeline.
+        decoder: its name.
+        settings: the groups of params.yaml; their options of decoding are those of requests that name none.
+        folder: an empty one.
+
+    Raises:
+        FileNotFoundError: a file of it is not here.
+    """
+    import mlflow
+    import pandas
+
+    files = model_files(outputs, decoder)
+    known = files | outputs.files([SOURCE, COUNTS, SCORES.format(decoder)])
+
+    def read(path: str) -> bytes | None:
+        return outputs.content(path, known[path]) if path in known else None
+
+    decoding = settings["evaluate"]["decoding"]
+    write_bundle(folder / "pipeline", Run(read, outputs.made.get), [decoder], decoding, settings)
+    package = Path(__file__).resolve().parents[1]
+    shutil.copytree(package, folder / "recap", ignore=shutil.ignore_patterns("__pycache__"))
+    example = _example_features(outputs.cache.path(files[FEATURES]))
+    has_images = (folder / "pipeline" / "backbone" / "weights.safetensors").is_file()
+    mlflow.pyfunc.save_model(
+        folder / "model",
+        python_model=str(folder / "recap" / "serving" / "served_model.py"),
+        artifacts={"pipeline": str(folder / "pipeline")},
+        code_paths=[str(folder / "recap")],
+        signature=make_signature(has_images, decoding),
+        input_example=pandas.DataFrame({"features": [example]}),
+        pip_requirements=_requirements(),
+        model_config={"images": None},
+        metadata={"decoder": decoder, "feature_dim": len(example)},
+    )
+
+
+def make_signature(has_images: bool, decoding: dict[str, Any]) -> "ModelSignature":
+    """Make the signature: what a model takes and gives.
+
+    ``decoding`` holds the options of a request that names none. A served model has no training images, so
+    such a request asks no neighbours.
+    """
+    from mlflow.models import ModelSignature
+    from mlflow.types.schema import Array, ColSpec, DataType, ParamSchema, ParamSpec, Schema, TensorSpec
+
+    columns: list[ColSpec | TensorSpec] = [
+        ColSpec(Array(DataType.double), "features", required=not has_images)
+    ]
+    if has_images:
+        columns.append(ColSpec(DataType.string, "image", required=False))
+    kinds = {str: DataType.string, bool: DataType.boolean, int: DataType.long, float: DataType.double}
+    kinds[type(None)] = DataType.long  # top_k, the only one that may be absent
+    return ModelSignature(
+        inputs=Schema(columns),
+        outputs=Schema(
+            [
+                ColSpec(DataType.string, "caption"),
+                ColSpec(DataType.double, "log_probability"),
+                ColSpec(DataType.boolean, "familiar", required=False),
+            ]
+        ),
+        params=ParamSchema(
+            [
+                ParamSpec(name, DataType.string, list(value), (-1,))
+                if isinstance(value, list | tuple)
+                else ParamSpec(name, kinds[type(value)], value)
+                for name, value in (decoding | {"neighbours": 0}).items()
+            ]
+        ),
+    )
+
+
+def _requirements() -> list[str]:
+    from importlib.metadata import version
+
+    return [f"{name}=={version(name).partition('+')[0]}" for name in REQUIREMENTS]
+
+
+def _example_features(path: Path) -> list[float]:
+    """The first test image's features."""
+    from recap.core.feature_files import open_features
+
+    return [float(value) for value in open_features(path)[0]]
