@@ -1,0 +1,87 @@
+"""Runs DVC experiments, each once: its name says what it is, and one that is there is not run again."""
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from recap.core import paths
+from recap.core.hashes import hash_file
+from recap.errors import InputError
+from recap.runtime.parent import MAKE
+from recap.tracking.pipeline import find_in, read_definition
+from recap.tracking.views import flatten
+from recap.workspace.git import ask_git
+from recap.workspace.lock_file import digest
+
+REFERENCE = re.compile(r"refs/exps/[0-9a-f]{2}/[0-9a-f]{38}/(\S+) ([0-9a-f]{40})")
+DIGITS = 8
+
+
+def base_digest(root: Path, settings: Sequence[str]) -> str:
+    """Return a digest of a checkout's code and settings, but for the settings that experiments change.
+
+    Args:
+        root: the checkout.
+        settings: their names, such as "train.seed".
+    """
+    definition = read_definition(find_in(root))
+    others = {name: value for name, value in flatten(definition.params).items() if name not in settings}
+    return digest(hash_file(root / paths.PIPELINE), definition.sources, others)[:DIGITS]
+
+
+def run_experiment(
+    root: Path,
+    name: str,
+    settings: Mapping[str, Any],
+    targets: Sequence[str],
+    environment: Mapping[str, str],
+    watch: Callable[[str], object] | None = None,
+) -> str:
+    """Run `dvc exp run` in a folder of its own, unless the experiment is there; return its commit.
+
+    Args:
+        watch: gets every line that stages write to stderr; what it raises ends the experiment.
+
+    Raises:
+        InputError: it failed; what DVC and the stage say stands above.
+    """
+    revision = find_experiments(root).get(name)
+    if revision:
+        return revision
+    changes = [part for key, value in settings.items() for part in ("--set-param", f"{key}={value}")]
+    command = [sys.executable, "-m", "dvc", "exp", "run", "--temp", "--name", name, *changes, *targets]
+    own = {"RECAP_CHECKPOINTS": str(root.resolve() / paths.CHECKPOINTS), MAKE: str(os.getpid())}
+    with subprocess.Popen(
+        command, cwd=root, env=dict(environment) | own, stderr=subprocess.PIPE if watch else None, text=True
+    ) as process:
+        try:
+            for line in process.stderr or ():
+                print(line, end="", file=sys.stderr, flush=True)
+                if watch:
+                    watch(line)
+        except Exception:
+            for child in psutil.Process(process.pid).children(recursive=True):
+                with suppress(psutil.NoSuchProcess):
+                    child.terminate()  # the stage, so that DVC ends as after any that fails
+            process.communicate()
+            raise
+    revision = find_experiments(root).get(name)  # it counts when it is there: a kill's leftover may be first
+    if revision is None:
+        raise InputError(
+            f"{name}: expected `dvc exp run` to end with 0, received {process.returncode}; "
+            "what is wrong stands above; the same command goes on from here"
+        )
+    return revision
+
+
+def find_experiments(root: Path) -> dict[str, str]:
+    """Return DVC's experiments of a checkout: name -> commit."""
+    lines = ask_git(root, "for-each-ref", "--format=%(refname) %(objectname)", "refs/exps").decode()
+    return {found[1]: found[2] for found in map(REFERENCE.fullmatch, lines.splitlines()) if found}

@@ -1,0 +1,126 @@
+"""Every decoder under several seeds: DVC runs what is lacking, and the scores become one comparison."""
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Any
+
+from recap.core import paths
+from recap.core.artifacts import write_text
+from recap.errors import InputError
+from recap.experiments.experiment import base_digest, run_experiment
+from recap.experiments.scores import Scores, format_scores, read_scores, summarize
+from recap.metrics.files.tables import Style
+from recap.runtime.writer import only_writer
+from recap.tracking.importer import bring
+from recap.tracking.journal import milliseconds
+from recap.tracking.pipeline import find_in, open_commit, open_repository, read_definition
+from recap.tracking.store import TAG_LENGTH, Store, Tag, describe_error, equals
+from recap.tracking.views import flatten
+from recap.workspace.lock_file import digest
+
+SETTING = "train.seed"
+STYLES: dict[str, Style] = {"md": "markdown", "tex": "latex"}
+TAG = "recap.comparison"
+
+
+def compare_seeds(root: Path, count: int, environment: Mapping[str, str], output: Path) -> Iterator[str]:
+    """Run what is lacking of ``count`` seeds from `train.seed` on; write and record the comparison.
+
+    Each seed is an experiment of DVC in which the stages `train` and `evaluate` run; what is there already is
+    not run again, so a command that was killed goes on.
+
+    Args:
+        root: the checkout.
+        count: how many seeds.
+        environment: the process's variables.
+        output: the tables' and numbers' file without its ending: .json, .md and .tex.
+
+    Yields:
+        Lines that tell what is done.
+
+    Raises:
+        InputError: an experiment failed, or another process runs seeds here.
+    """
+    if not output.name or output.is_dir():
+        raise InputError(
+            f"--output: expected the path of files without their ending, received {str(output)!r}"
+        )
+    seeds = name_seeds(root, count)
+    with only_writer("experiments", folder=root / paths.LOCKS):
+        revisions: dict[str, str] = {}
+        for number, (name, seed) in enumerate(seeds.items(), start=1):
+            yield f"seed {number} of {count}: {name}"
+            revisions[name] = run_experiment(root, name, {SETTING: seed}, ["evaluate"], environment)
+        runs: list[Scores] = []
+        with open_repository(root) as repo:
+            for name, revision in revisions.items():
+                with open_commit(repo, revision) as pipeline:
+                    try:
+                        runs.append(read_scores(name, pipeline))
+                    except FileNotFoundError as error:
+                        raise InputError(
+                            f"{name}: expected its scores, received: {error}; dvc pull"
+                        ) from None
+        if not runs[0].metrics:
+            raise InputError(f"{next(iter(revisions))}: expected scores in reports/decoders, received none")
+        summary = summarize(runs)
+        write_text(_with_ending(output, "json"), json.dumps(summary, indent=1) + "\n")
+        for ending, style in STYLES.items():
+            write_text(_with_ending(output, ending), format_scores(summary, style) + "\n")
+        yield format_scores(summary, "text")
+        bring(environment, None, root, everything=True)
+        if fault := record_comparison(environment, summary):
+            yield fault
+
+
+def name_seeds(root: Path, count: int) -> dict[str, int]:
+    """Return the names of the experiments, and the seed of each.
+
+    Raises:
+        InputError: params.yaml has no seed.
+    """
+    first = read_definition(find_in(root)).params.get("train", {}).get("seed")
+    if not isinstance(first, int):
+        raise InputError(f"{root / paths.PARAMS}: expected the setting {SETTING}, received none")
+    base = base_digest(root, [SETTING])
+    return {f"seed-{seed}-{base}": seed for seed in range(first, first + count)}
+
+
+def _with_ending(output: Path, ending: str) -> Path:
+    name = output.stem if output.suffix[1:] in ("json", *STYLES) else output.name
+    return output.with_name(f"{name}.{ending}")  # what follows another dot stays: docs/seeds.v2
+
+
+def record_comparison(environment: Mapping[str, str], summary: Mapping[str, Any]) -> str | None:
+    """Bring a comparison to MLflow as one run; return what went wrong, if anything did.
+
+    Its metrics are curves over the seeds, with mean and standard deviation beside them; its description is
+    the table, which names the runs. What is there already is left alone.
+    """
+    try:
+        _record(Store(environment), summary)
+    except Exception as error:  # a store can fail in any way
+        return f"warning: MLflow: {describe_error(error, environment)}; the same command records it later"
+    return None
+
+
+def _record(store: Store, summary: Mapping[str, Any]) -> None:
+    identity, moment = digest(summary), milliseconds()
+    if store.search(equals(TAG, identity), "attributes.status = 'FINISHED'"):
+        return
+    runs, table = summary["runs"], format_scores(summary, "markdown")
+    tags = {TAG: identity, Tag.NOTE: table[:TAG_LENGTH], "mlflow.source.name": "recap seeds"}
+    run = store.create_run(f"{len(runs)} seeds from {runs[0]}", moment, tags).info.run_id
+    points = []
+    for name, values in flatten(summary["values"]).items():
+        points += [(name, value, moment, step) for step, value in enumerate(values)]
+        points.append((f"{name}.mean", fmean(values), moment, 0))
+        if len(values) > 1:
+            points.append((f"{name}.standard_deviation", stdev(values), moment, 0))
+    store.log_params(run, {f"run.{step}": name for step, name in enumerate(runs)})
+    store.log_points(run, points)
+    for ending, style in STYLES.items():
+        store.client.log_text(run, format_scores(summary, style), f"seeds.{ending}")
+    store.client.set_terminated(run)
