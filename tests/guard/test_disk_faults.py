@@ -1,5 +1,6 @@
 """A full disk or a folder that may not be written: one line, exit code 2, and no half file."""
 
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from recap.cli.main import main
 from recap.core import artifacts
 from recap.core.feature_files import write_features
 from recap.errors import disk_fault
+from recap.workspace.new_folder import new_folder
 
 GENERATOR = np.random.default_rng(0)
 WRITERS = {
@@ -33,6 +35,16 @@ def test_every_writer_says_what_a_full_disk_refused(small_disk: Path, kind: str)
     assert disk_fault(caught.value) == expected
     assert [entry.name for entry in small_disk.iterdir()] == [path.name]
     assert path.read_text() == "old"
+
+
+def test_a_disk_that_takes_nothing_is_told_by_the_name_that_was_asked_for(small_disk: Path) -> None:
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    with pytest.raises(OSError, match="Read-only") as caught:
+        artifacts.write_text(small_disk / "x.txt", "x")
+    assert disk_fault(caught.value).startswith(f"{small_disk}/x.txt: expected to read or write it")
+    with pytest.raises(OSError, match="Read-only") as caught, new_folder(small_disk / "new"):
+        pass
+    assert disk_fault(caught.value).startswith(f"{small_disk}/new: expected to read or write it")
 
 
 def test_a_fault_of_the_code_is_no_fault_of_the_disk() -> None:

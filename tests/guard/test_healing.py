@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,10 @@ from recap.core.hashes import hash_output
 from recap.errors import InputError
 from recap.guard.healing import heal, keep_lock
 from recap.guard.restore import restore
+from recap.proof.verify import verify
+from recap.workspace.cache import Cache
+from recap.workspace.lock_file import made_outputs, parse_lock
+from recap.workspace.rwlock import writers
 
 PATHS = [path for paths in OUTPUTS.values() for path in paths]
 HOLDER = {"pid": 2**22 + 1, "cmd": "dvc repro"}  # larger than any process's id
@@ -48,6 +53,27 @@ def test_half_a_list_of_writers_is_removed_and_a_whole_one_kept(finished_run: Pa
     assert not path.exists()
 
 
+def test_the_number_of_a_killed_process_may_be_anothers(finished_run: Path) -> None:
+    path = finished_run / ".dvc" / "tmp" / "rwlock"
+    path.write_text(json.dumps({"write": {str(finished_run / "models/lstm"): HOLDER | {"pid": os.getpid()}}}))
+    assert writers(finished_run) == [os.getpid()]
+    os.utime(path, (0, 0))  # written before this process began
+    assert writers(finished_run) == []
+    (finished_run / "found.txt").write_text("3.0")
+    (finished_run / "params.yaml").write_text(PARAMS.replace("threads: 2", "threads: 1"))
+    said = f".dvc/tmp/rwlock: of process {os.getpid()}, which is another one since, removed"
+    assert heal(finished_run) == [said]
+    dvc(finished_run, "repro")
+
+
+@pytest.mark.parametrize("process", ["1e999", "9" * 30, "-1", '"x"'])
+def test_a_number_of_no_process_is_none(finished_run: Path, process: str) -> None:
+    path = finished_run / ".dvc" / "tmp" / "rwlock"
+    path.write_text(f'{{"write": {{"/x/models": {{"pid": {process}, "cmd": "dvc"}}}}}}')
+    assert writers(finished_run) == []
+    assert len(heal(finished_run)) == (process in ("1e999", '"x"'))
+
+
 def test_a_lock_cut_anywhere_is_whole_again(finished_run: Path) -> None:
     lock = finished_run / "dvc.lock"
     whole = lock.read_bytes()
@@ -58,6 +84,22 @@ def test_a_lock_cut_anywhere_is_whole_again(finished_run: Path) -> None:
         assert heal(finished_run) == ["dvc.lock: cut short, restored from the copy that the last stage kept"]
         assert lock.read_bytes() == whole
     assert heal(finished_run) == []
+
+
+def test_the_stage_without_outputs_is_no_cut(finished_run: Path) -> None:
+    with open(finished_run / "dvc.yaml", "a") as file:
+        file.write("  record:\n    cmd: 'true'\n    deps: [reports/index.html]\n")
+    assert "Running stage 'record'" in stages_run(finished_run)
+    whole = (finished_run / "dvc.lock").read_bytes()
+    assert "outs" not in read_lock_file(finished_run)["stages"]["record"]
+    keep_lock(finished_run)
+    assert heal(finished_run) == []
+    assert {finding.verdict for finding in verify(finished_run)} == {"identical"}
+    git(finished_run, "commit", "--all", "--quiet", "-m", "Record")
+    assert list(restore(finished_run, environment()))[-1].endswith("outputs are as committed")
+    (finished_run / "dvc.lock").write_bytes(whole[: whole.index(b"  record:")])
+    assert heal(finished_run) == ["dvc.lock: cut short, restored from the copy that the last stage kept"]
+    assert (finished_run / "dvc.lock").read_bytes() == whole
 
 
 def test_without_a_copy_the_last_commit_serves_and_without_it_the_cache_of_runs(finished_run: Path) -> None:
@@ -85,6 +127,16 @@ def test_a_kill_in_the_cache_of_runs_blocks_nothing(finished_run: Path) -> None:
     assert heal(finished_run) == []
     assert not any(folder.exists() for folder in folders)
     assert stages_run(finished_run).count("Running stage") == len(OUTPUTS)
+
+
+def test_what_another_checkout_writes_to_a_shared_cache_of_runs_stays(finished_run: Path) -> None:
+    run = next((finished_run / ".dvc" / "cache" / "runs").glob("*/*/*"))
+    draft = run.rename(run.with_name(".half.tmp"))
+    writer = threading.Timer(0.3, draft.rename, [run])
+    writer.start()
+    assert heal(finished_run) == []
+    writer.join()
+    assert list(run.parent.iterdir()) == [run]
 
 
 def test_a_committed_lock_is_left_alone_though_a_longer_one_was_kept(finished_run: Path) -> None:
@@ -173,7 +225,7 @@ def test_what_was_never_made_is_named_and_made_by_the_next_run(finished_run: Pat
     no_cache(finished_run)
     shutil.rmtree(finished_run / "models" / "rnn")
     said = list(restore(finished_run, environment()))
-    assert said[-1] == "1 were never made here, make repro makes them: models/rnn"
+    assert said[-1] == "1 are not here, make repro makes them: models/rnn"
     ran = stages_run(finished_run)
     assert ran.count("Running stage") == 1
     assert hashes(finished_run) == before
@@ -204,3 +256,21 @@ def test_an_experiment_that_was_killed_gives_the_branch_back(checkout: Any) -> N
     assert checkout.output() == "made of given by 231"
     assert "Running stage" not in checkout.dvc("repro").stdout
     assert recap.guard.healing.heal(checkout.root) == []
+
+
+def test_the_way_back_brings_no_damaged_content(finished_run: Path) -> None:
+    before, cache = hashes(finished_run), Cache(finished_run)
+    outputs = made_outputs(parse_lock((finished_run / "dvc.lock").read_bytes()))
+    files = cache.expand("models/lstm", outputs["models/lstm"]) or {}
+    bad = cache.path(files["models/lstm/model.json"])
+    bad.chmod(0o644)
+    bad.write_text("damaged")
+    shutil.rmtree(finished_run / "models/lstm")
+    said = list(restore(finished_run, environment()))
+    assert said == [
+        f"{bad}: its content is not what its name says, removed",
+        f"{len(PATHS) - 1} outputs are as committed",
+        "1 are not here, make repro makes them: models/lstm",
+    ]
+    dvc(finished_run, "repro")
+    assert hashes(finished_run) == before

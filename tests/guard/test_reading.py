@@ -37,6 +37,17 @@ def test_an_edit_while_a_stage_runs_fails_it_and_is_named(checkout: Any, edits: 
     )
 
 
+@pytest.mark.parametrize("variables", [{"WORLD_SIZE": "1"}, {"WORLD_SIZE": "abc"}, {"PET_NODE_RANK": "1"}])
+def test_variables_of_a_cluster_take_no_guard_away(
+    checkout: Any, edits: Any, variables: dict[str, str]
+) -> None:
+    process = checkout.start_stage(**variables)
+    edits["train.seed"]()
+    checkout.go_on()
+    assert "received another train.seed" in process.communicate()[0]
+    assert process.returncode == 2
+
+
 def test_a_file_that_goes_or_comes_is_a_change(checkout: Any) -> None:
     process = checkout.start_stage()
     (checkout.root / "data" / "more.txt").touch()

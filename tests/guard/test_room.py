@@ -9,10 +9,9 @@ from tests.small_pipeline import dvc
 
 from recap.errors import InputError
 from recap.guard.healing import heal
-from recap.guard.room import check_room
-from recap.proof.cache import add, is_cached
+from recap.guard.stage import check_room
 from recap.proof.lock import read_lock
-from recap.tracking.trees import Cache
+from recap.workspace.cache import Cache
 
 
 def move_cache(root: Path, disk: Path) -> None:
@@ -35,7 +34,7 @@ def test_what_the_cache_holds_already_needs_no_room(tmp_path: Path, small_disk: 
     (tmp_path / ".dvc").mkdir()
     move_cache(tmp_path, small_disk)
     (tmp_path / "model").write_bytes(bytes(200_000))
-    add(Cache(tmp_path), tmp_path / "model")
+    Cache(tmp_path).add(tmp_path / "model")
     check_room("train", ["model"], tmp_path)
     (tmp_path / "model").write_bytes(b"x" * 200_000)
     with pytest.raises(InputError, match="expected 200,000 bytes free"):
@@ -49,7 +48,7 @@ def test_what_a_full_disk_kept_out_comes_in_or_is_named(finished_run: Path, smal
     assert not any("metrics.json" in line for line in said)
     cache = Cache(finished_run)
     outputs = [own for own in read_lock(finished_run).outputs if not own.path.endswith("metrics.json")]
-    assert all(is_cached(cache, own.path, own.md5) for own in outputs)
+    assert all(cache.holds(own.path, own.md5) for own in outputs)
     shutil.rmtree(finished_run / "models")
     dvc(finished_run, "checkout")
     move_cache(finished_run, small_disk)

@@ -9,7 +9,7 @@ from tests.small_pipeline import read_lock_file
 
 from recap.proof.contents import difference_from
 from recap.proof.lock import LockedOutput
-from recap.tracking.trees import Cache
+from recap.workspace.cache import Cache
 
 
 @pytest.fixture

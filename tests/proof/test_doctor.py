@@ -12,7 +12,7 @@ import pytest
 import recap.proof.doctor
 from recap.errors import InputError
 from recap.proof.doctor import (
-    LIBRARIES,
+    COMPUTING,
     Machine,
     as_table,
     examine,
@@ -26,7 +26,7 @@ from recap.runtime.config import RuntimeConfig
 PORTABLE = RuntimeConfig(arithmetic="portable", threads=2, device="cpu")
 NATIVE = RuntimeConfig(arithmetic="native", threads=2, device="cpu")
 CUDA = RuntimeConfig(arithmetic="portable", threads=2, device="cuda")
-PINS = dict.fromkeys(LIBRARIES, "1.2.3")
+PINS = dict.fromkeys(COMPUTING, "1.2.3")
 MACHINE = Machine(
     processor="A processor",
     vendor="GenuineIntel",
@@ -117,14 +117,14 @@ def test_a_processor_that_cannot_compute_portably_matters(monkeypatch: pytest.Mo
     assert weights(replace(MACHINE, runtime=NATIVE), replace(MACHINE, runtime=NATIVE)) == {}
 
 
-@pytest.mark.parametrize("library", LIBRARIES)
+@pytest.mark.parametrize("library", COMPUTING)
 def test_a_library_of_another_version_matters(library: str) -> None:
     other = with_library(library, "1.2.4")
     assert weights(other) == weights(MACHINE, other) == {library: "matters"}
     assert weights(other, other) == {library: "matters"}, "both differ from requirements.lock"
-    without = replace(MACHINE, libraries={own: "1.2.3" for own in LIBRARIES if own != library})
+    without = replace(MACHINE, libraries={own: "1.2.3" for own in COMPUTING if own != library})
     assert weights(without) == weights(MACHINE, without) == {library: "matters"}
-    assert weights(MACHINE, pins={own: "1.2.3" for own in LIBRARIES if own != library}) == {
+    assert weights(MACHINE, pins={own: "1.2.3" for own in COMPUTING if own != library}) == {
         library: "matters"
     }
 
@@ -161,7 +161,7 @@ def test_this_machine_is_described_without_name_or_place(tmp_path: Path) -> None
     assert machine.architecture == platform.machine()
     assert machine.python == platform.python_version()
     assert machine.cores >= 1
-    assert set(machine.libraries) == set(LIBRARIES)
+    assert set(machine.libraries) == set(COMPUTING)
     path = tmp_path / "reports" / "machine.json"
     write_machine(path, machine)
     first = path.read_bytes()

@@ -1,1 +1,1 @@
-"""What stands around a stage: it ends with DVC, writes alone, and belongs to what it read."""
+"""Checks around a stage: it ends with DVC, writes alone, and its outputs belong to what it read."""

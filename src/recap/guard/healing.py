@@ -1,10 +1,9 @@
-"""Mends what a kill leaves of DVC's own files, which DVC writes in place: nothing that was computed is lost.
+"""Mends DVC's own files after a kill: DVC writes them in place; no computed output is lost.
 
 A dvc.lock that lacks a stage costs no work: DVC finds the stage's outputs again in its cache of runs.
 """
 
 import fcntl
-import json
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +13,13 @@ from recap.core.hashes import hash_output
 from recap.core.plain_yaml import parse_yaml
 from recap.errors import InputError
 from recap.guard.receipt import compare_receipts, forget, tidy_runs
-from recap.proof.cache import add, is_cached
-from recap.tracking.trees import Cache
+from recap.workspace.cache import Cache
 from recap.workspace.git import ask_git
+from recap.workspace.lock_file import made_outputs
+from recap.workspace.rwlock import RWLOCKS, living, read_rwlock, writers
 
-RWLOCKS = (Path(".dvc/tmp/rwlock"), Path(".dvc/tmp/exps/rwlock"))
 EXPERIMENT_REFS = "refs/exps/exec/"
+WITHOUT_OUTPUTS = ("record",)  # the stage that brings runs to MLflow
 
 
 def keep_lock(root: Path) -> None:
@@ -34,15 +34,12 @@ def keep_lock(root: Path) -> None:
 
 
 def heal(root: Path) -> list[str]:
-    """Mend DVC's files in a checkout.
-
-    Returns:
-        What was mended, a line each.
+    """Mend DVC's files in a checkout; return a line for each thing mended.
 
     Raises:
         InputError: the cache lacks an output, and cannot take it.
     """
-    said = [f"{path}: cut short, removed" for path in RWLOCKS if _drop_broken(root / path)]
+    said = [f"{path}: {fault}, removed" for path in RWLOCKS if (fault := _drop_broken(root / path))]
     if writers(root):
         return said
     tidy_runs(root)
@@ -53,30 +50,21 @@ def heal(root: Path) -> list[str]:
     return said + _fill_cache(root)
 
 
-def writers(root: Path) -> list[int]:
-    """The processes of DVC that are at work in a checkout, as its own list of them tells."""
-    import psutil  # takes a while, and the stages' door reads this file
-
-    found = {process for path in RWLOCKS for process in _read_rwlock(root / path) or []}
-    return sorted(process for process in found if psutil.pid_exists(process))
-
-
 def _fill_cache(root: Path) -> list[str]:
-    """Bring what a full disk kept out of the cache into it; DVC would make it again, or lose it."""
+    """Add outputs that a full disk kept out of the cache; DVC would make them again, or lose them."""
     cache = Cache(root)
     if not (root / paths.LOCK).is_file():
         return []
     for leftover in cache.folder.glob("??/.*.tmp"):
         leftover.unlink()
-    stages = (locked_stages((root / paths.LOCK).read_bytes()) or {}).values()
-    outputs = {output["path"]: output["md5"] for stage in stages for output in stage["outs"]}
-    absent = {path: md5 for path, md5 in outputs.items() if not is_cached(cache, path, md5)}
+    outputs = made_outputs(locked_stages((root / paths.LOCK).read_bytes()) or {})
+    absent = {path: md5 for path, md5 in outputs.items() if not cache.holds(path, md5)}
     tracked = _git(root, "ls-files", "-z", "--", *absent).decode().split("\0") if absent else []
     said = []
     for path, md5 in absent.items():
         if path not in tracked and (root / path).exists() and hash_output(root / path) == md5:
             try:
-                add(cache, root / path)
+                cache.add(root / path)
             except OSError as error:
                 raise InputError(
                     f"{cache.folder}: expected room for {path} in DVC's cache, received: {error.strerror}"
@@ -86,42 +74,37 @@ def _fill_cache(root: Path) -> list[str]:
 
 
 def locked_stages(content: bytes) -> dict[str, Any] | None:
-    """The stages of a dvc.lock as it is written, or None when it is cut short."""
+    """Return the stages of a dvc.lock as it is written, or None when it is cut short."""
     try:
         stages = parse_yaml(content)["stages"]
         if not content.endswith(b"\n"):
             return None
-        for stage in stages.values():
-            if not stage["cmd"] or not all(output["md5"] and output["path"] for output in stage["outs"]):
+        for name, stage in stages.items():
+            outputs = stage.get("outs", []) if name in WITHOUT_OUTPUTS else stage["outs"]
+            if not stage["cmd"] or not all(output["md5"] and output["path"] for output in outputs):
                 return None
-    except Exception:  # whatever half a file may raise
+    except Exception:  # a file that is cut short may raise anything
         return None
     return dict(stages)
 
 
-def _read_rwlock(path: Path) -> list[int] | None:
-    """The processes in DVC's list of readers and writers; None when it is broken."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        entries = list(content.get("write", {}).values())
-        for readers in content.get("read", {}).values():
-            entries += readers
-        return [int(entry["pid"]) for entry in entries if entry]
-    except FileNotFoundError:
-        return []
-    except (ValueError, AttributeError, TypeError, LookupError):
-        return None
-
-
-def _drop_broken(path: Path) -> bool:
-    if _read_rwlock(path) is not None:
-        return False
+def _drop_broken(path: Path) -> str:
+    """Remove a list of DVC's processes that DVC would stop at; return what is wrong with it."""
+    if not _fault(path):
+        return ""
     with open(path.with_name(f"{path.name}.lock"), "ab") as guard:
         fcntl.flock(guard, fcntl.LOCK_EX)  # DVC writes the list under this lock
-        broken = _read_rwlock(path) is None
-        if broken:
+        fault = _fault(path)
+        if fault:
             path.unlink()
-    return broken
+    return fault
+
+
+def _fault(path: Path) -> str:
+    if read_rwlock(path) is None:
+        return "cut short"
+    at_work, others = living(path)
+    return f"of process {others[0]}, which is another one since" if others and not at_work else ""
 
 
 def _heal_lock(root: Path) -> list[str]:
@@ -151,7 +134,7 @@ def _is_beginning(stages: dict[str, Any], whole: dict[str, Any]) -> bool:
 
 
 def _leave_experiment(root: Path) -> list[str]:
-    """Put HEAD back on the branch that an experiment took it off, when the experiment was killed."""
+    """Set HEAD back to the branch that a killed experiment left."""
     head = _git(root, "rev-parse", "HEAD").decode().strip()
     experiment = _git(root, "rev-parse", "--verify", f"{EXPERIMENT_REFS}EXEC_HEAD").decode().strip()
     if not experiment:
@@ -172,7 +155,7 @@ def _leave_experiment(root: Path) -> list[str]:
 
 
 def _git(root: Path, *arguments: str) -> bytes:
-    """Return what a git command prints; nothing when it fails, or this is no git checkout."""
+    """Return the output of a git command; nothing when it fails, or this is no git checkout."""
     try:
         return ask_git(root, *arguments)
     except InputError:

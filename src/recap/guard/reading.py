@@ -1,7 +1,7 @@
-"""What a stage reads: noted at its start, compared at its end, so that outputs belong to what made them.
+"""The inputs of a stage: noted at its start, compared at its end, so that outputs belong to what made them.
 
-DVC hashes params, code and data after the stage has ended. Whoever edits them meanwhile would bind its
-outputs to what did not make them, in dvc.lock and in DVC's cache of runs.
+DVC hashes params, code and data after the stage has ended. An edit in between would bind the outputs to
+inputs that did not make them, in dvc.lock and in DVC's cache of runs.
 """
 
 from collections.abc import Mapping
@@ -22,14 +22,13 @@ NOTHING = object()
 
 @dataclass(frozen=True)
 class Reading:
-    """What a stage depends on, as it is at one moment.
+    """The inputs of a stage at one moment.
 
     Attributes:
         params: the bytes of params.yaml.
-        files: code and other files that no stage makes, those in folders too: path -> digest, or None where
-            there is none.
-        data: files that stages made, and the user's own: path -> size, moment of the last change and number
-            on the disk.
+        files: code and other files that no stage makes, in folders too: path -> digest, or None without a
+            file.
+        data: outputs of stages, and the user's files: path -> size, time of the last change, inode.
     """
 
     params: bytes
@@ -37,7 +36,7 @@ class Reading:
     data: dict[str, tuple[int, int, int]]
 
     def digest(self, dependency: str) -> str | None:
-        """Give what DVC would record of a file or folder that no stage makes; None for everything else."""
+        """Return the hash that DVC would record of a file or folder that no stage makes; else None."""
         if dependency in self.files:
             return self.files[dependency]
         start = f"{dependency}/"
@@ -50,11 +49,10 @@ class Reading:
 
 
 def read(stage: Stage, all_stages: Mapping[str, Stage]) -> Reading:
-    """Note what a stage depends on, in the working directory.
+    """Note the inputs of a stage, in the working directory.
 
-    Of a folder around outputs of stages only those count: what no stage makes, no stage reads there.
-    Data are not read again, which would take as long as the stage: a change is seen by their size, moment and
-    place on the disk.
+    Of a folder around outputs of stages only those count: no stage reads other files there.
+    Data are not read again, which would take as long as the stage: their size, time and inode show a change.
     """
     outputs = [output for other in all_stages.values() for output in other.outputs]
     files: dict[str, str | None] = {}
@@ -75,15 +73,17 @@ def read(stage: Stage, all_stages: Mapping[str, Stage]) -> Reading:
         places += [place for place in own if place and not is_url(place)]
     data: dict[str, tuple[int, int, int]] = {}
     for place in places:
-        data |= _states(Path(place))
+        for path in output_files(Path(place)):
+            state = path.stat()
+            data[path.as_posix()] = (state.st_size, state.st_mtime_ns, state.st_ino)
     return Reading(paths.PARAMS.read_bytes(), files, data)
 
 
 def check_unchanged(stage: Stage, before: Reading, after: Reading) -> None:
-    """Compare what a stage read with what is there when it has done its work.
+    """Compare the inputs of a stage at its start and at its end.
 
     Raises:
-        InputError: they differ; the message names what.
+        InputError: they differ; the message names them.
     """
     changed = [*_changed_params(stage, before.params, after.params)]
     for old, new in ((before.files, after.files), (before.data, after.data)):
@@ -94,14 +94,6 @@ def check_unchanged(stage: Stage, before: Reading, after: Reading) -> None:
             f"{stage.name}: expected what it reads to stay as it was while it ran, received another "
             f"{', '.join(changed[:10])}{more}; its outputs are not recorded, run it again"
         )
-
-
-def _states(place: Path) -> dict[str, tuple[int, int, int]]:
-    found = {}
-    for path in output_files(place):
-        state = path.stat()
-        found[path.as_posix()] = (state.st_size, state.st_mtime_ns, state.st_ino)
-    return found
 
 
 def _changed_params(stage: Stage, before: bytes, after: bytes) -> list[str]:
@@ -122,7 +114,7 @@ def _value(values: Mapping[str, Any], name: str) -> Any:
 
 
 def _differences(name: str, old: Any, new: Any) -> list[str]:
-    """The paths of the settings that differ."""
+    """Return the paths of the settings that differ."""
     if isinstance(old, dict) and isinstance(new, dict):
         found = []
         for key in {**old, **new}:

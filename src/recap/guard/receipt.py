@@ -1,12 +1,14 @@
-"""What DVC recorded of a stage beside what the stage read: DVC hashes both a moment after the stage's end.
+"""Receipts: DVC hashes the inputs and outputs of a stage a moment after its end, when they may have changed.
 
-A stage leaves a receipt. Whoever comes next compares it with dvc.lock, and makes DVC forget what it recorded
-wrongly, in dvc.lock and in its cache of runs.
+A stage leaves a receipt of what it read and made. The next one compares it with dvc.lock, and makes DVC
+forget what it recorded wrongly, in dvc.lock and in its cache of runs.
 """
 
 import json
 import re
+import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +18,18 @@ from recap.core import paths
 from recap.core.artifacts import write_bytes, write_json
 from recap.core.config import read_values
 from recap.core.hashes import hash_output, output_files
+from recap.core.plain_yaml import parse_yaml
 from recap.guard.reading import Reading
-from recap.tracking.trees import Cache
+from recap.workspace.cache import Cache
 from recap.workspace.definition import Stage, look_up
 
 PARAMS = "params.yaml"
+SECONDS_OF_A_WRITE = 1.0
 LARGEST = 64 * 2**20  # bytes; larger outputs are not hashed twice, and leave no receipt
 
 
 def leave_receipt(stage: Stage, reading: Reading) -> None:
-    """Note what a stage read and what it made of it, in the working directory."""
+    """Note the inputs and outputs of a stage, in the working directory."""
     path = paths.RECEIPTS / f"{stage.name}.json"
     outputs = [Path(output) for output in stage.outputs if Path(output).exists()]
     if sum(file.stat().st_size for output in outputs for file in output_files(output)) > LARGEST:
@@ -41,7 +45,7 @@ def leave_receipt(stage: Stage, reading: Reading) -> None:
 
 
 def compare_receipts(root: Path) -> dict[str, list[str]]:
-    """The stages whose outputs dvc.lock binds to what they did not read: name -> what differs."""
+    """Find the stages whose entry in dvc.lock differs from their receipt: name -> inputs that differ."""
     receipts = {}
     for path in sorted((root / paths.RECEIPTS).glob("*.json")):
         try:
@@ -50,13 +54,13 @@ def compare_receipts(root: Path) -> dict[str, list[str]]:
             continue
     if not receipts or not (root / paths.LOCK).is_file():
         return {}
-    text = (root / paths.LOCK).read_text(encoding="utf-8")
+    content = (root / paths.LOCK).read_bytes()
     found: dict[str, list[str]] = {}
     stages: dict[str, Any] = {}
-    for loader in (YAML(typ="safe"), YAML(typ="safe", pure=True)):  # fast; and DVC's own, to be sure
+    for load in (parse_yaml, YAML(typ="safe", pure=True).load):  # fast; and DVC's own, to be sure
         try:
-            stages = loader.load(text)["stages"]
-        except Exception:  # whatever half a file may raise; it is healed elsewhere
+            stages = load(content)["stages"]
+        except Exception:  # a file that is cut short may raise anything; it is mended elsewhere
             return {}
         found = {name: _differences(receipt, stages.get(name)) for name, receipt in receipts.items()}
         receipts = {name: receipts[name] for name, differences in found.items() if differences}
@@ -72,7 +76,7 @@ def compare_receipts(root: Path) -> dict[str, list[str]]:
 
 
 def forget(root: Path, stage: str) -> None:
-    """Take a stage out of dvc.lock, and out of DVC's cache of runs."""
+    """Remove a stage from dvc.lock, and from DVC's cache of runs."""
     path = root / paths.LOCK
     text = path.read_text(encoding="utf-8")
     entry = YAML(typ="safe").load(text)["stages"][stage]
@@ -87,15 +91,25 @@ def forget(root: Path, stage: str) -> None:
 
 def tidy_runs(root: Path) -> None:
     """Remove what a kill leaves in DVC's cache of runs; an empty folder there makes DVC fail at every run."""
-    for folder in (Cache(root).folder.parents[1] / "runs").glob("*/*"):
-        for leftover in folder.glob(".*"):
-            leftover.unlink()
-        if not any(folder.iterdir()):
-            folder.rmdir()
+    found = _unfinished(root)
+    if found:
+        time.sleep(SECONDS_OF_A_WRITE)  # by another checkout that shares the cache
+    for path in sorted(found & _unfinished(root), reverse=True):  # files before their folders
+        with suppress(OSError):  # tidied or filled meanwhile
+            path.rmdir() if path.is_dir() else path.unlink()
+
+
+def _unfinished(root: Path) -> set[Path]:
+    """Return unfinished files in DVC's cache of runs, and folders without any other."""
+    folders = (Cache(root).folder.parents[1] / "runs").glob("*/*")
+    entries = {folder: list(folder.glob("*")) for folder in folders}
+    unfinished = {folder: [own for own in entries[folder] if own.name.startswith(".")] for folder in entries}
+    empty = {folder for folder, found in entries.items() if len(found) == len(unfinished[folder])}
+    return empty.union(*unfinished.values())
 
 
 def _recorded_run(root: Path, entry: Mapping[str, Any]) -> Path | None:
-    """Return where DVC's cache of runs keeps what an entry of dvc.lock says."""
+    """Return the file of DVC's cache of runs that corresponds to an entry of dvc.lock."""
     for run in (Cache(root).folder.parents[1] / "runs").glob("*/*/*"):
         known = YAML(typ="safe").load(run.read_text(encoding="utf-8")) or {}
         if all(known.get(part) == entry.get(part) for part in ("cmd", "deps", "params", "outs")):
@@ -104,7 +118,7 @@ def _recorded_run(root: Path, entry: Mapping[str, Any]) -> Path | None:
 
 
 def _differences(receipt: Mapping[str, Any], entry: Any) -> list[str]:
-    """Return what an entry of dvc.lock says otherwise than a receipt, when both speak of the same outputs."""
+    """Return the inputs that differ between a receipt and an entry of dvc.lock with the same outputs."""
     if not entry:
         return []
     made = {output["path"]: output["md5"] for output in entry.get("outs", [])}

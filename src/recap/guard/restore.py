@@ -1,4 +1,4 @@
-"""The way back: the committed settings and their outputs, from whatever state a run left."""
+"""Restores the committed settings and their outputs, from any state that a run left."""
 
 import subprocess
 import sys
@@ -9,20 +9,14 @@ from recap.core import paths
 from recap.core.artifacts import write_bytes
 from recap.core.hashes import hash_output
 from recap.errors import InputError
-from recap.guard.healing import heal, locked_stages, writers
-from recap.proof.cache import add, is_cached
-from recap.tracking.trees import Cache
+from recap.guard.healing import heal, locked_stages
+from recap.workspace.cache import Cache
+from recap.workspace.lock_file import made_outputs
+from recap.workspace.rwlock import writers
 
 
 def restore(root: Path, environment: Mapping[str, str]) -> Iterator[str]:
-    """Bring back params.yaml, dvc.lock and the outputs of the last commit; code stays as it is.
-
-    Args:
-        root: the checkout.
-        environment: the variables of the processes of git and DVC.
-
-    Yields:
-        What was done, a line each.
+    """Restore params.yaml, dvc.lock and the outputs of the last commit; code stays. Yields what was done.
 
     Raises:
         InputError: DVC is at work in the checkout, or git or DVC cannot do its part.
@@ -41,26 +35,30 @@ def restore(root: Path, environment: Mapping[str, str]) -> Iterator[str]:
 
 
 def _restore_outputs(root: Path, environment: Mapping[str, str], tracked: set[str]) -> Iterator[str]:
-    """Bring back what the cache holds, and leave alone what is right already: DVC would remove it."""
+    """Restore the outputs in the cache, and leave correct ones alone: DVC would remove them."""
     cache = Cache(root)
     content = (root / paths.LOCK).read_bytes() if (root / paths.LOCK).is_file() else b""
-    stages = (locked_stages(content) or {}).values()
-    outputs = {own["path"]: own["md5"] for stage in stages for own in stage["outs"]}
+    outputs = made_outputs(locked_stages(content) or {})
+    files = {path: cache.expand(path, md5) or {} for path, md5 in outputs.items()}
+    for bad in cache.remove_bad(
+        {md5 for path, own in files.items() for md5 in (outputs[path], *own.values())}
+    ):
+        yield f"{bad}: its content is not what its name says, removed"
     held, absent = [], []
     for path, md5 in outputs.items():
         if path in tracked:
             continue
-        if is_cached(cache, path, md5):
+        if cache.holds(path, md5):
             held.append(path)
         elif (root / path).exists() and hash_output(root / path) == md5:
-            add(cache, root / path)  # DVC makes again what its cache lacks
+            cache.add(root / path)  # DVC makes again what its cache lacks
         else:
             absent.append(path)
     if held:
         _run(root, environment, sys.executable, "-m", "dvc", "checkout", "--quiet", "--force", *held)
     yield f"{len(outputs) - len(absent)} outputs are as committed"
     if absent:
-        yield f"{len(absent)} were never made here, make repro makes them: {', '.join(absent)}"
+        yield f"{len(absent)} are not here, make repro makes them: {', '.join(absent)}"
 
 
 def _run(root: Path, environment: Mapping[str, str], *command: str) -> bytes:

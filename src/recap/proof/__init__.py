@@ -1,1 +1,1 @@
-"""Shows others what a run promises and that it holds: dvc.lock, its outputs, and where two runs part."""
+"""Verification: dvc.lock, its outputs, and the differences of two runs."""

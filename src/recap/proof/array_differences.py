@@ -1,4 +1,4 @@
-"""The first difference of two files of arrays or pixels: name, index and values; nothing in them is run."""
+"""Finds the first difference of two files of arrays or pixels: name, index and values."""
 
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -15,7 +15,7 @@ UNPACKED_BYTES = 2**32
 
 
 def safetensors_difference(expected: Path, received: Path) -> str:
-    """The first tensor, by name, and element that differ; empty when none does."""
+    """Find the first tensor, by name, and element that differ; empty when none does."""
     from safetensors import safe_open
 
     with safe_open(expected, framework="numpy") as ours, safe_open(received, framework="numpy") as theirs:
@@ -23,7 +23,7 @@ def safetensors_difference(expected: Path, received: Path) -> str:
 
 
 def npz_difference(expected: Path, received: Path) -> str:
-    """The first array, by name, and element that differ; empty when none does."""
+    """Find the first array, by name, and element that differ; empty when none does."""
     import zipfile
 
     import numpy as np
@@ -37,7 +37,7 @@ def npz_difference(expected: Path, received: Path) -> str:
 
 
 def hdf5_difference(expected: Path, received: Path) -> str:
-    """The first data set, by name, and element that differ; empty when none does.
+    """Find the first data set, by name, and element that differ; empty when none does.
 
     Links to elsewhere are not followed, and data sets that declare more than their file holds are not read.
     """
@@ -61,7 +61,7 @@ def hdf5_difference(expected: Path, received: Path) -> str:
 
 
 def png_difference(expected: Path, received: Path) -> str:
-    """The first pixel that differs, by row and column; empty when none does."""
+    """Find the first pixel that differs, by row and column; empty when none does."""
     import numpy as np
     from PIL import Image
 
@@ -101,7 +101,7 @@ def _named_difference(
 
 
 def _absent_name(kind: str, ours: Any, theirs: Any) -> str:
-    """The first name that one side lacks; the arrays that both have are then not compared."""
+    """Find the first name that one side lacks; then the common arrays are not compared."""
     absent = sorted(set(ours) ^ set(theirs))
     if not absent:
         return ""
@@ -116,13 +116,9 @@ def _layout_difference(name: str, ours: tuple[Any, Any], theirs: tuple[Any, Any]
 
 
 def _element_difference(name: str, ours: "NDArray[Any]", theirs: "NDArray[Any]", first_row: int = 0) -> str:
-    """The first element whose bits differ, of arrays of one dtype and shape.
+    """Find the first element whose bits differ, of arrays of one dtype and shape.
 
-    Args:
-        name: of the whole array.
-        ours: rows of the expected one.
-        theirs: the same rows of the received one.
-        first_row: the index of the first of these rows in the whole array.
+    ``first_row`` is the index of their first row in the whole array, which ``name`` names.
     """
     import numpy as np
 
@@ -148,7 +144,7 @@ def _element_difference(name: str, ours: "NDArray[Any]", theirs: "NDArray[Any]",
 
 
 def _value(array: "NDArray[Any]", flat: int) -> str:
-    """An element in its shortest exact form."""
+    """Return an element in its shortest exact form."""
     value = array.reshape(-1)[flat]
     return (
         repr(value.item() if hasattr(value, "item") else value) if array.dtype.kind in "SUVO" else str(value)
@@ -156,7 +152,7 @@ def _value(array: "NDArray[Any]", flat: int) -> str:
 
 
 def _layouts(path: Path) -> dict[str, tuple[Any, Any]]:
-    """Dtype and shape of the data sets of an HDF5 file, by name; those behind links are left out."""
+    """Return dtype and shape of the data sets of an HDF5 file, by name; those behind links are left out."""
     import h5py
 
     found: dict[str, tuple[Any, Any]] = {}
@@ -171,7 +167,7 @@ def _layouts(path: Path) -> dict[str, tuple[Any, Any]]:
 
 
 def _blocks(data_set: Any) -> Iterator[tuple[int, int]]:
-    """Ranges of rows of about ``BLOCK_BYTES``."""
+    """Yield ranges of rows of about ``BLOCK_BYTES``."""
     if not data_set.shape:
         yield 0, 1
         return

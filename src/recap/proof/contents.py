@@ -1,4 +1,4 @@
-"""Finds what an output should hold, in a checkout or in DVC's cache, and where another copy differs first."""
+"""Finds the recorded content of an output, in a checkout or in DVC's cache, to compare it."""
 
 import json
 from pathlib import Path
@@ -6,21 +6,13 @@ from pathlib import Path
 from recap.core.hashes import folder_files, hash_file, hash_output
 from recap.proof.differences import absent_file, file_difference, first_difference, one_line
 from recap.proof.lock import LockedOutput
-from recap.tracking.trees import Cache
+from recap.workspace.cache import Cache
 
 
 def difference_from(root: Path, output: LockedOutput, received: Path) -> str:
-    """Say where an output differs first from what a checkout's dvc.lock records.
+    """Find where ``received``, a file or folder, differs first from what a checkout's dvc.lock records.
 
-    Neither the checkout nor its cache is trusted: what does not hash to the recorded MD5 is passed over.
-
-    Args:
-        root: the checkout.
-        output: as its dvc.lock records it.
-        received: the file or folder to judge; it may be the checkout's own.
-
-    Returns:
-        One line; empty when the recorded content is nowhere, or nothing differs.
+    Recorded content that does not hash to its MD5 is not used. Empty when it is nowhere, or nothing differs.
     """
     if not received.exists():
         return ""
@@ -38,7 +30,7 @@ def _holds(path: Path, md5: str) -> bool:
 
 
 def _cached(cache: Cache, md5: str) -> Path | None:
-    """A file of the cache whose content is what its name says."""
+    """Return a file of the cache if its content fits its name."""
     path = cache.path(md5)
     return path if path.is_file() and hash_file(path) == md5.removesuffix(".dir") else None
 

@@ -1,4 +1,4 @@
-"""The first difference of two outputs in words of their format: array, index and value; key; line; pixel."""
+"""Describes the first difference of two outputs in terms of their format: array, key, line or pixel."""
 
 import csv
 import itertools
@@ -19,10 +19,11 @@ NOTHING = object()
 
 
 def first_difference(expected: Path, received: Path) -> str:
-    """Say in one line where two files or folders differ first; empty when they hold the same bytes.
+    """Describe in one line where two files or folders differ first; empty when they hold the same bytes.
 
-    Folders: the first file, by name, that is missing, extra or differs. A file is read by its ending:
-    safetensors, HDF5, npz, JSON, CSV, text, PNG; others, and those that are no such file, by bytes.
+    Of folders, the first file by name that is missing, extra or different. The suffix of a file says how it
+    is
+    read: safetensors, HDF5, npz, JSON, CSV, text, PNG; others, and broken ones, are compared by bytes.
     """
     if expected.is_dir() != received.is_dir():
         kinds = ["a folder" if path.is_dir() else "a file" for path in (expected, received)]
@@ -39,17 +40,14 @@ def first_difference(expected: Path, received: Path) -> str:
 
 
 def absent_file(name: str, *, missing: bool) -> str:
-    """Say that a folder lacks a file, or holds one that was not expected."""
+    """Describe a file that a folder lacks, or has in excess."""
     return one_line(f"{name}: {'missing' if missing else 'extra'}")
 
 
 def file_difference(expected: Path, received: Path, name: str) -> str:
-    """Say in one line where two files differ first; empty when they hold the same bytes.
+    """Describe in one line where two files differ first; empty when they hold the same bytes.
 
-    Args:
-        expected: a file.
-        received: a file.
-        name: whose ending says what they hold.
+    The suffix of ``name`` says what they hold.
     """
     try:
         bytes_differ = _byte_difference(expected, received)
@@ -69,7 +67,7 @@ def file_difference(expected: Path, received: Path, name: str) -> str:
 
 
 def one_line(text: str) -> str:
-    """A text with everything that does not print escaped, cut when it is long."""
+    """Escape everything in a text that does not print, and cut it when it is long."""
     line = "".join(
         char if char.isprintable() else char.encode("unicode_escape", "surrogatepass").decode()
         for char in text
@@ -106,7 +104,7 @@ def _text_difference(expected: Path, received: Path) -> str:
 
 
 def _excerpt(line: str, column: int) -> str:
-    """The part of a line around a column."""
+    """Return the part of a line around a column."""
     start = max(column - LONGEST_VALUE // 3, 0)
     stop = start + LONGEST_VALUE
     return f"{'…' if start else ''}{line[start:stop]!r}{'…' if stop < len(line) else ''}"

@@ -1,48 +1,29 @@
-"""How this machine differs from the one that made dvc.lock, and whether that matters for the bytes."""
+"""Compares this machine with the one that made dvc.lock, and says which differences matter for the bytes."""
 
 import itertools
 import platform
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 from pydantic import TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
-from recap.core.arithmetic import PROCESSOR, STEERING, unsupported
+from recap.core.arithmetic import STEERING, processor_facts, unsupported
 from recap.core.artifacts import write_json
 from recap.core.config import STRICT
-from recap.errors import InputError
+from recap.errors import expecting
 from recap.report.promise import is_exact
 from recap.runtime.config import RuntimeConfig
-from recap.tracking.machine import machine_tags
+from recap.workspace.machine import LIBRARIES, machine_tags
 
-LIBRARIES = (
-    "captum",
-    "h5py",
-    "matplotlib",
-    "numpy",
-    "pillow",
-    "safetensors",
-    "scikit-learn",
-    "scipy",
-    "torch",
-)
-"""Those that compute what outputs hold."""
+COMPUTING = tuple(name for name in LIBRARIES if name not in ("dvc", "mlflow", "recap"))
+"""The libraries that compute what outputs hold."""
 INSTRUCTIONS = (
-    "sse4_2",
-    "avx",
-    "avx2",
-    "fma",
-    "bmi2",
-    "f16c",
-    "avx512f",
-    "avx512_vnni",
-    "avx512_bf16",
-    "amx_tile",
+    *("sse4_2", "avx", "avx2", "fma", "bmi2", "f16c"),
+    *("avx512f", "avx512_vnni", "avx512_bf16", "amx_tile"),
 )
 """The sets by which libraries choose code, as the kernel names them."""
 NONE = "–"
@@ -60,39 +41,24 @@ COLUMN = 36
 
 @dataclass(config=STRICT, frozen=True)
 class Machine:
-    """What can change a result, of a machine: no name, no place, no time.
+    """The properties of a machine that can change a result; no host name, path or time."""
 
-    Attributes:
-        processor: its name.
-        vendor: its maker, as it says itself.
-        instructions: those of ``INSTRUCTIONS`` that it has, separated by spaces.
-        accelerators: GPUs, separated by commas; empty without.
-        architecture: x86_64, aarch64, ...
-        system: Linux, Darwin, ...
-        distribution: of the system, where it says so.
-        c_library: name and version, where Python finds them.
-        cores: as the system counts them.
-        python: its version.
-        libraries: the version of each of ``LIBRARIES`` that is installed.
-        runtime: the params group `runtime`.
-    """
-
-    processor: str
-    vendor: str
-    instructions: str
-    accelerators: str
-    architecture: str
-    system: str
-    distribution: str
-    c_library: str
-    cores: int
-    python: str
-    libraries: dict[str, str]
-    runtime: RuntimeConfig
+    processor: str  # its name
+    vendor: str  # its maker, as the processor reports it
+    instructions: str  # those of ``INSTRUCTIONS`` that it has, separated by spaces
+    accelerators: str  # GPUs, separated by commas; empty without
+    architecture: str  # x86_64, aarch64 or another
+    system: str  # Linux, Darwin or another
+    distribution: str  # of the system, if known
+    c_library: str  # name and version, if known
+    cores: int  # as the system counts them
+    python: str  # its version
+    libraries: dict[str, str]  # the version of each of ``COMPUTING`` that is installed
+    runtime: RuntimeConfig  # the params group `runtime`
 
 
 class Row(NamedTuple):
-    """A property of both machines, what its difference weighs, and why."""
+    """A property of both machines, the weight of its difference, and the reason."""
 
     name: str
     here: str
@@ -102,8 +68,8 @@ class Row(NamedTuple):
 
 
 def inspect(runtime: RuntimeConfig) -> Machine:
-    """Look at this machine; ``runtime`` are its params."""
-    tags, facts = machine_tags(), _processor_facts()
+    """Describe this machine; ``runtime`` are its params."""
+    tags, facts = machine_tags(), processor_facts()
     flags = facts.get("flags", "").split()
     try:
         distribution = platform.freedesktop_os_release().get("PRETTY_NAME", "")
@@ -120,41 +86,19 @@ def inspect(runtime: RuntimeConfig) -> Machine:
         c_library=" ".join(platform.libc_ver()).strip(),
         cores=int(tags["machine.cores"]),
         python=platform.python_version(),
-        libraries=_versions(),
+        libraries={name: tags[f"version.{name}"] for name in COMPUTING if f"version.{name}" in tags},
         runtime=runtime,
     )
-
-
-def _processor_facts() -> dict[str, str]:
-    """Return what the kernel says of the first processor."""
-    try:
-        first = PROCESSOR.read_text(encoding="utf-8").partition("\n\n")[0]
-    except OSError:
-        return {}
-    pairs = (line.partition(":") for line in first.splitlines())
-    return {name.strip(): value.strip() for name, _, value in pairs}
-
-
-def _versions() -> dict[str, str]:
-    versions = {}
-    for library in LIBRARIES:
-        try:
-            versions[library] = version(library)
-        except PackageNotFoundError:
-            continue
-    return versions
 
 
 def write_machine(path: Path, machine: Machine) -> None:
     """Write a machine as JSON.
 
     Raises:
-        InputError: there is no writing to that path.
+        InputError: the path cannot be written.
     """
-    try:
+    with expecting(f"{path}: expected a file that can be written", OSError):
         write_json(path, asdict(machine))
-    except OSError as error:
-        raise InputError(f"{path}: expected a file that can be written, received: {error.strerror}") from None
 
 
 def read_machine(path: Path) -> Machine:
@@ -163,29 +107,22 @@ def read_machine(path: Path) -> Machine:
     Raises:
         InputError: the file is absent, or holds something else.
     """
-    try:
-        return TypeAdapter(Machine).validate_json(path.read_bytes())
-    except OSError as error:
-        raise InputError(
-            f"{path}: expected what `recap doctor --record` wrote, received: {error.strerror}"
-        ) from None
-    except ValidationError as error:
-        mistake = error.errors()[0]
-        where = ".".join(map(str, mistake["loc"]))
-        reason = " ".join(f"{where} {mistake['msg']}".split())
-        raise InputError(f"{path}: expected what `recap doctor --record` wrote, received: {reason}") from None
+    with expecting(f"{path}: expected what `recap doctor --record` wrote", OSError, ValueError):
+        try:
+            return TypeAdapter(Machine).validate_json(path.read_bytes())
+        except ValidationError as error:
+            mistake = error.errors()[0]
+            raise ValueError(f"{'.'.join(map(str, mistake['loc']))} {mistake['msg']}") from None
 
 
 def read_pins(path: Path) -> dict[str, str]:
-    """The versions that a requirements.lock pins, by library.
+    """Read the versions that a requirements.lock pins, by library.
 
     Raises:
         InputError: it cannot be read.
     """
-    try:
+    with expecting(f"{path}: expected pinned versions", OSError, UnicodeDecodeError):
         lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: expected pinned versions, received: {error}") from None
     pairs = (line.split("#")[0].split(";")[0].partition("==") for line in lines)
     return {name.strip().lower().replace("_", "-"): pin.split()[0] for name, _, pin in pairs if pin.strip()}
 
@@ -193,13 +130,9 @@ def read_pins(path: Path) -> dict[str, str]:
 def examine(
     here: Machine, there: Machine, pins: Mapping[str, str], environment: Mapping[str, str]
 ) -> list[Row]:
-    """Compare two machines property by property.
+    """Compare this machine, property by property, with the one that made dvc.lock (``there``).
 
-    Args:
-        here: this machine.
-        there: the one that made dvc.lock.
-        pins: versions by library, of requirements.lock.
-        environment: the variables of this shell.
+    ``pins`` are the versions in requirements.lock, ``environment`` the variables of this shell.
     """
     exact = is_exact(asdict(here.runtime)) and is_exact(asdict(there.runtime))
     reason = unsupported() if exact else None
@@ -211,12 +144,14 @@ def examine(
         needs: tuple[Weight, str] = "matters", f"portable arithmetic needs x86-64 with AVX2: this is {reason}"
     else:
         needs = hardware
-    uses_gpu = "cuda" in (here.runtime.device, there.runtime.device)
+    of_gpu: tuple[Weight, str] = ("harmless", "runtime.device is cpu")
+    if "cuda" in (here.runtime.device, there.runtime.device):
+        of_gpu = ("matters", "runtime.device is cuda")
     rows = [
         _row("processor", here.processor, there.processor, *hardware),
         _row("vendor", here.vendor, there.vendor, *hardware),
         _row("instructions", here.instructions, there.instructions, *needs, always=bool(reason)),
-        _row("accelerators", here.accelerators, there.accelerators, *_gpu_weight(uses_gpu)),
+        _row("accelerators", here.accelerators, there.accelerators, *of_gpu),
         _row(
             "architecture",
             here.architecture,
@@ -231,7 +166,7 @@ def examine(
         _row("C library", here.c_library, there.c_library, "doubtful", "its exp and log may round otherwise"),
         _row("cores", str(here.cores), str(there.cores), "harmless", "runtime.threads says how many compute"),
         _python_row(here.python, there.python),
-        *(_library_row(name, here.libraries, there.libraries, pins) for name in LIBRARIES),
+        *(_library_row(name, here.libraries, there.libraries, pins) for name in COMPUTING),
     ]
     for name in ("arithmetic", "threads", "device"):
         own, other = (str(getattr(machine.runtime, name)) for machine in (here, there))
@@ -242,13 +177,9 @@ def examine(
 
 
 def _row(name: str, here: str, there: str, weight: Weight, reason: str, *, always: bool = False) -> Row:
-    """A row that weighs something when its values differ, or ``always``."""
+    """Make a row that has a weight when its values differ, or ``always``."""
     differs = always or here != there
     return Row(name, here or NONE, there or NONE, weight if differs else "same", reason if differs else "")
-
-
-def _gpu_weight(used: bool) -> tuple[Weight, str]:
-    return ("matters", "runtime.device is cuda") if used else ("harmless", "runtime.device is cpu")
 
 
 def _python_row(here: str, there: str) -> Row:
@@ -260,9 +191,9 @@ def _python_row(here: str, there: str) -> Row:
 def _library_row(
     name: str, here: Mapping[str, str], there: Mapping[str, str], pins: Mapping[str, str]
 ) -> Row:
-    """A library's version beside the other machine's and the pinned one.
+    """Make the row of a library: its version here, there, and the pinned one.
 
-    Versions that differ after "+" alone are builds of one, such as PyTorch's for a kind of GPU.
+    Versions that differ only after "+" are builds of one version, such as PyTorch's for a kind of GPU.
     """
     own, other, pin = here.get(name, ""), there.get(name, ""), pins.get(name, "")
     release = own.partition("+")[0]
@@ -274,7 +205,7 @@ def _library_row(
 
 
 def as_table(rows: Sequence[Row]) -> str:
-    """The rows in columns, what a difference weighs below it, and what matters in the last line."""
+    """Return the rows in columns, the weight of each difference below it, and a summary in the last line."""
     width = max(len(row.name) for row in rows)
     lines = [_columns(" ", width, "", "this machine", "the one that made dvc.lock")]
     for row in rows:

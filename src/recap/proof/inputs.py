@@ -1,4 +1,4 @@
-"""Compares the inputs that dvc.lock records of each stage with what there is."""
+"""Compares the inputs that dvc.lock records of each stage with the present ones."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,14 +10,7 @@ from recap.proof.pipeline import present_inputs
 
 
 def stale_stages(root: Path, lock: Lock) -> dict[str, str]:
-    """The stages that DVC would run again for their command, dependencies or params, and for which of them.
-
-    Args:
-        root: the checkout.
-        lock: its dvc.lock. That stages get what others make is checked where it is read.
-
-    Returns:
-        A line by the stage's name.
+    """Find stages that DVC would run again for inputs that no stage makes: name -> a line that names these.
 
     Raises:
         InputError: DVC cannot read the pipeline.
@@ -37,7 +30,7 @@ def stale_stages(root: Path, lock: Lock) -> dict[str, str]:
 
 
 def _inputs(entry: Mapping[str, Any], made: set[str]) -> dict[str, Any]:
-    """Return what goes into a stage, each thing by its name."""
+    """Return the inputs of a stage, by name."""
     dependencies = {own["path"]: dict(own) for own in entry.get("deps") or [] if own["path"] not in made}
     params = {
         f"{file}:{key}": value

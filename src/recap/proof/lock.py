@@ -6,10 +6,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from recap.core.paths import PAGE
 from recap.core.plain_yaml import parse_yaml, read_content
 from recap.errors import InputError
 from recap.proof.pipeline import declared_outputs
-from recap.report.promise import is_exact
+from recap.report.promise import is_exact, made_from
 
 MD5 = re.compile(r"[0-9a-f]{32}(\.dir)?")
 PARAMS = "params.yaml"
@@ -32,17 +33,11 @@ class LockedOutput:
 
 @dataclass(frozen=True)
 class Lock:
-    """What dvc.lock says of the stages that dvc.yaml declares.
+    """The entries of dvc.lock for the stages that dvc.yaml declares."""
 
-    Attributes:
-        outputs: in the file's order.
-        runtimes: what the params of each stage say of the group `runtime`.
-        entries: of each stage, as they are written.
-    """
-
-    outputs: list[LockedOutput]
-    runtimes: dict[str, dict[str, Any]]
-    entries: dict[str, dict[str, Any]]
+    outputs: list[LockedOutput]  # in the file's order
+    runtimes: dict[str, dict[str, Any]]  # the group `runtime` in the params of each stage
+    entries: dict[str, dict[str, Any]]  # of each stage, as they are written
 
     @property
     def runtime(self) -> dict[str, Any]:
@@ -50,8 +45,17 @@ class Lock:
         training = [own for stage, own in self.runtimes.items() if stage.partition("@")[0] == "train"]
         return min(training, key=is_exact, default={})
 
+    @property
+    def page(self) -> str | None:
+        """The digest of what the page was made from, which the page names; None where no stage makes one."""
+        for output in self.outputs:
+            if output.path == PAGE.as_posix():
+                deps = self.entries[output.stage].get("deps") or []
+                return made_from({own["path"]: own["md5"] for own in deps})
+        return None
+
     def is_exact(self, stage: str) -> bool:
-        """Return whether a stage's outputs are promised to the byte; what it does not list, training says."""
+        """Return whether the bytes of a stage's outputs are promised; missing keys are those of training."""
         return is_exact(self.runtime | self.runtimes.get(stage, {}))
 
 
@@ -112,7 +116,7 @@ def _read_stages(path: Path) -> dict[str, Any]:
 
 
 def _outputs(path: Path, stage: str, entries: Any, declared: Sequence[str]) -> list[LockedOutput]:
-    """The outputs of a stage's entry, which must be those that dvc.yaml declares."""
+    """Return the outputs of a stage's entry, which must be those that dvc.yaml declares."""
     if entries is None and declared:
         raise _refuse(path, f"no outs of the stage {stage}")
     outputs = _files(path, stage, "outs", entries)
@@ -125,7 +129,7 @@ def _outputs(path: Path, stage: str, entries: Any, declared: Sequence[str]) -> l
 
 
 def _files(path: Path, stage: str, kind: str, entries: Any) -> list[LockedOutput]:
-    """The files of a stage's entry, its `deps` or `outs`, each as DVC writes one and no path twice."""
+    """Return the files of a stage's entry, its `deps` or `outs`, each as DVC writes one and no path twice."""
     if not isinstance(entries, list | None):
         raise _refuse(path, f"no list as the {kind} of the stage {stage}")
     files = []
@@ -159,9 +163,9 @@ def _check_keys(path: Path, stage: str, entry: dict[Any, Any], known: frozenset[
 
 
 def _runtime(path: Path, stage: str, params: Any) -> dict[str, Any]:
-    """Return what a stage's locked params say of `runtime`, whether it lists the group or keys of it.
+    """Return the group `runtime` in a stage's locked params, listed as a group or by its keys.
 
-    A group without `arithmetic` is from before there was a choice: native.
+    A group without `arithmetic` was written before there was a choice: native.
     """
     files = {} if params is None else params
     values = files.get(PARAMS, {}) if isinstance(files, dict) else None

@@ -1,13 +1,13 @@
-"""Metrics beside those of a git revision."""
+"""Compares metrics with those of a git revision."""
 
 import json
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from recap.errors import InputError
+from recap.errors import InputError, expecting
+from recap.tracking.views import flatten
 from recap.workspace.git import ask_git
 
 FOLDER, NAME = "reports", "metrics.json"
@@ -15,17 +15,11 @@ FOLDER, NAME = "reports", "metrics.json"
 
 @dataclass(frozen=True)
 class MetricChange:
-    """A metric that differs.
+    """A metric that differs."""
 
-    Attributes:
-        path: of the file, and the keys in it: ``reports/decoders/lstm/metrics.json:seen.cider_d``.
-        base: its value in the revision; None where it is not there.
-        this: its value in the working tree, likewise.
-    """
-
-    path: str
-    base: Any
-    this: Any
+    path: str  # of the file, and the keys in it: ``reports/decoders/lstm/metrics.json:seen.cider_d``
+    base: Any  # its value in the revision; None where it is not there
+    this: Any  # its value in the working tree, likewise
 
     @property
     def difference(self) -> float | int | None:
@@ -36,7 +30,7 @@ class MetricChange:
 
 
 def metric_changes(root: Path, revision: str) -> list[MetricChange]:
-    """The metrics in ``reports/**/metrics.json`` that differ from those of a git revision, by path.
+    """Return the metrics in ``reports/**/metrics.json`` that differ from those of a git revision, by path.
 
     Raises:
         InputError: git does not know the revision, or a file is no JSON object.
@@ -58,10 +52,8 @@ def metric_changes(root: Path, revision: str) -> list[MetricChange]:
 def _own_metrics(root: Path) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for path in sorted((root / FOLDER).rglob(NAME)):
-        try:
+        with expecting(f"{path}: expected a readable file", OSError):
             values |= _flatten(path.relative_to(root).as_posix(), path.read_bytes(), "")
-        except OSError as error:
-            raise InputError(f"{path}: expected a readable file, received: {error.strerror}") from None
     return values
 
 
@@ -75,18 +67,11 @@ def _base_metrics(root: Path, commit: str, revision: str) -> dict[str, Any]:
 
 
 def _flatten(path: str, content: bytes, where: str) -> dict[str, Any]:
-    """The values of a metrics file by its path and their keys."""
+    """Return the values of a metrics file by its path and their keys."""
     try:
         values = json.loads(content)
     except (ValueError, RecursionError):
         values = None
     if not isinstance(values, dict):
         raise InputError(f"{where}{path}: expected metrics as a JSON object, received something else")
-    return {f"{path}:{keys}": value for keys, value in _leaves(values, "")}
-
-
-def _leaves(values: Mapping[str, Any], prefix: str) -> list[tuple[str, Any]]:
-    leaves: list[tuple[str, Any]] = []
-    for key, value in values.items():
-        leaves += _leaves(value, f"{prefix}{key}.") if isinstance(value, dict) else [(prefix + key, value)]
-    return leaves
+    return {f"{path}:{keys}": value for keys, value in flatten(values).items()}

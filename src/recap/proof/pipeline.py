@@ -1,4 +1,4 @@
-"""What dvc.yaml declares, as DVC itself reads it: every stage of a matrix with its outputs and inputs."""
+"""The stages that dvc.yaml declares, as DVC itself reads them, with their outputs and inputs."""
 
 import logging
 import re
@@ -19,7 +19,7 @@ Answer = TypeVar("Answer")
 
 
 def declared_outputs(root: Path) -> dict[str, list[str]]:
-    """The outputs of every stage that ``root/dvc.yaml`` declares, in its order, by the stage's name.
+    """Return the outputs of every stage that ``root/dvc.yaml`` declares, in its order, by name.
 
     Raises:
         InputError: the file is absent, DVC cannot read it, or it has no stages.
@@ -28,11 +28,7 @@ def declared_outputs(root: Path) -> dict[str, list[str]]:
 
 
 def present_inputs(root: Path, made: Collection[str]) -> dict[str, dict[str, Any]]:
-    """Return what DVC would record of every stage's command, dependencies and params, by the stage's name.
-
-    Args:
-        root: the checkout; every dependency is hashed.
-        made: dependencies to leave out, as the stages make them.
+    """Return command, dependencies but those in ``made``, and params as DVC would record them, by stage.
 
     Raises:
         InputError: as in ``declared_outputs``.
@@ -57,7 +53,7 @@ def present_inputs(root: Path, made: Collection[str]) -> dict[str, dict[str, Any
 
 
 def _ask(root: Path, question: Callable[[Any], Answer]) -> dict[str, Answer]:
-    """Ask something of every stage through a folder of links: DVC then writes nothing into the checkout."""
+    """Apply a function to every stage, in a folder of links: so DVC writes nothing into the checkout."""
     path = root / "dvc.yaml"
     if not path.is_file():
         raise InputError(f"{path}: expected a pipeline of DVC, received no such file")
@@ -92,7 +88,7 @@ def _ask_stages(folder: Path, question: Callable[[Any], Answer]) -> dict[str, An
 
 @contextmanager
 def _silence() -> Iterator[None]:
-    """Keep what DVC logs from the terminal; what goes wrong is raised."""
+    """Hide the messages that DVC logs; errors are raised."""
     before = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     try:

@@ -1,4 +1,4 @@
-"""What `recap verify` found, as lines, JSON or Markdown for a pull request."""
+"""The result of `recap verify` as lines, JSON or Markdown for a pull request."""
 
 import json
 import re
@@ -16,25 +16,17 @@ MARKUP = re.compile(r"[&<>|`*_\[\]\\~!#@$]")
 
 @dataclass(frozen=True)
 class Report:
-    """Everything that was found.
+    """Everything that was found."""
 
-    Attributes:
-        findings: one an output.
-        acceptable: whether they are as promised.
-        runtime: the params group `runtime` of the expected run.
-        base: a git revision whose metrics were compared, if any.
-        changes: the metrics that differ from the revision's.
-    """
-
-    findings: Sequence[Finding]
-    acceptable: bool
-    runtime: Mapping[str, Any]
-    base: str | None
-    changes: Sequence[MetricChange]
+    findings: Sequence[Finding]  # one an output
+    acceptable: bool  # whether they are as promised
+    runtime: Mapping[str, Any]  # the params group `runtime` of the expected run
+    base: str | None  # a git revision whose metrics were compared, if any
+    changes: Sequence[MetricChange]  # the metrics that differ from the revision's
 
 
 def as_line(finding: Finding) -> str:
-    """A finding in a line."""
+    """Return a finding in a line."""
     output = finding.output
     line = f"{finding.verdict}: {output.path} (stage {output.stage}, expected md5 {output.md5})"
     return f"{line}: {finding.difference}" if finding.difference else line
@@ -47,7 +39,7 @@ def counts(findings: Sequence[Finding]) -> str:
 
 
 def as_json(report: Report) -> str:
-    """One JSON object: verdicts, counts, the promise and, with a base, the metrics that differ from it."""
+    """Return one JSON object: verdicts, counts, the promise and the metrics that differ from a base."""
     values: dict[str, Any] = {
         "acceptable": report.acceptable,
         "counts": dict(Counter(finding.verdict for finding in report.findings)),
@@ -74,7 +66,7 @@ def as_json(report: Report) -> str:
 
 
 def as_markdown(report: Report) -> str:
-    """A report for a pull request or the summary of a job: counts, the promise, a verdict an output."""
+    """Return a report for a pull request or a job's summary: counts, the promise, a verdict an output."""
     outputs = [
         (own.output.stage, own.output.path, own.verdict, own.output.md5, own.difference)
         for own in report.findings
@@ -103,7 +95,7 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def _escape(text: str) -> str:
-    """A text that Markdown shows as it is: in one line, without markup, mentions or HTML."""
+    """Return a text that Markdown shows as it is: in one line, without markup, mentions or HTML."""
     return MARKUP.sub(lambda match: f"&#{ord(match[0])};", " ".join(text.split()))
 
 

@@ -1,4 +1,4 @@
-"""Re-hash every output against dvc.lock, without trust in any cache; compare two runs output by output."""
+"""Re-hashes every output against dvc.lock, without trust in any cache; compares two runs output by output."""
 
 import json
 import math
@@ -28,13 +28,13 @@ EXACT_STAGES = ("fetch", "tokenize")
 
 @dataclass(frozen=True)
 class Finding:
-    """What became of an output.
+    """The result of checking an output.
 
     Attributes:
         output: as the expected dvc.lock records it.
-        verdict: what the comparison found.
+        verdict: of the comparison.
         received: the MD5 found in its place; None when it is missing.
-        difference: where it differs first, or what makes it stale, in one line; empty when that is not known.
+        difference: the first difference, or the reason why it is stale, in one line; empty when not known.
     """
 
     output: LockedOutput
@@ -46,8 +46,7 @@ class Finding:
 def verify(root: Path) -> Iterator[Finding]:
     """Hash every output that ``root/dvc.lock`` records and compare.
 
-    Where an output differs first is told when DVC's cache holds what it should be. An output that is as
-    recorded is stale where the lock records another command, dependency or param of its stage than there is.
+    An output that is as recorded is stale when the command, a dependency or a param of its stage is not.
 
     Raises:
         InputError: as in ``read_lock``.
@@ -74,13 +73,8 @@ def verify(root: Path) -> Iterator[Finding]:
 def rerun(root: Path, environment: Mapping[str, str]) -> Iterator[Finding]:
     """Run the pipeline of a checkout from nothing in a fresh folder and compare output by output.
 
-    Args:
-        root: the checkout.
-        environment: the variables of the pipeline's processes, ``PATH`` among them.
-
     Raises:
-        InputError: as in ``read_lock``, or the checkout is no git repository, or its pipeline fails when run
-            afresh.
+        InputError: as in ``read_lock``, or the checkout is no git repository, or its pipeline fails.
     """
     read_lock(root)
     with tempfile.TemporaryDirectory(prefix="recap-rerun-") as folder:
@@ -111,10 +105,6 @@ def compare(expected: Path, received: Path) -> Iterator[Finding]:
     Equal hashes are identical. Where either lock says that bytes are not promised (``runtime.arithmetic:
     native``, ``runtime.device: cuda``), an output of a stage that trains or computes features is equivalent
     when every metric of the run is within the tolerances. Everything else is different.
-
-    Args:
-        expected: a checkout with dvc.lock and ``reports/**/metrics.json``.
-        received: the checkout that is judged, likewise.
 
     Raises:
         InputError: as in ``read_lock``.

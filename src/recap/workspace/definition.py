@@ -1,4 +1,4 @@
-"""What dvc.yaml says of its stages, with matrices and templates resolved."""
+"""The stages of dvc.yaml, with matrices and templates resolved."""
 
 import itertools
 import re
@@ -7,49 +7,32 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from recap.core.input_files import check_regular
 from recap.core.plain_yaml import parse_yaml
 from recap.errors import InputError
 
 
 @dataclass(frozen=True)
 class Stage:
-    """A stage with its templates resolved.
+    """A stage with its templates resolved."""
 
-    Attributes:
-        name: as DVC names it, such as train@lstm.
-        command: what DVC runs.
-        params: the keys of params.yaml that it depends on.
-        deps: the files and folders that it depends on.
-        outputs: the files and folders that it makes, metrics among them.
-        metrics: the files of its metrics.
-    """
-
-    name: str
-    command: str
-    params: tuple[str, ...]
-    deps: tuple[str, ...]
-    outputs: tuple[str, ...]
-    metrics: tuple[str, ...]
-
-    @property
-    def title(self) -> str:
-        """The stage's name in MLflow: train/lstm."""
-        return self.name.replace("@", "/")
+    name: str  # as DVC names it, such as train@lstm
+    params: tuple[str, ...]  # the keys of params.yaml that it depends on
+    deps: tuple[str, ...]  # the files and folders that it depends on
+    outputs: tuple[str, ...]  # the files and folders that it makes, metrics among them
 
 
 def read_definitions(pipeline: Path, params: Path) -> dict[str, Stage]:
-    """Every stage of a dvc.yaml by its name; none where there is no such file.
-
-    Args:
-        pipeline: the dvc.yaml.
-        params: the params.yaml, for templates.
+    """Read the stages of a dvc.yaml, by name; none where there is no such file.
 
     Raises:
         InputError: the file is no pipeline, or names a param that is not there.
     """
+    for path in (pipeline, params):
+        check_regular(path)
     try:
         content, values = (parse_yaml(path.read_bytes()) for path in (pipeline, params))
-        return {stage.name: stage for stage in resolve(content["stages"], values)}
+        return {stage.name: stage for stage in _resolve(content["stages"], values)}
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -57,41 +40,35 @@ def read_definitions(pipeline: Path, params: Path) -> dict[str, Stage]:
         raise InputError(f"{pipeline}: expected a pipeline of DVC, received: {reason}") from None
 
 
-def resolve(stages: Mapping[str, Any], params: Mapping[str, Any]) -> Iterator[Stage]:
-    """The stages of a dvc.yaml, each of a matrix by itself.
-
-    Args:
-        stages: what stands under `stages`.
-        params: the content of params.yaml, for templates.
-
-    Raises:
-        KeyError, TypeError, AttributeError: a stage is none, or a template does not resolve.
-    """
+def _resolve(stages: Mapping[str, Any], params: Mapping[str, Any]) -> Iterator[Stage]:
+    """Yield the stages of a dvc.yaml, each of a matrix by itself, with the params in its templates."""
     for name, entry in stages.items():
-        matrix = {key: _fill(values, params) for key, values in entry.get("matrix", {}).items()}
+        matrix = {key: fill(values, params) for key, values in entry.get("matrix", {}).items()}
         for values in itertools.product(*matrix.values()):
             names = {**params, "item": dict(zip(matrix, values, strict=True))}
             parts = {
-                part: _paths(_fill(entry.get(part) or [], names))
+                part: _paths(fill(entry.get(part) or [], names))
                 for part in ("params", "deps", "outs", "metrics", "plots")
             }
             suffix = "@" + "-".join(str(value) for value in values) if values else ""
             yield Stage(
                 name=f"{name}{suffix}",
-                command=_fill(entry["cmd"], names),
                 params=parts["params"],
                 deps=parts["deps"],
                 outputs=parts["outs"] + parts["metrics"] + parts["plots"],
-                metrics=parts["metrics"],
             )
 
 
-def _fill(value: Any, names: Mapping[str, Any]) -> Any:
-    """Replace DVC's ``${name}`` in a nested value; a text that is only a template becomes the named value."""
+def fill(value: Any, names: Mapping[str, Any]) -> Any:
+    """Replace DVC's ``${name}`` in a nested value; a text that is only a template becomes the named value.
+
+    Raises:
+        KeyError, TypeError: a name is not there.
+    """
     if isinstance(value, Mapping):
-        return {_fill(key, names): entry for key, entry in value.items()}
+        return {fill(key, names): entry for key, entry in value.items()}
     if isinstance(value, list):
-        return [_fill(entry, names) for entry in value]
+        return [fill(entry, names) for entry in value]
     if not isinstance(value, str):
         return value
     whole = re.fullmatch(r"\$\{([^}]+)\}", value)
@@ -101,7 +78,7 @@ def _fill(value: Any, names: Mapping[str, Any]) -> Any:
 
 
 def look_up(values: Any, path: str) -> Any:
-    """The value at a path with dots in nested groups.
+    """Return the value at a path with dots, in nested groups.
 
     Raises:
         KeyError, TypeError: there is none.

@@ -1,4 +1,4 @@
-"""Removes what decoders that are no longer trained left behind."""
+"""Removes the outputs of decoders that are no longer trained."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,26 +7,17 @@ from typing import get_args
 from recap.decoders.config import DecoderName
 
 MODEL_FILES = (
-    "weights.safetensors",
-    "model.json",
-    "history.csv",
-    "history_steps.csv",
-    "history_self_critical.csv",
-    "summary.json",
+    *("weights.safetensors", "model.json", "summary.json"),
+    *("history.csv", "history_steps.csv", "history_self_critical.csv"),
 )
 REPORT_FILES = ("captions.json", "per_image.json", "metrics.json")
 
 
 def remove_leftovers(models: Path, reports: Path, decoders: Sequence[str]) -> list[str]:
-    """Remove the outputs of the pipeline's decoders that ``decoders.names`` does not name.
+    """Remove the outputs of the pipeline's decoders that ``decoders`` does not name.
 
     They belong to no stage any more, but would change the hash of the folders around them. Everything else
     in these folders is the user's and stays: copies of models under other names, files of other names.
-
-    Args:
-        models: holds a folder a model.
-        reports: holds a folder a decoder.
-        decoders: the ones to keep.
 
     Returns:
         The names of the decoders of which something was removed, sorted.

@@ -1,9 +1,10 @@
-"""The user's own files by content: what settings name, digested once and again when it changes.
+"""The user's own files by content: files named by settings, digested once and again after a change.
 
-A file is known again by size, moment of the last change and number on the disk, so that looking costs little.
+A file is recognised by size, time of the last change and inode, so that a look costs little.
 """
 
 import json
+import re
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -20,23 +21,27 @@ FOLDER = "inputs"
 SETTLED = 2.0  # seconds; a file changed a moment ago may change again within the clock's resolution
 
 SETTINGS = {
-    "coco": ("data.coco.archive", "data.coco.train_captions", "data.coco.validation_captions"),
-    "folder": ("data.folder.images", "data.folder.train_captions", "data.folder.validation_captions"),
-    "squeezenet1_1": ("features.weights", "features.class_names"),
+    "coco": ("data.coco.archive", "data.coco.train_captions", "data.coco.test_captions"),
+    "folder": tuple(
+        f"data.folder.{name}" for name in ("images", "train_captions", "validation_captions", "test_captions")
+    ),
+    **dict.fromkeys(
+        ("squeezenet1_1", "vgg16", "resnet50", "resnet101"), ("features.weights", "features.class_names")
+    ),
+    "given": ("features.given",),
 }
 """The settings that name files, by the source or the backbone that reads them."""
+ENCODERS = "encoders"
+"""The folder of the user's encoders."""
+OF_ENCODER = ("features.backbone", "features.weights")
+"""Those of an encoder of the user's."""
 
 
 class Digests:
     """Digests of files, kept between processes."""
 
     def __init__(self, kept: Path, registry: Path) -> None:
-        """Read what an earlier process kept.
-
-        Args:
-            kept: the JSON file that keeps them.
-            registry: what is known of URLs.
-        """
+        """Read the digests that earlier processes left in ``kept``; ``registry`` pins those of URLs."""
         self._kept = kept
         self._registry = registry
         self._known: dict[str, Any] = {}
@@ -48,7 +53,7 @@ class Digests:
             pass  # they are formed again
 
     def digest(self, place: str | None) -> str | None:
-        """MD5 of a file or a folder, or the SHA-256 that is pinned for a URL.
+        """Return the MD5 of a file or a folder, or the SHA-256 that is pinned for a URL.
 
         None where there is no file, no setting, or nothing is pinned.
         """
@@ -56,7 +61,7 @@ class Digests:
             return None
         if is_url(place):
             return find_remote(place, self._registry).sha256
-        path = Path(place)
+        path = Path(re.sub(r"\.py:\w+$", ".py", place))  # of an encoder, the function apart
         if path.is_file():
             return self._file(path)
         if not path.is_dir():
@@ -65,7 +70,7 @@ class Digests:
         return hash_list(hashes)
 
     def keep(self) -> None:
-        """Write down what was digested."""
+        """Write the digests down."""
         if self._seen.keys() - self._known.keys() or any(
             self._known[name] != entry for name, entry in self._seen.items()
         ):
@@ -85,12 +90,12 @@ class Digests:
 
 
 def user_files(settings: Mapping[str, str | None], digests: Digests) -> dict[str, str | None]:
-    """The digests of the files that settings name: setting -> digest."""
+    """Return the digests of the files that settings name: setting -> digest."""
     return {name: digests.digest(place) for name, place in settings.items()}
 
 
 def read_digests(dependencies: Sequence[str]) -> dict[str, str | None]:
-    """Return what the stage `inputs` wrote into the files that a stage depends on: setting -> digest."""
+    """Read the digests by the stage `inputs` in the files that a stage depends on: setting -> digest."""
     found: dict[str, str | None] = {}
     for dependency in dependencies:
         if dependency.startswith(f"{FOLDER}/") and Path(dependency).is_file():
@@ -99,16 +104,16 @@ def read_digests(dependencies: Sequence[str]) -> dict[str, str | None]:
 
 
 def named_places(settings: Iterable[str], params: Path) -> dict[str, str | None]:
-    """Return what settings say: the paths and URLs of the user's files."""
+    """Return the values of settings: the paths and URLs of the user's files."""
     values = read_yaml(params, "a params file")
     return {name: look_up(values, name) for name in settings}
 
 
 def check_current(stage: str, before: Mapping[str, str | None], params: Path, digests: Digests) -> None:
-    """Compare the user's files with what the stage `inputs` has just found.
+    """Check that the user's files are those whose digests the stage `inputs` wrote.
 
     Raises:
-        InputError: they are others already.
+        InputError: they have changed already.
     """
     after = user_files(named_places(before, params), digests)
     changed = [name for name in before if before[name] != after[name]]

@@ -6,9 +6,8 @@ import pytest
 from tests.small_pipeline import dvc
 
 from recap.cli.main import main
-from recap.proof.cache import is_cached, remove_bad_objects
 from recap.proof.lock import read_lock
-from recap.tracking.trees import Cache
+from recap.workspace.cache import Cache
 
 
 def objects(root: Path) -> list[Path]:
@@ -22,7 +21,7 @@ def damage(path: Path) -> None:
 
 def test_a_whole_cache_stays(finished_run: Path) -> None:
     before = objects(finished_run)
-    assert list(remove_bad_objects(finished_run)) == []
+    assert list(Cache(finished_run).remove_bad()) == []
     assert objects(finished_run) == before
     assert any(path.suffix == ".dir" for path in before)
 
@@ -31,7 +30,7 @@ def test_every_bad_object_is_found_folders_among_them(finished_run: Path) -> Non
     before = objects(finished_run)
     for path in before:
         damage(path)
-    assert list(remove_bad_objects(finished_run)) == before
+    assert list(Cache(finished_run).remove_bad()) == before
     assert objects(finished_run) == []
 
 
@@ -45,9 +44,19 @@ def test_the_command_says_so_and_fills_the_cache_again(
     assert main(["verify", "--cache"]) == 1
     printed = capfd.readouterr()
     assert printed.err == f"{bad}: its content is not what its name says, removed\n"
-    assert printed.out == "9 identical\n"
-    assert is_cached(Cache(finished_run), output.path, output.md5)
+    assert printed.out.startswith("9 identical\n")
+    assert Cache(finished_run).holds(output.path, output.md5)
     assert main(["verify", "--cache"]) == 0
     (finished_run / "models" / "lstm" / "model.json").unlink()
     dvc(finished_run, "checkout", "--force")
     assert main(["verify"]) == 0
+
+
+@pytest.mark.parametrize("content", ["null", "[1]", "{}", "[]", '[{"relpath": "x"}]', "["])
+def test_a_damaged_folder_is_not_held(finished_run: Path, content: str) -> None:
+    output = next(own for own in read_lock(finished_run).outputs if own.path == "models/lstm")
+    cache = Cache(finished_run)
+    assert cache.holds(output.path, output.md5)
+    cache.path(output.md5).chmod(0o644)
+    cache.path(output.md5).write_text(content)
+    assert not cache.holds(output.path, output.md5)
