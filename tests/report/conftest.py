@@ -17,7 +17,6 @@ from recap.text.vocabulary import build_vocabulary, split_words
 
 WORDS = ("a red seven", "a small blue three left of a pink one", "one large green digit on a striped ground")
 HISTORY = ("epoch", "training_loss", "validation_loss", "learning_rate", "gradient_norm")
-IMAGES = {"train": 12, "val": 30}
 MakeOutputs = Callable[..., Folders]
 
 
@@ -40,6 +39,7 @@ def write_outputs(
     captions: Sequence[str] = WORDS,
     url: str = "http://images.example.org/1.jpg",
     side: int = 64,
+    scored: int = 30,
 ) -> Folders:
     """Write every file that the report reads.
 
@@ -50,6 +50,7 @@ def write_outputs(
         captions: what references and decoders say, in turn.
         url: of every image of coco.
         side: width and height of the images.
+        scored: how many scored images there are.
     """
     folders = Folders(
         raw=root / "data/raw",
@@ -61,14 +62,18 @@ def write_outputs(
         vision=root / "reports/vision",
         visualize_report=root / "reports/visualize",
         sanity=root / "reports/sanity",
+        requirements=root / "requirements.lock",
     )
+    root.mkdir(parents=True, exist_ok=True)
+    folders.requirements.write_text("numpy==2.4.6 \\\n    --hash=sha256:00\ntorch==2.13.0\n")
     generator = np.random.default_rng(5)
     is_scenes, has_images = source == "scenes", source != "coco"
     write_source(
         folders.raw,
         Source(source, has_images, not has_images, not has_images, is_scenes, "original"),  # type: ignore[arg-type]
     )
-    images = {split: _images(split, source, url) for split in IMAGES}
+    counts = {"train": 12, "validation": 8, "test": scored}
+    images = {split: _images(split, source, url, count) for split, count in counts.items()}
     for split, entries in images.items():
         annotations = [
             {"id": 5 * row + turn, "image_id": image["id"], "caption": captions[(row + turn) % len(captions)]}
@@ -85,6 +90,11 @@ def write_outputs(
     _write_captions(folders.captions, images, captions)
     backbone: dict[str, Any] = {}
     if is_scenes:
+        seven = {"digit": 7, "colour": "red", "size": "large", "digit_image": 1}
+        seven |= {"center": [9, 9], "box": [1, 1, 20, 20]}
+        scene = {"background": "black", "arrangement": "center", "objects": [seven]}
+        graphs = [scene | {"image_id": image["id"]} for image in images["test"]]
+        write_json(folders.raw / "annotations" / "scenes_test.json", graphs)
         history = [("crops", 10, 4.5, 1e-3), ("crops", 20, 3.5, 1e-3), ("scenes", 30, 6.0, 2e-3)]
         write_csv(
             folders.models / "backbone/history.csv", ("phase", "step", "loss", "learning_rate"), history
@@ -96,7 +106,7 @@ def write_outputs(
     rows = list(zip((1, 2, 3), shares, np.cumsum(shares).tolist(), strict=True))
     write_csv(folders.reduced / "spectrum.csv", ("component", "explained_variance_ratio", "cumulative"), rows)
     for index, name in enumerate(decoders):
-        _write_decoder(folders, name, index, images["val"], captions, generator)
+        _write_decoder(folders, name, index, images["test"], captions, generator)
     entry: dict[str, Any] = {"kind": "none", "file": None, "label": "Nothing to look into.", "image": None}
     if has_images:
         entry = {"kind": "saliency", "file": "saliency_0.png", "label": "digit: 7", "image": "000000.png"}
@@ -126,11 +136,11 @@ def _write_sanity(folder: Path, decoders: Sequence[str], captions: Sequence[str]
     write_json(folder / "metrics.json", dict.fromkeys(decoders, result))
 
 
-def _images(split: str, source: str, url: str) -> list[dict[str, Any]]:
+def _images(split: str, source: str, url: str, count: int) -> list[dict[str, Any]]:
     images: list[dict[str, Any]] = []
-    for row in range(IMAGES[split]):
+    for row in range(count):
         image: dict[str, Any] = {"id": 100 + row, "file_name": f"{row:06d}.png"}
-        if source == "scenes" and split == "val":
+        if source == "scenes" and split == "test":
             image["part"] = "seen" if row % 3 else "unseen"
         if source == "coco":
             image["url"] = url
@@ -146,7 +156,7 @@ def _write_captions(folder: Path, images: dict[str, list[dict[str, Any]]], capti
         for split, entries in images.items()
     }
     rows = {split: np.repeat(np.arange(len(own), dtype=np.int32), 2) for split, own in images.items()}
-    save_captions(folder, Captions(vocabulary, encoded["train"], rows["train"], encoded["val"], rows["val"]))
+    save_captions(folder, Captions(vocabulary, {split: (encoded[split], rows[split]) for split in images}))
 
 
 def _write_decoder(
@@ -169,11 +179,15 @@ def _write_decoder(
     results, per_image = [], []
     for row, image in enumerate(images):
         caption = captions[(row + index) % len(captions)]
-        scores: dict[str, Any] = {"cider_d": float(generator.uniform(0, 3)), "rouge_l": 0.5}
+        scores: dict[str, Any] = {"cider_d": float(generator.uniform(1, 1.5)) + index, "rouge_l": 0.5}
+        scores["runners_up"] = [
+            {"caption": captions[(row + index + 1) % len(captions)], "log_probability": -2.34}
+        ]
+        scores["log_probabilities"] = [-0.1 * place for place in range(len(caption.split()) + 1)]
         if is_scenes:
             scores |= {"truth": float(row % 2), "failed_claims": [] if row % 2 else ["digit", "digit"]}
         results.append({"image_id": image["id"], "caption": caption})
-        per_image.append({**results[-1], "part": image.get("part", "validation"), **scores})
+        per_image.append({**results[-1], "part": image.get("part", "test"), **scores})
     write_json(report / "captions.json", results)
     write_json(report / "per_image.json", per_image)
     part = {
@@ -193,5 +207,5 @@ def _write_decoder(
     }
     if is_scenes:
         part |= {"truth": 0.75, "claims_per_caption": 4.0, "failed_claims": {"colour": 0.1, "digit": 0.2}}
-    parts = ("seen", "unseen") if is_scenes else ("validation",)
+    parts = ("seen", "unseen") if is_scenes else ("test",)
     write_json(report / "metrics.json", {"perplexity": 2.5 + index, **dict.fromkeys(parts, part)})

@@ -9,10 +9,11 @@ from recap.report.describe import describe
 
 def test_duplicates_and_overlaps_are_counted(tmp_path: Path) -> None:
     pixels = {name: np.full((4, 4, 3), shade, np.uint8) for shade, name in enumerate(["a", "b", "c"])}
-    shown = {"train": ["a", "b", "a"], "val": ["b", "c"]}
-    texts = {"train": ["A cat.", "a cat", "a dog sits"], "val": ["A dog sits!", "two birds"]}
+    shown = {"train": ["a", "b", "a"], "validation": ["c"], "test": ["b", "c"]}
+    texts = {"train": ["A cat.", "a cat", "a dog sits"], "validation": ["a Cat"]}
+    texts["test"] = ["A dog sits!", "two birds"]
     for split, names in shown.items():
-        first = 1 if split == "train" else 3  # id 3 is in both splits
+        first = {"train": 1, "validation": 9, "test": 3}[split]  # id 3 is in two splits
         images = [{"id": first + row, "file_name": f"{row}.png"} for row in range(len(names))]
         annotations = [
             {"id": row, "image_id": first + row, "caption": text} for row, text in enumerate(texts[split])
@@ -24,8 +25,11 @@ def test_duplicates_and_overlaps_are_counted(tmp_path: Path) -> None:
     found = describe(tmp_path, tmp_path / "none", tmp_path / "none", samples=2, seed=0)
     assert found["splits"]["train"]["duplicates"] == {"captions": 1, "images": 1}
     assert found["splits"]["train"]["lengths"] == {2: 2, 3: 1}
-    assert found["overlap"] == {"image ids": 1, "images": 1, "captions": 1}
+    assert found["overlap"] == {
+        "validation": {"image ids": 0, "images": 0, "captions": 1},
+        "test": {"image ids": 1, "images": 1, "captions": 1},
+    }
     assert found["vocabulary"] == {"words": 4, "once": 2, "curve": {1: 3 / 7, 3: 6 / 7, 4: 1.0}}
-    assert [len(sample["captions"]) for sample in found["splits"]["val"]["samples"]] == [1, 1]
+    assert [len(sample["captions"]) for sample in found["splits"]["test"]["samples"]] == [1, 1]
     assert "encoded" not in found
     assert "spectrum" not in found

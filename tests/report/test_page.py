@@ -1,6 +1,7 @@
 """The page: whole in one file, the same bytes every time, safe with what people write."""
 
 import json
+from dataclasses import fields
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -8,13 +9,15 @@ import numpy as np
 import pytest
 
 from recap.core.artifacts import write_json, write_png
+from recap.decoding.config import DecodingConfig
 from recap.errors import InputError
 from recap.report.config import ReportConfig
 from recap.report.inputs import load_inputs
 from recap.report.page import SECTIONS, render_page
 from recap.report.sections import scores
+from recap.text.captions import Captions, load_captions, save_captions
 
-CONFIG = ReportConfig(gallery_images=6, extreme_images=2, seed=3)
+CONFIG = ReportConfig(gallery_images=6, seed=3)
 ALL = ("rnn", "lstm", "transformer")
 VOID = {"meta", "link", "img", "input", "br"}
 
@@ -26,6 +29,7 @@ class Page(HTMLParser):
         super().__init__()
         self.elements: list[tuple[str, dict[str, str | None]]] = []
         self.words: list[str] = []
+        self.scripts: list[str] = []
         self._open: list[str] = []
         self.feed(html)
         assert not self._open
@@ -39,7 +43,7 @@ class Page(HTMLParser):
         assert self._open.pop() == tag
 
     def handle_data(self, data: str) -> None:
-        self.words.append(data)
+        (self.scripts if self._open[-1:] == ["script"] else self.words).append(data)
 
     @property
     def text(self) -> str:
@@ -85,7 +89,7 @@ def test_every_section_is_there_and_in_the_navigation(outputs) -> None:
 def test_the_same_files_give_the_same_bytes(outputs) -> None:
     folders = outputs()
     assert render(folders) == render(folders)
-    other = ReportConfig(gallery_images=6, extreme_images=2, seed=4)
+    other = ReportConfig(gallery_images=6, seed=4)
     assert render(folders) != render(folders, config=other)
 
 
@@ -98,9 +102,12 @@ def test_what_people_write_stays_text(outputs) -> None:
     )
     folders = outputs(captions=hostile, source="coco", url="javascript:alert(1)")
     page = Page(render(folders))
-    assert len(page.all("script")) == 1
+    assert [own.get("type") for own in page.all("script")] == ["application/json", None]
+    assert "<" not in page.scripts[0]
     assert not page.all("b")
     assert not page.all("img")
+    shown = json.loads(page.scripts[0])["images"][0]["captions"]["rnn"]["words"]
+    assert " ".join(word for word, _ in shown) in hostile
     for caption in hostile:
         assert caption in page.text
     assert not any(own["href"].startswith("javascript") for own in page.all("a") if own["href"])
@@ -122,7 +129,8 @@ def test_without_images_there_are_numbers_and_links(outputs) -> None:
     assert links
     assert all(own["rel"] == "noreferrer noopener" for own in links)
     assert "Nothing to look into." in page.text
-    assert "Image 107" in page.text
+    images = json.loads(page.scripts[0])["images"]
+    assert [(image["picture"], image["url"]) for image in images] == [(None, links[0]["href"])] * 6
 
 
 def test_truth_is_shown_for_scenes_only(outputs) -> None:
@@ -134,7 +142,7 @@ def test_truth_is_shown_for_scenes_only(outputs) -> None:
 
 def test_every_image_has_a_text_in_its_place(outputs) -> None:
     page = Page(render(outputs()))
-    assert len(page.all("img")) == 6 + 5 + 6 + 2 + 2 + 1 + 2
+    assert len(page.all("img")) == 6 + 5 + 1 + 2
     assert all(own["alt"] for own in page.all("img"))
     assert all(own["aria-label"] for own in page.all("svg"))
     assert len(page.all("caption")) == len(page.all("table"))
@@ -146,7 +154,55 @@ def test_the_best_of_a_column_is_marked(outputs) -> None:
     assert "3.250<span" in html
     assert "2.250<span" not in html
     assert html.count("0.300<span") == 6, "equals are marked alike"
+    assert "The best of a column is marked" in html
     assert html.count("0.250</td>") == 6, "a score whose better side is not known is shown, never marked"
+
+
+def test_decoders_that_no_test_tells_apart_tie(outputs) -> None:
+    folders = outputs()
+    text = Page(render(folders)).text
+    assert "The Transformer scores best: CIDEr-D 3.25 on test images with seen combinations" in text
+    assert "LSTM (123,456 parameters)" in text
+    path = folders.decoders / "lstm" / "per_image.json"
+    rows = json.loads(path.read_text())
+    for row, other in zip(
+        rows, json.loads((folders.decoders / "transformer/per_image.json").read_text()), strict=True
+    ):
+        row["cider_d"] = other["cider_d"] + (0.01 if row["image_id"] % 2 else -0.01)
+    write_json(path, rows)
+    html = render(folders)
+    text = Page(html).text
+    assert "The Transformer and the LSTM tie, as no test on the same images tells them apart (p = " in text
+    assert "CIDEr-D 3.25 and 2.25 on test images with seen combinations" in text
+    assert "Transformer and LSTM tie, test images with seen combinations" in text
+    assert html.count("2.250<span") == 2, "marked beside the best, in both parts"
+
+
+def test_the_page_says_how_captions_were_searched_for(outputs) -> None:
+    decoding = {"search": "beam", "beam_width": 4, "length_normalisation": 0.7}
+    page = Page(render(outputs(), params={"evaluate": {"decoding": decoding}}))
+    assert "written by beam search, beam width 4, length normalisation 0.7." in page.text
+
+
+def test_what_is_told_of_a_search_are_settings() -> None:
+    settings = {field.name for field in fields(DecodingConfig)}
+    assert {key for keys in scores.SEARCH_SETTINGS.values() for key in keys} <= settings
+
+
+def test_references_are_not_said_to_be_of_people(outputs) -> None:
+    assert "people" not in Page(render(outputs())).text.lower()
+
+
+def test_captions_that_are_not_encoded_are_explained(outputs) -> None:
+    folders = outputs(source="coco")
+    assert "Encoded are those" not in Page(render(folders)).text
+    content = load_captions(folders.captions)
+    encoded, rows = content.of("test")
+    splits = {split: content.of(split) for split in ("train", "validation")}
+    save_captions(folders.captions, Captions(content.vocabulary, splits | {"test": (encoded[2:], rows[2:])}))
+    text = Page(render(folders)).text
+    assert "Test 30 60 2.00 6.67 58" in text
+    assert "Encoded are those of at most 15 words" in text
 
 
 def test_scores_stand_beside_what_they_were_computed_on(outputs) -> None:
@@ -156,10 +212,9 @@ def test_scores_stand_beside_what_they_were_computed_on(outputs) -> None:
 
 
 def test_the_page_says_that_the_images_that_are_scored_chose_the_epoch(outputs) -> None:
-    assert (
-        "validation images that are scored also chose, by their loss, the epoch"
-        in Page(render(outputs())).text
-    )
+    assert "All scores are of test images, which chose nothing" in Page(render(outputs())).text
+    kept = render(outputs(), params={"train": {"keep": "last"}})
+    assert "which chose nothing: the weights of the last epoch are kept." in Page(kept).text
 
 
 def test_differences_between_decoders_are_paired(outputs) -> None:
@@ -240,14 +295,14 @@ def test_pictures_of_one_image_stand_together_and_most_unfold(outputs) -> None:
     page = Page(render(folders))
     labels = [str(own["alt"]) for own in page.all("img") if " on " in str(own["alt"])]
     assert labels == [f"{decoder} on {image}" for image in ("0.png", "1.png") for decoder in ALL]
-    assert "3 more" in page.text
+    assert "5 more" in page.text
 
 
 def test_the_data_section_counts_words_and_what_occurs_again(outputs) -> None:
     text = " ".join(Page(render(outputs(captions=("a red seven", "a red seven", "one")))).text.split())
-    assert "have 4 different words, 0 of them once" in text
-    assert "Captions 22 in training, 58 in validation 60" in text
-    assert "Images 0 in training, 0 in validation 0" in text
+    assert "have 4 different words, none of which occur once" in text
+    assert "Captions 22 14 58 16 60" in text
+    assert "Images 0 0 0 0 0" in text
 
 
 def test_what_visualize_measured_stands_beside_its_pictures(outputs) -> None:
@@ -274,7 +329,7 @@ def test_what_visualize_measured_stands_beside_its_pictures(outputs) -> None:
     for row in (
         "First digit 60 0.0 % – – – –",
         "First digit spectrum 0.500 25.0 %",
-        "Gradient -0.125",
+        "Gradient −0.125",
         "LSTM 8 Gradient 87.5 % – 50.0 % 15.0 %",
     ):
         assert row in " ".join(text.split())
@@ -288,7 +343,7 @@ def test_settings_are_listed_without_folders_of_the_machine(outputs) -> None:
     assert str(outputs().raw.parents[2]) not in page
 
 
-def test_rows_that_are_not_the_validation_images_are_refused(outputs) -> None:
+def test_rows_that_are_not_the_test_images_are_refused(outputs) -> None:
     folders = outputs()
     path = folders.decoders / "lstm" / "per_image.json"
     write_json(path, json.loads(path.read_bytes())[::-1])
@@ -298,7 +353,7 @@ def test_rows_that_are_not_the_validation_images_are_refused(outputs) -> None:
 
 def test_an_image_that_does_not_decode_is_named(outputs) -> None:
     folders = outputs()
-    for path in (folders.raw / "images" / "val").iterdir():
+    for path in (folders.raw / "images" / "test").iterdir():
         path.write_bytes(b"no image")
     with pytest.raises(InputError, match=r"\d+\.png: expected an image"):
         render(folders)
@@ -330,24 +385,29 @@ def test_a_browser_shows_it(outputs, browser, tmp_path: Path, source, width, sch
     assert [event for event in browser.events if event.get("method") in noise] == []
 
 
-@pytest.mark.slow
-def test_the_filters_hide_cards(outputs, browser, tmp_path: Path) -> None:
-    path = tmp_path / "index.html"
-    path.write_text(render(outputs()), encoding="utf-8")
-    browser.open(path, 1400)
-    shown = "[...document.querySelectorAll('.card[data-part]')].filter((card) => card.offsetParent)"
-    everything = browser.evaluate(f"{shown}.length")
-    assert everything == 10
-    choose = "document.querySelector('[name={0}]').value = '{1}';"
-    change = "document.querySelector('.filters').dispatchEvent(new Event('change'));"
-    browser.evaluate(choose.format("part", "unseen") + change)
-    parts = browser.evaluate(f"{shown}.map((card) => card.dataset.part)")
-    assert 0 < len(parts) < everything
-    assert set(parts) == {"unseen"}
-    browser.evaluate("document.querySelector('[value=rnn]').click()")
-    visible = "[...document.querySelectorAll('[data-decoder]')].filter((caption) => caption.offsetParent)"
-    names = browser.evaluate(f"{visible}.map((caption) => caption.dataset.decoder)")
-    assert set(names) == {"lstm", "transformer"}
+def test_photographs_are_credited(outputs) -> None:
+    folders = outputs(source="folder")
+    for split in ("train", "test"):
+        path = folders.raw / "annotations" / f"captions_{split}.json"
+        content = json.loads(path.read_text())
+        for image in content["images"]:
+            image |= {
+                "url": "http://a.example/1",
+                "license": "BY <2.0>",
+                "license_url": "javascript:alert(1)",
+            }
+        write_json(path, content)
+    page = Page(render(folders))
+    shown = json.loads(page.scripts[0])["images"]
+    assert {(own["url"], own["license"], own["license_url"]) for own in shown} == {
+        ("http://a.example/1", "BY <2.0>", None)
+    }
+    assert page.text.count("Photograph , BY <2.0>") == 6 + 5 + 2, "and at the top, in training and sanity"
+    assert "data.images.fetch" not in page.text
+
+
+def test_a_page_without_photographs_says_how_to_fetch_them(outputs) -> None:
+    assert "dvc exp run -S data.images.fetch=true" in Page(render(outputs(source="coco"))).text
 
 
 def test_images_behind_urls_are_inside_the_page_or_told(outputs, tmp_path) -> None:
@@ -359,10 +419,13 @@ def test_images_behind_urls_are_inside_the_page_or_told(outputs, tmp_path) -> No
         asked.extend(urls)
         return dict.fromkeys(urls, tmp_path / "fetched.png")
 
-    page = Page(render_page(load_inputs(folders, ALL, {}), CONFIG, fetch))
-    assert len(asked) > 5
-    assert sum(str(image["src"]).startswith("data:image/jpeg") for image in page.all("img")) >= len(asked)
-    dead = Page(
-        render_page(load_inputs(folders, ALL, {}), CONFIG, lambda urls: dict.fromkeys(urls, "HTTP 404"))
-    )
-    assert dead.text.count("(HTTP 404)") >= len(asked)
+    def images(fetch):
+        return json.loads(Page(render_page(load_inputs(folders, ALL, {}), CONFIG, fetch)).scripts[0])[
+            "images"
+        ]
+
+    shown = images(fetch)
+    assert len(asked) == len(shown) + 5 == 11
+    assert all(image["picture"]["uri"].startswith("data:image/jpeg") for image in shown)
+    dead = images(lambda urls: dict.fromkeys(urls, "HTTP 404"))
+    assert {(image["picture"], image["reason"]) for image in dead} == {(None, "HTTP 404")}

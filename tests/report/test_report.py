@@ -7,7 +7,7 @@ from recap.report.config import ReportConfig
 from recap.report.inputs import Folders
 from recap.report.report import report
 
-CONFIG = ReportConfig(gallery_images=3, extreme_images=1, seed=0)
+CONFIG = ReportConfig(gallery_images=3, seed=0)
 
 
 def rows(path: Path) -> list[dict[str, str]]:

@@ -6,15 +6,23 @@ from html import unescape
 from pathlib import Path
 
 import pytest
+from ruamel.yaml import YAML
 
-from recap.core.hashes import hash_output
+from recap.core.hashes import hash_list, hash_output
 from recap.report.config import ReportConfig
 from recap.report.inputs import Folders, load_inputs
 from recap.report.page import render_page
 from recap.report.promise import promise
+from recap.report.sections.reproduce import STAGES
 
-CONFIG = ReportConfig(gallery_images=2, extreme_images=1, seed=3)
+ROOT = Path(__file__).resolve().parents[2]
+CONFIG = ReportConfig(gallery_images=2, seed=3)
 DECODERS = ("lstm", "rnn")
+
+
+def pipeline() -> dict:
+    """The stages of dvc.yaml."""
+    return YAML(typ="safe", pure=True).load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
 
 
 def section(folders: Folders, arithmetic: str = "portable", device: str = "cpu") -> str:
@@ -40,25 +48,22 @@ def test_the_promise_is_that_of_the_settings(outputs, arithmetic: str, device: s
 def test_outputs_stand_there_with_the_hashes_that_verify_computes(outputs) -> None:
     folders: Folders = outputs(decoders=(*DECODERS, "transformer"))
     html = section(folders)
-    assert table(html) == {
-        "data/raw": hash_output(folders.raw),
-        "data/captions": hash_output(folders.captions),
-        "models/backbone": hash_output(folders.models / "backbone"),
-        "models/lstm": hash_output(folders.models / "lstm"),
-        "models/rnn": hash_output(folders.models / "rnn"),
-        "reports/vision": hash_output(folders.vision),
-    }
+    names = {name for name in pipeline()["report"]["deps"] if not name.startswith(("src/", "stages/"))}
+    root = folders.raw.parents[1]
+    expected = {name: hash_output(root / name) for name in names}
+    assert table(html) == expected, "exactly what dvc.lock records as dependencies, but for code"
+    assert f"<code>{hash_list(expected)}</code>" in html
     assert str(folders.raw.parents[1]) not in html
 
 
 def test_an_output_that_is_not_there_is_left_out_and_one_that_changes_shows(outputs) -> None:
     folders: Folders = outputs(decoders=DECODERS)
     before = table(section(folders))
-    shutil.rmtree(folders.models / "backbone")
+    shutil.rmtree(folders.sanity)
     (folders.models / "rnn" / "more").write_text("more")
     after = table(section(folders))
-    assert before.keys() - after.keys() == {"models/backbone"}
-    assert {path for path in after if after[path] != before[path]} == {"models/rnn"}
+    assert before.keys() - after.keys() == {"reports/sanity"}
+    assert {path for path in after if after[path] != before[path]} == {"models"}
 
 
 def test_the_commands_that_prove_it_are_listed(outputs) -> None:
@@ -67,12 +72,25 @@ def test_the_commands_that_prove_it_are_listed(outputs) -> None:
         assert f"<code>{command}</code>" in html
 
 
-def test_what_the_table_names_is_what_the_stage_depends_on() -> None:
-    from ruamel.yaml import YAML
+def test_the_stages_stand_in_an_order_in_which_they_can_run(outputs) -> None:
+    stages = pipeline()
+    ranks = {stage: rank for rank, own in enumerate(STAGES) for stage, _ in own}
+    assert ranks.keys() == stages.keys() - {"record"}
 
-    root = Path(__file__).resolve().parents[2]
-    stage = YAML(typ="safe", pure=True).load((root / "dvc.yaml").read_text(encoding="utf-8"))["stages"][
-        "report"
-    ]
-    data = {name for name in stage["deps"] if not name.startswith(("src/", "stages/"))}
-    assert {"data/raw", "data/captions", "models", "reports/vision"} <= data
+    def paths(stage: str, kind: str) -> list[str]:
+        entries = stages[stage].get(kind, [])
+        return [str(*entry) if isinstance(entry, dict) else entry for entry in entries]
+
+    for stage in ranks:
+        for other in ranks:
+            written = [*paths(other, "outs"), *paths(other, "metrics")]
+            reads = any(
+                path.startswith(read + "/") or read.startswith(path + "/") or read == path
+                for read in paths(stage, "deps")
+                for path in written
+            )
+            assert not reads or ranks[other] < ranks[stage], (stage, other)
+
+
+def test_versions_are_those_of_the_lock(outputs) -> None:
+    assert "numpy 2.4.6" in section(outputs(decoders=DECODERS))

@@ -12,6 +12,5 @@ from recap.core.config import STRICT, Seed
 class ReportConfig:
     """Group `report` of params.yaml."""
 
-    gallery_images: Annotated[int, Ge(1), Le(1000)]
-    extreme_images: Annotated[int, Ge(0), Le(1000)]
+    gallery_images: Annotated[int, Ge(1), Le(5000)]
     seed: Seed

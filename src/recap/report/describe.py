@@ -34,8 +34,9 @@ def describe(raw: Path, captions: Path, reduced: Path, samples: int, seed: int) 
 
     Returns:
         ``source``; for each of ``splits`` counts, ``lengths`` (captions by number of words), ``samples`` and
-        ``duplicates``; ``overlap`` of the splits; ``vocabulary`` with its ``curve``, the share of training
-        words that the most frequent k words cover; ``encoded`` and ``spectrum`` where there are any.
+        ``duplicates``; ``overlap``, what other splits have of training; ``vocabulary`` with its ``curve``,
+        the share of training words that the most frequent k words cover; ``encoded`` and ``spectrum`` where
+        there are any.
 
     Raises:
         InputError: data/raw is not there or not readable.
@@ -62,11 +63,13 @@ def describe(raw: Path, captions: Path, reduced: Path, samples: int, seed: int) 
             for split in SPLITS
         },
         "overlap": {
-            "image ids": _shared(
-                {split: [item["id"] for item in content[split]["images"]] for split in SPLITS}
-            ),
-            "images": _shared(digests),
-            "captions": _shared({split: [" ".join(caption) for caption in words[split]] for split in SPLITS}),
+            split: {
+                "image ids": _shared(*([item["id"] for item in content[own]["images"]] for own in pair)),
+                "images": _shared(*(digests[own] for own in pair)),
+                "captions": _shared(*([" ".join(caption) for caption in words[own]] for own in pair)),
+            }
+            for split in SPLITS[1:]
+            for pair in [("train", split)]
         },
         "vocabulary": _vocabulary(words["train"]),
     }
@@ -96,10 +99,10 @@ def _repeated(items: Any) -> int:
     return sum(count - 1 for count in Counter(items).values())
 
 
-def _shared(items: dict[str, list[Any]]) -> int:
-    """Return how many validation items are training items as well."""
-    known = set(items["train"])
-    return sum(item in known for item in items["val"])
+def _shared(training: list[Any], others: list[Any]) -> int:
+    """Return how many of the others are training items as well."""
+    known = set(training)
+    return sum(item in known for item in others)
 
 
 def _samples(

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-LEFT, RIGHT, TOP, BOTTOM = 42, 12, 10, 40  # margins around the area that holds the data
+LEFT, RIGHT, TOP, BOTTOM = 42, 12, 26, 40  # margins around the area that holds the data
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Size:
     height: int
 
 
-WIDE, SMALL = Size(480, 270), Size(310, 215)
+WIDE, SMALL = Size(480, 270), Size(230, 185)
 
 
 @dataclass(frozen=True)
@@ -32,12 +32,14 @@ class Curve:
         x, y: coordinates in data units.
         css: classes that style it.
         label: names its points; a curve without a label shows none.
+        dots: a dot at every point, and no line.
     """
 
     x: Sequence[float]
     y: Sequence[float]
     css: str
-    label: str
+    label: str = ""
+    dots: bool = False
 
 
 @dataclass(frozen=True)
@@ -77,9 +79,11 @@ def axis(values: Sequence[float], label: str, *, from_zero: bool) -> Axis:
 
 
 def whole_axis(low: int, high: int, label: str) -> Axis:
-    """An axis of whole numbers from ``low`` to ``high`` exactly."""
+    """An axis of whole numbers from ``low`` to ``high`` exactly, both of which have a tick."""
+    high = max(high, low + 1)
     step = max(1, math.ceil(_round_step((high - low) / 6)))
-    return Axis(low, max(high, low + 1), range(low, high + 1, step), label)
+    ticks = [tick for tick in range(low, high, step) if high - tick >= 0.6 * step]
+    return Axis(low, high, [*ticks, high], label)
 
 
 def log_axis(values: Sequence[float], label: str) -> LogAxis:
@@ -97,8 +101,8 @@ def line_chart(
     y_axis: Axis,
     description: str,
     *,
-    marked: tuple[float, float] | None,
     size: Size,
+    marked: Sequence[tuple[float, float]] = (),
 ) -> Markup:
     """Lines over a grid; every point of a labelled curve tells its values when pointed at.
 
@@ -106,8 +110,8 @@ def line_chart(
         curves: drawn in order, the last on top; points that are not finite are left out.
         x_axis, y_axis: what the area covers.
         description: what the figure shows, for who cannot see it.
-        marked: a point to ring, in data units; None for none.
         size: of the figure.
+        marked: points to ring, in data units.
     """
     shapes: list[Markup] = []
     for curve in curves:
@@ -117,15 +121,18 @@ def line_chart(
         if not points:
             continue
         places = [(_across(x, x_axis, size), _up(y, y_axis, size)) for x, y in points]
-        path = " ".join(f"{'L' if i else 'M'}{x:.1f} {y:.1f}" for i, (x, y) in enumerate(places))
-        shapes.append(_tag("path", d=path, class_=f"curve {curve.css}"))
+        if curve.dots:  # lines of no length, whose ends are round: one element, however many there are
+            path = " ".join(f"M{x:.1f} {y:.1f}h0" for x, y in places)
+        else:
+            path = " ".join(f"{'L' if i else 'M'}{x:.1f} {y:.1f}" for i, (x, y) in enumerate(places))
+        shapes.append(_tag("path", d=path, class_=f"{'dots' if curve.dots else 'curve'} {curve.css}"))
         if curve.label:
             for (x, y), (across, up) in zip(points, places, strict=True):
                 title = _tag("title", f"{curve.label}: {_short(y)} at {x_axis.label.lower()} {_short(x)}")
                 place = {"cx": f"{across:.1f}", "cy": f"{up:.1f}"}
                 shapes.append(_tag("circle", title, **place, r="6", class_=f"point {curve.css}"))
-    if marked:
-        place = {"cx": f"{_across(marked[0], x_axis, size):.1f}", "cy": f"{_up(marked[1], y_axis, size):.1f}"}
+    for x, y in marked:
+        place = {"cx": f"{_across(x, x_axis, size):.1f}", "cy": f"{_up(y, y_axis, size):.1f}"}
         shapes.append(_tag("circle", **place, r="4.5", class_="mark"))
     return _frame([*_axes(x_axis, y_axis, size), *shapes], description, size)
 
@@ -147,7 +154,7 @@ def histogram(
         description: what the figure shows, for who cannot see it.
         size: of the figure.
     """
-    shares = axis([share for _, _, values in series for share in values], "share", from_zero=True)
+    shares = axis([share for _, _, values in series for share in values], "Share of captions", from_zero=True)
     x_axis = whole_axis(bins[0], bins[-1], x_label)
     slots = Axis(bins[0] - 0.6, bins[-1] + 0.6, x_axis.ticks, x_label)
     bar = 0.84 / len(series)
@@ -177,13 +184,15 @@ def _axes(x_axis: Axis, y_axis: Axis, size: Size, *, percent: bool = False) -> l
         shapes.append(_tag("text", _short(tick), x=across, y=str(bottom + 16), class_="tick middle"))
     shapes.append(_tag("line", x1=str(LEFT), x2=str(right), y1=str(bottom), y2=str(bottom), class_="base"))
     middle = f"{(LEFT + right) / 2:.1f}"
+    shapes.append(_tag("text", y_axis.label, x="4", y="12", class_="name"))
     shapes.append(_tag("text", x_axis.label, x=middle, y=str(size.height - 5), class_="name middle"))
     return shapes
 
 
 def _frame(shapes: Sequence[Markup], description: str, size: Size) -> Markup:
     box = f"0 0 {size.width} {size.height}"
-    return _tag("svg", *shapes, viewBox=box, role="img", aria_label=description, class_="chart")
+    css = "chart large" if size == WIDE else "chart"
+    return _tag("svg", *shapes, viewBox=box, role="img", aria_label=description, class_=css)
 
 
 def _across(x: float, x_axis: Axis, size: Size) -> float:

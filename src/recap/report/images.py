@@ -11,8 +11,9 @@ from recap.core.image_files import read_image
 
 PIXEL_ART_SIDE = 128
 """Images up to this wide and high stay as they are, without loss, and are shown with square pixels."""
-THUMBNAIL_SIDE = 400
+THUMBNAIL_SIDE = 320
 PICTURE_SIDE = 1400
+SHEET_SIDE = 4096
 JPEG_QUALITY = 80
 
 
@@ -44,9 +45,18 @@ def inline_picture(path: Path) -> InlineImage:
     return _inline(path, PICTURE_SIDE)
 
 
-def _inline(path: Path, side: int) -> InlineImage:
+def inline_sheet(path: Path, panels: int) -> InlineImage:
+    """Read a picture of so many square panels a row; without loss where these are small.
+
+    Raises:
+        InputError: the file does not decode.
+    """
+    return _inline(path, SHEET_SIDE, panels)
+
+
+def _inline(path: Path, side: int, panels: int = 1) -> InlineImage:
     image = read_image(path)
-    pixelated = max(image.size) <= PIXEL_ART_SIDE
+    pixelated = max(image.size) <= PIXEL_ART_SIDE * panels
     buffer = io.BytesIO()
     if pixelated:
         image.save(buffer, format="PNG", optimize=True)

@@ -1,17 +1,21 @@
-"""Reads what the stages wrote, as far as the page shows it. N validation images."""
+"""Reads what the stages wrote, as far as the page shows it. N test images."""
 
 import csv
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from recap.core.hashes import hash_output
-from recap.core.raw_data import RawData, load_raw, read_json
+from recap.core.input_files import read_json
+from recap.core.raw_data import SPLITS, RawData, load_raw
 from recap.errors import InputError
 from recap.report.describe import describe
 from recap.text.captions import Captions, load_captions
+
+_VERSION = re.compile(r"^([\w.-]+)==([^\s;\\]+)", re.MULTILINE)
 
 Table = dict[str, list[float]]
 """Columns of numbers; an empty cell is NaN."""
@@ -30,6 +34,7 @@ class Folders:
     vision: Path
     visualize_report: Path
     sanity: Path
+    requirements: Path
 
 
 @dataclass(frozen=True)
@@ -40,9 +45,9 @@ class Decoder:
         name: "rnn", "lstm", "transformer".
         summary: of its training: parameters, epochs, best_epoch and that epoch's losses.
         history: a row an epoch.
-        captions: N, one a validation image, in row order.
+        captions: N, one a test image, in row order.
         per_image: N, scores of each caption, in row order.
-        metrics: metrics.json; groups in it are parts of the validation set.
+        metrics: metrics.json; groups in it are parts of the test set.
     """
 
     name: str
@@ -54,13 +59,13 @@ class Decoder:
 
     @property
     def parts(self) -> list[str]:
-        """The parts of the validation set that are scored apart, as in the file."""
+        """The parts of the test set that are scored apart, as in the file."""
         return [name for name, value in self.metrics.items() if isinstance(value, dict)]
 
 
 @dataclass(frozen=True)
 class Split:
-    """The images of "train" or "val" in row order, and the original captions of each."""
+    """The images of a split in row order, and the original captions of each."""
 
     images: list[dict[str, Any]]
     references: list[list[str]]
@@ -95,6 +100,7 @@ class Inputs:
         vision_metrics: what `visualize` measured, by kind of picture.
         params: all settings, by group.
         hashes: by path in the repository, the MD5 of what the page was made from.
+        versions: of the libraries that requirements.lock names.
         fetched: by URL, the image file or why there is none; for a source that has URLs only.
     """
 
@@ -112,6 +118,7 @@ class Inputs:
     vision: Path
     params: dict[str, Any]
     hashes: dict[str, str]
+    versions: dict[str, str]
     fetched: Mapping[str, Path | str]
 
     def image_path(self, split: str, row: int) -> Path | None:
@@ -122,13 +129,8 @@ class Inputs:
         return self.raw.directory / "images" / split / name
 
     @property
-    def best(self) -> Decoder:
-        """The decoder with the highest CIDEr-D on the first part of the validation set."""
-        return max(self.decoders, key=lambda decoder: float(decoder.metrics[self.parts[0]]["cider_d"]))
-
-    @property
     def parts(self) -> list[str]:
-        """The parts of the validation set that are scored apart."""
+        """The parts of the test set that are scored apart."""
         return self.decoders[0].parts
 
 
@@ -141,11 +143,11 @@ def load_inputs(folders: Folders, decoders: Sequence[str], params: dict[str, Any
         params: the settings that made all of it, to be listed.
 
     Raises:
-        InputError: a file is absent, unreadable, or its rows are not the validation images.
+        InputError: a file is absent, unreadable, or its rows are not the test images.
     """
     raw = load_raw(folders.raw)
-    splits = {split: _split(raw, split) for split in ("train", "val")}
-    ids = [image["id"] for image in splits["val"].images]
+    splits = {split: load_split(raw, split) for split in SPLITS}
+    ids = [image["id"] for image in splits["test"].images]
     return Inputs(
         raw=raw,
         splits=splits,
@@ -154,26 +156,37 @@ def load_inputs(folders: Folders, decoders: Sequence[str], params: dict[str, Any
         backbone_losses=_losses(folders.models / "backbone" / "history.csv", "phase"),
         backbone_metrics=read_json(folders.backbone_report / "metrics.json"),
         spectrum=read_table(folders.reduced / "spectrum.csv"),
-        decoders=[_decoder(folders, name, ids) for name in decoders],
+        decoders=[load_decoder(folders.decoders / name, folders.models / name, ids) for name in decoders],
         sanity=_sanity(folders.sanity),
         pictures=read_json(folders.vision / "index.json"),
         vision_metrics=read_json(folders.visualize_report / "metrics.json"),
         vision=folders.vision,
         params=params,
-        hashes=_hashes(folders, decoders),
+        hashes=_hashes(folders),
+        versions=dict(_VERSION.findall(folders.requirements.read_text(encoding="utf-8"))),
         fetched={},
     )
 
 
-def _hashes(folders: Folders, decoders: Sequence[str]) -> dict[str, str]:
-    """The MD5 of outputs that are there, as dvc.lock records it."""
-    models = {f"models/{name}": folders.models / name for name in ("backbone", *decoders)}
-    outputs = {"data/raw": folders.raw, "data/captions": folders.captions} | models
-    outputs["reports/vision"] = folders.vision
+def _hashes(folders: Folders) -> dict[str, str]:
+    """The MD5 of what the stage depends on, its code left out, as dvc.lock records it."""
+    outputs = {
+        "data/captions": folders.captions,
+        "data/raw": folders.raw,
+        "data/reduced/spectrum.csv": folders.reduced / "spectrum.csv",
+        "models": folders.models,
+        "reports/backbone/metrics.json": folders.backbone_report / "metrics.json",
+        "reports/decoders": folders.decoders,
+        "reports/sanity": folders.sanity,
+        "reports/vision": folders.vision,
+        "reports/visualize/metrics.json": folders.visualize_report / "metrics.json",
+        "requirements.lock": folders.requirements,
+    }
     return {name: hash_output(path) for name, path in outputs.items() if path.exists()}
 
 
-def _split(raw: RawData, split: str) -> Split:
+def load_split(raw: RawData, split: str) -> Split:
+    """Read the images of a split and their original captions."""
     content = raw.captions(split)
     references: dict[Any, list[str]] = {image["id"]: [] for image in content["images"]}
     for annotation in content["annotations"]:
@@ -207,14 +220,18 @@ def _sanity(folder: Path) -> Sanity | None:
     )
 
 
-def _decoder(folders: Folders, name: str, ids: Sequence[Any]) -> Decoder:
-    reports, model = folders.decoders / name, folders.models / name
+def load_decoder(reports: Path, model: Path, ids: Sequence[Any]) -> Decoder:
+    """Read what `train` and `evaluate` wrote of a decoder.
+
+    Raises:
+        InputError: a file is absent, unreadable, or its rows are not the images with these ids.
+    """
     results, per_image = read_json(reports / "captions.json"), read_json(reports / "per_image.json")
     for path, rows in ((reports / "captions.json", results), (reports / "per_image.json", per_image)):
         if [row["image_id"] for row in rows] != list(ids):
-            raise InputError(f"{path}: expected a row for each of the {len(ids)} validation images in order")
+            raise InputError(f"{path}: expected a row for each of the {len(ids)} test images in order")
     return Decoder(
-        name=name,
+        name=model.name,
         summary=read_json(model / "summary.json"),
         history=read_table(model / "history.csv"),
         captions=[row["caption"] for row in results],

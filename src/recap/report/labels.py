@@ -31,7 +31,7 @@ METRICS = {
         "Claims", "claims a caption makes, on average; saying less must not win", None, "decimal", "scores"
     ),
     "cider_d": Metric(
-        "CIDEr-D", "agreement with what people say; rare words count more", "higher", "score", "scores"
+        "CIDEr-D", "agreement with the references; rare words count more", "higher", "score", "scores"
     ),
     "bleu_1": Metric("BLEU-1", "precision of single words, penalty for brevity", "higher", "score", "scores"),
     "bleu_2": Metric("BLEU-2", "precision of up to two words in a row", "higher", "score", "scores"),
@@ -41,6 +41,9 @@ METRICS = {
     "meteor": Metric("METEOR", "words matched up to stems and synonyms", "higher", "score", "scores"),
     "perplexity": Metric(
         "Perplexity", "how many words the decoder hesitates between", "lower", "decimal", "scores"
+    ),
+    "invalid_words": Metric(
+        "Invalid words", "written words that no training caption has", None, "percent", "manner"
     ),
     "length": Metric("Words", "words a caption has, on average", None, "decimal", "manner"),
     "vocabulary": Metric("Vocabulary", "different words in all captions", None, "count", "manner"),
@@ -54,17 +57,18 @@ NAMES = {
     "rnn": "RNN",
     "lstm": "LSTM",
     "transformer": "Transformer",
-    "train": "Training",
-    "val": "Validation",
-    "seen": "Seen combinations",
-    "unseen": "Unseen combinations",
+    "attention_lstm": "LSTM with attention",
+    "train": "Training images",
     "validation": "Validation images",
+    "test": "Test images",
+    "seen": "Test images with seen combinations",
+    "unseen": "Test images with unseen combinations",
 }
 
 PARTS = {
     "seen": "New digit images in colour and digit combinations that training has.",
     "unseen": "New digit images, with a colour and digit pair that training never shows.",
-    "validation": "Images that training never shows.",
+    "test": "Images that training never shows.",
 }
 
 
@@ -83,10 +87,12 @@ def number(value: float | None, form: str) -> str:
     if value is None:
         return "–"
     if form == "percent":
-        return f"{100 * value:.1f} %"
-    if form == "count":
-        return f"{value:,.0f}"
-    return f"{value:.2f}" if form == "decimal" else f"{value:.3f}"
+        text = f"{100 * value:.1f}\N{NO-BREAK SPACE}%"
+    elif form == "count":
+        text = f"{value:,.0f}"
+    else:
+        text = f"{value:.2f}" if form == "decimal" else f"{value:.3f}"
+    return text.replace("-", "−")
 
 
 def count_of(value: int, thing: str) -> str:

@@ -2,7 +2,7 @@
 
 import base64
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from recap.report.inputs import Inputs
 from recap.report.sections import (
     backbone,
     data,
+    errors,
     features,
     gallery,
     headline,
@@ -27,6 +28,9 @@ from recap.report.sections import (
 from recap.report.selection import Selection, select
 
 TEMPLATES = Path(__file__).parent / "templates"
+ASSETS = Path(__file__).parent / "assets"
+SCRIPTS = ("page.js", "gallery.js", "vision.js")
+"""Each has a scope of its own, but what the first declares is there for all."""
 Fetch = Callable[[Sequence[str]], dict[str, Path | str]]
 Build = Callable[[Inputs, Selection, ReportConfig], dict[str, Any] | None]
 
@@ -36,6 +40,7 @@ SECTIONS: tuple[tuple[str, str, Build], ...] = (
     ("features", "Features", features.build),
     ("training", "Training", training.build),
     ("scores", "Scores", scores.build),
+    ("errors", "Errors", errors.build),
     ("gallery", "Gallery", gallery.build),
     ("vision", "What the networks see", vision.build),
     ("sanity", "Sanity", sanity.build),
@@ -63,22 +68,42 @@ def render_page(inputs: Inputs, config: ReportConfig, fetch: Fetch = fetch_nothi
     selection = select(inputs, config)
     inputs = replace(inputs, fetched=fetch(selection.urls(inputs)))
     contents = [(key, title, build(inputs, selection, config)) for key, title, build in SECTIONS]
-    script = (TEMPLATES / "script.js").read_text(encoding="utf-8")
+    return render(headline.build(inputs, selection, config), contents, SCRIPTS)
+
+
+def render(
+    top: Mapping[str, Any],
+    contents: Sequence[tuple[str, str, Mapping[str, Any] | None]],
+    scripts: Sequence[str],
+    folder: Path | None = None,
+    style: str = "",
+) -> str:
+    """A page of its own from the contents of its sections.
+
+    Args:
+        top: what headline.html.jinja shows.
+        contents: key, title and content of each section; one without content is left out.
+        scripts: of the assets.
+        folder: its templates go before those of the report.
+        style: follows the page's own.
+    """
+    first, *others = ((ASSETS / name).read_text(encoding="utf-8") for name in scripts)
+    script = "".join([first, *(f"{{\n{other}}}\n" for other in others)])
     environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
+        loader=FileSystemLoader([folder, TEMPLATES] if folder else TEMPLATES),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     return environment.get_template("page.html.jinja").render(
-        headline=headline.build(inputs, selection, config),
+        headline=top,
         sections=[
             {"key": key, "title": title, "content": content}
             for key, title, content in contents
             if content is not None
         ],
-        style=Markup((TEMPLATES / "style.css").read_text(encoding="utf-8")),
+        style=Markup((ASSETS / "page.css").read_text(encoding="utf-8") + style),
         script=Markup(script),
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii"),
     )

@@ -1,7 +1,9 @@
-"""What a run promises to whoever runs it again: the same bytes, or metrics within tolerances."""
+"""What a run promises to whoever runs it again: the same bytes, or metrics within tolerances; and of what."""
 
 from collections.abc import Mapping
 from typing import Any
+
+from recap.core.hashes import hash_list
 
 RELATIVE_TOLERANCE = 0.10
 ABSOLUTE_TOLERANCE = 0.06
@@ -31,3 +33,12 @@ def promise(runtime: Mapping[str, Any]) -> str:
         "that are alike. On others the outputs of fetch and tokenize are the same bytes, and every metric is "
         f"within {RELATIVE_TOLERANCE:.0%} or {ABSOLUTE_TOLERANCE} of this run's."
     )
+
+
+def made_from(hashes: Mapping[str, str]) -> str:
+    """Return one digest of what the page was made from, as DVC forms a folder's.
+
+    Args:
+        hashes: MD5 by path of the dependencies of the stage `report`; those of its code are left out.
+    """
+    return hash_list({path: md5 for path, md5 in hashes.items() if not path.startswith(("src/", "stages/"))})

@@ -28,9 +28,7 @@ def build(inputs: Inputs, selection: Selection, config: ReportConfig) -> dict[st
     heads = list(dict.fromkeys(head for part in parts for head in metrics[part] if head != ALL_RIGHT))
     return {
         "parameters": number(metrics["parameters"], "count"),
-        "figure": line_chart(
-            curves, whole_axis(0, last, "Step"), loss_axis, description, marked=None, size=WIDE
-        ),
+        "figure": line_chart(curves, whole_axis(0, last, "Step"), loss_axis, description, size=WIDE),
         "legend": [
             (f"phase-{index}", PHASES.get(phase, phase)) for index, phase in enumerate(inputs.backbone_losses)
         ],

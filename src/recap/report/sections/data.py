@@ -1,48 +1,47 @@
 """The data: how much there is, what it looks like, how long and how varied the captions are."""
 
+from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 from markupsafe import Markup
-from numpy.typing import NDArray
 
 from recap.report.config import ReportConfig
 from recap.report.figures import WIDE, Axis, Curve, histogram, line_chart, log_axis
 from recap.report.inputs import Inputs
-from recap.report.labels import name, number
+from recap.report.labels import count_of, listing, name, number
 from recap.report.selection import Selection, shown_image
-from recap.text.vocabulary import NULL, UNK
 
-SPLIT_CLASSES = {"train": "split-train", "val": "split-val"}
+SPLITS = ("train", "validation", "test")
 
 
 def build(inputs: Inputs, selection: Selection, config: ReportConfig) -> dict[str, Any]:
-    """Counts of both splits, a histogram of caption lengths, samples with all their captions."""
-    lengths = {split: word_counts(inputs.captions.of(split)[0]) for split in SPLIT_CLASSES}
-    longest = max(int(values.max(initial=1)) for values in lengths.values())
-    shortest = min(int(values.min(initial=longest)) for values in lengths.values())
-    bins = range(shortest, longest + 1)
-    shares = {
-        split: [float(np.mean(values == words)) if len(values) else 0.0 for words in bins]
-        for split, values in lengths.items()
-    }
+    """Counts of the splits, a histogram of caption lengths, samples with all their captions."""
+    found, vocabulary = inputs.description["splits"], inputs.description["vocabulary"]
+    encoded = inputs.description["encoded"]
+    parts = [image["part"] for image in inputs.splits["test"].images if "part" in image]
+    once = vocabulary["once"]
+    left_out = any(encoded[split]["captions"] < found[split]["captions"] for split in SPLITS)
     return {
         "source": inputs.raw.source,
-        "vocabulary": number(len(inputs.captions.vocabulary), "count"),
-        "splits": [_counts(inputs, split, lengths[split]) for split in SPLIT_CLASSES],
-        "parts": _part_counts(inputs),
-        "lengths": histogram(
-            list(bins),
-            [(name(split), css, shares[split]) for split, css in SPLIT_CLASSES.items()],
-            "Words in a caption",
-            f"Histogram of caption lengths, {shortest} to {longest} words, training and validation",
-            size=WIDE,
+        "vocabulary": number(encoded["words"], "count"),
+        "splits": [_counts(split, found[split], encoded[split]) for split in SPLITS],
+        "parts": listing(
+            [f"{number(parts.count(part), 'count')} {name(part).lower()}" for part in sorted(set(parts))]
         ),
-        "repeated": _repeated(inputs),
-        "words": number(inputs.description["vocabulary"]["words"], "count"),
-        "once": number(inputs.description["vocabulary"]["once"], "count"),
-        "coverage": _coverage(inputs.description["vocabulary"]["curve"]),
-        "legend": [(name(split), css) for split, css in SPLIT_CLASSES.items()],
+        "longest": inputs.captions.of("train")[0].shape[1] - 2 if left_out else None,
+        "lengths": _lengths({split: found[split]["lengths"] for split in SPLITS}),
+        "repeated": [
+            [
+                thing.capitalize(),
+                *(number(found[split]["duplicates"][thing], "count") for split in SPLITS),
+                *(number(own[thing], "count") for own in inputs.description["overlap"].values()),
+            ]
+            for thing in ("images", "captions")
+        ],
+        "words": count_of(vocabulary["words"], "different word"),
+        "once": number(once, "count") if once else "none",
+        "coverage": _coverage(vocabulary["curve"]),
+        "legend": [(name(split), f"split-{split}") for split in SPLITS],
         "samples": [
             {
                 "image": shown_image(inputs, "train", row),
@@ -53,53 +52,41 @@ def build(inputs: Inputs, selection: Selection, config: ReportConfig) -> dict[st
     }
 
 
-def word_counts(captions: NDArray[np.int32]) -> NDArray[np.int64]:
-    """Words of each encoded caption (M, L), <START> and <END> not counted: (M,)."""
-    return np.count_nonzero(captions != NULL, axis=1) - 2
+def _counts(split: str, found: Mapping[str, Any], encoded: Mapping[str, Any]) -> list[str]:
+    words = sum(length * count for length, count in found["lengths"].items())
+    return [
+        name(split).removesuffix(" images"),
+        number(found["images"], "count"),
+        number(found["captions"], "count"),
+        number(found["captions"] / max(found["images"], 1), "decimal"),
+        number(words / max(found["captions"], 1), "decimal"),
+        number(encoded["captions"], "count"),
+        f"{100 * encoded['unknown_share']:.2f}\N{NO-BREAK SPACE}%",
+    ]
 
 
-def _counts(inputs: Inputs, split: str, words: NDArray[np.int64]) -> dict[str, str]:
-    captions = inputs.captions.of(split)[0]
-    unknown = np.count_nonzero(captions == UNK) / max(int(words.sum()), 1)
-    images = len(inputs.splits[split].images)
-    return {
-        "name": name(split),
-        "images": number(images, "count"),
-        "captions": number(len(captions), "count"),
-        "captions_per_image": number(len(captions) / max(images, 1), "decimal"),
-        "words": number(float(words.mean()) if len(words) else None, "decimal"),
-        "unknown": f"{100 * unknown:.2f} %",
-    }
+def _lengths(counts: Mapping[str, Mapping[int, int]]) -> Markup:
+    """How many captions have how many words, by split."""
+    lengths = [length for own in counts.values() for length in own]
+    shortest, longest = min(lengths, default=1), max(lengths, default=1)
+    bins = range(shortest, longest + 1)
+    series = [
+        (name(split), f"split-{split}", [own.get(length, 0) / max(sum(own.values()), 1) for length in bins])
+        for split, own in counts.items()
+    ]
+    description = f"Histogram of caption lengths, {shortest} to {longest} words, by split"
+    return histogram(list(bins), series, "Words in a reference", description, size=WIDE)
 
 
-def _repeated(inputs: Inputs) -> list[tuple[str, str, str]]:
-    """Return what occurs more than once: in the training split, in the validation split, in both."""
-    splits, overlap = inputs.description["splits"], inputs.description["overlap"]
-    rows = []
-    for thing in ("images", "captions"):
-        within = ", ".join(
-            f"{number(splits[split]['duplicates'][thing], 'count')} in {name(split).lower()}"
-            for split in SPLIT_CLASSES
-        )
-        rows.append((thing.capitalize(), within, number(overlap[thing], "count")))
-    return rows
-
-
-def _coverage(curve: dict[int, float]) -> Markup | None:
+def _coverage(curve: Mapping[int, float]) -> Markup | None:
     """Return how much of the training text the most frequent words cover; None without words."""
     if not curve:
         return None
     words, percent = [float(count) for count in curve], [100 * share for share in curve.values()]
     return line_chart(
-        [Curve(words, percent, "split-val", "covered, in %")],
+        [Curve(words, percent, "split-test", "covered, in %")],
         log_axis(words, "Most frequent words"),
         Axis(0, 100, range(0, 101, 20), "Words covered in %"),
         f"Share of the training words that the most frequent ones cover, up to {words[-1]:.0f}",
-        marked=None,
         size=WIDE,
     )
-
-
-def _part_counts(inputs: Inputs) -> list[tuple[str, str]]:
-    parts = [image["part"] for image in inputs.splits["val"].images if "part" in image]
-    return [(name(part), number(parts.count(part), "count")) for part in sorted(set(parts))]

@@ -8,8 +8,6 @@ from recap.report.inputs import Inputs
 from recap.report.labels import count_of, number
 from recap.report.selection import Selection
 
-SHARES = (0.5, 0.9, 0.95, 0.99)
-
 
 def build(inputs: Inputs, selection: Selection, config: ReportConfig) -> dict[str, Any] | None:
     """The spectrum of the PCA; None when features pass through as they are."""
@@ -20,18 +18,16 @@ def build(inputs: Inputs, selection: Selection, config: ReportConfig) -> dict[st
     components = [float(number_) for number_ in range(1, count + 1)]
     percent = [100 * share for share in cumulative]
     kept = number(cumulative[-1], "percent")
-    reached = [
-        (f"{100 * share:.0f} %", next(i for i, value in enumerate(cumulative, 1) if value >= share))
-        for share in SHARES
-        if cumulative[-1] >= share
-    ]
-    curve = Curve([0.0, *components], [0.0, *percent], "split-val", "")
+    curve = Curve([0.0, *components], [0.0, *percent], "split-test", "")
     x_axis = whole_axis(0, count, "Principal components")
     y_axis = Axis(0, 100, range(0, 101, 20), "Variance kept in %")
     description = f"Variance kept by the first principal components; all {count} keep {kept}"
     return {
         "count": count_of(count, "principal component"),
         "kept": kept,
-        "reached": reached,
-        "figure": line_chart([curve], x_axis, y_axis, description, marked=None, size=WIDE),
+        "reached": [
+            (f"{100 * share:.0f}\N{NO-BREAK SPACE}%", components)
+            for share, components in inputs.description["spectrum"]["components_for"].items()
+        ],
+        "figure": line_chart([curve], x_axis, y_axis, description, size=WIDE),
     }

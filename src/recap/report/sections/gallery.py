@@ -1,52 +1,94 @@
-"""The gallery: validation images with the captions of people and of every decoder."""
+"""Every scored image with its references and what each decoder said of it: the data that gallery.js shows."""
 
+import dataclasses
+import math
+from collections.abc import Sequence
+from itertools import groupby
 from typing import Any
 
 from recap.report.config import ReportConfig
-from recap.report.inputs import Inputs
-from recap.report.labels import name, number
+from recap.report.inputs import Decoder, Inputs
+from recap.report.labels import name
 from recap.report.selection import Selection, shown_image
+from recap.text.vocabulary import Vocabulary
 
 
 def build(inputs: Inputs, selection: Selection, config: ReportConfig) -> dict[str, Any]:
-    """Cards in three groups: drawn at random, best and worst by CIDEr-D."""
-    groups = [
-        ("At random", f"Drawn with the seed {config.seed}, not chosen.", selection.random),
-        ("Best captioned", "Highest CIDEr-D, mean of the decoders.", selection.best),
-        ("Worst captioned", "Lowest CIDEr-D, mean of the decoders.", selection.worst),
-    ]
+    """The images in the order of the data, and what the form offers."""
+    parts = [(part, part.capitalize()) for part in inputs.parts]
     return {
-        "groups": [
-            {"title": title, "text": text, "cards": [_card(inputs, row) for row in rows]}
-            for title, text, rows in groups
-            if rows
-        ],
         "decoders": [(decoder.name, name(decoder.name)) for decoder in inputs.decoders],
-        "parts": [(part, name(part)) for part in inputs.parts],
+        "parts": parts,
         "checked": inputs.raw.source.scenes,
+        "compared": False,
+        "fetchable": not inputs.raw.source.images and not inputs.fetched,
+        "shown": len(selection.gallery),
+        "scored": len(inputs.splits["test"].images),
+        "data": {
+            "parts": dict(parts),
+            "decoders": {decoder.name: name(decoder.name) for decoder in inputs.decoders},
+            "images": [_image(inputs, row) for row in selection.gallery],
+        },
     }
 
 
-def _card(inputs: Inputs, row: int) -> dict[str, Any]:
-    captions = []
-    for decoder in inputs.decoders:
-        scores = decoder.per_image[row]
-        truth = scores.get("truth")
-        captions.append(
-            {
-                "name": name(decoder.name),
-                "css": decoder.name,
-                "text": decoder.captions[row],
-                "cider_d": number(scores["cider_d"], "decimal"),
-                "truth": None if truth is None else truth == 1,
-                "failed": [name(kind).lower() for kind in dict.fromkeys(scores.get("failed_claims", []))],
-            }
-        )
-    verdicts = [caption["truth"] for caption in captions if caption["truth"] is not None]
+def _image(inputs: Inputs, row: int) -> dict[str, Any]:
+    shown = shown_image(inputs, "test", row)
     return {
-        "image": shown_image(inputs, "val", row),
-        "part": inputs.splits["val"].images[row].get("part", "validation"),
-        "verdict": "" if not verdicts else "true" if all(verdicts) else "false",
-        "references": inputs.splits["val"].references[row],
-        "captions": captions,
+        **with_picture(shown),
+        "part": inputs.splits["test"].images[row].get("part", inputs.parts[0]),
+        "references": inputs.splits["test"].references[row],
+        "captions": {
+            decoder.name: shown_caption(decoder, row, inputs.captions.vocabulary)
+            for decoder in inputs.decoders
+        },
     }
+
+
+def with_picture(shown: dict[str, Any]) -> dict[str, Any]:
+    """What stands for an image, of ``selection.shown_image``, as gallery.js reads it."""
+    inline = shown["inline"]
+    others = {key: value for key, value in shown.items() if key != "inline"}
+    return {**others, "picture": dataclasses.asdict(inline) if inline else None}
+
+
+def shown_caption(decoder: Decoder, row: int, vocabulary: Vocabulary) -> dict[str, Any]:
+    """What a decoder said of an image, as gallery.js reads it."""
+    scores = decoder.per_image[row]
+    truth = scores.get("truth")
+    return {
+        "words": word_probabilities(decoder.captions[row], scores.get("log_probabilities", ()), vocabulary),
+        "log_probability": round(sum(scores["log_probabilities"]), 1)
+        if "log_probabilities" in scores
+        else None,
+        "runners_up": [
+            (own["caption"], round(own["log_probability"], 1)) for own in scores.get("runners_up", ())
+        ],
+        "score": round(scores["cider_d"], 2),
+        "truth": None if truth is None else truth == 1,
+        "failed": [name(kind).lower() for kind in dict.fromkeys(scores.get("failed_claims", []))],
+    }
+
+
+def word_probabilities(
+    caption: str, log_probabilities: Sequence[float], vocabulary: Vocabulary
+) -> list[tuple[str, int | None]]:
+    """The words of a caption with their probabilities in percent; None where these are not known.
+
+    Args:
+        caption: as a decoder wrote it.
+        log_probabilities: in nats, of each of its tokens and, if it came to that, of <END>.
+        vocabulary: its tokens; the probability of a word of characters is the product of theirs.
+    """
+    pieces = vocabulary.read(caption)[0]
+    if not 0 <= len(log_probabilities) - len(pieces) <= 1:
+        return [(word, None) for word in caption.split()]
+    scored = list(zip(pieces, log_probabilities, strict=False))
+    if vocabulary.separator:
+        words = [[pair] for pair in scored]
+    else:
+        words = [list(own) for blank, own in groupby(scored, lambda pair: pair[0] == " ") if not blank]
+    return [
+        ("".join(piece for piece, _ in own), round(100 * math.exp(sum(log for _, log in own))))
+        for own in words
+    ]

@@ -1,33 +1,45 @@
-"""The top of the page: what was trained on what, and how well it went."""
+"""The top of the page: what was trained on what, and how well it went, as far as the tests can tell."""
 
 from typing import Any
 
 from recap.report.config import ReportConfig
 from recap.report.inputs import Inputs
 from recap.report.labels import count_of, listing, metric, name, number
+from recap.report.sections.scores import chance, leaders
 from recap.report.selection import Selection, shown_image
 
 SMALL_NUMBERS = ("no", "one", "two", "three", "four", "five", "six")
 
 
 def build(inputs: Inputs, selection: Selection, config: ReportConfig) -> dict[str, Any]:
-    """Title, a paragraph, key numbers and a few captions of the best decoder."""
-    best, part = inputs.best, inputs.parts[0]
+    """Title, a paragraph, key numbers and a few captions of the decoder with the highest CIDEr-D."""
+    part = inputs.parts[0]
+    first, p_value = leaders(inputs.decoders, part, "cider_d", config.seed)
+    metrics = first[0].metrics[part]
     thing = "scene" if inputs.raw.source.scenes else "image"
-    train, validation = inputs.splits["train"], inputs.splits["val"]
+    train, test = inputs.splits["train"], inputs.splits["test"]
     return {
         "title": _title(inputs, thing),
-        "decoders": listing([name(decoder.name) for decoder in inputs.decoders]),
+        "decoders": listing(
+            [
+                f"{name(decoder.name)} ({number(decoder.summary['parameters'], 'count')} parameters)"
+                for decoder in inputs.decoders
+            ]
+        ),
         "trained_on": f"{count_of(len(train.images), f'{thing}')} with "
-        f"{count_of(len(inputs.captions.train_captions), 'caption')}",
-        "best": best.name,
-        "best_name": name(best.name),
+        f"{count_of(len(inputs.captions.of('train')[0]), 'caption')}",
+        "leaders": [(decoder.name, name(decoder.name)) for decoder in first],
+        "scores": listing([number(decoder.metrics[part]["cider_d"], "decimal") for decoder in first]),
+        "p": None if p_value is None else chance(p_value),
+        "best_name": name(first[0].name),
         "part": name(part).lower(),
         "single": len(inputs.decoders) == 1,
-        **_comparison(best.metrics[part]),
+        "against": _against(metrics["cider_d"], metrics.get("constant_cider_d")),
+        "reference": number(metrics["human_cider_d"], "decimal") if "human_cider_d" in metrics else None,
+        "truth": number(metrics["truth"], "percent") if "truth" in metrics else None,
         "tiles": [
-            *_score_tiles(inputs),
-            (number(len(validation.images), "count"), f"{thing}s to describe", "kept out of training"),
+            *_score_tiles(inputs, config.seed),
+            (number(len(test.images), "count"), f"test {thing}s to describe", "that nothing was chosen by"),
             (
                 number(len(inputs.captions.vocabulary), "count"),
                 "words to choose from",
@@ -36,9 +48,9 @@ def build(inputs: Inputs, selection: Selection, config: ReportConfig) -> dict[st
         ],
         "examples": [
             {
-                "image": shown_image(inputs, "val", row),
-                "caption": best.captions[row],
-                "truth": best.per_image[row].get("truth"),
+                "image": shown_image(inputs, "test", row),
+                "caption": first[0].captions[row],
+                "truth": first[0].per_image[row].get("truth"),
             }
             for row in selection.examples
         ],
@@ -47,22 +59,11 @@ def build(inputs: Inputs, selection: Selection, config: ReportConfig) -> dict[st
 
 def _title(inputs: Inputs, thing: str) -> str:
     count = len(inputs.decoders)
-    shown = count_of(len(inputs.splits["val"].images), thing)
+    shown = count_of(len(inputs.splits["test"].images), thing)
     if count == 1:
         return f"The {name(inputs.decoders[0].name)} describes {shown} it never saw"
     written = SMALL_NUMBERS[count].capitalize() if count < len(SMALL_NUMBERS) else f"{count:,}"
     return f"{written} decoders describe {shown} they never saw"
-
-
-def _comparison(metrics: dict[str, Any]) -> dict[str, str | None]:
-    """The best score in words, as far as its floor and ceiling are known."""
-    score, floor, people = (metrics.get(key) for key in ("cider_d", "constant_cider_d", "human_cider_d"))
-    return {
-        "score": number(score, "decimal"),
-        "against": _against(score, floor),
-        "people": number(people, "decimal") if people is not None else None,
-        "truth": number(metrics["truth"], "percent") if "truth" in metrics else None,
-    }
 
 
 def _against(score: float | None, floor: float | None) -> str | None:
@@ -76,16 +77,18 @@ def _against(score: float | None, floor: float | None) -> str | None:
     return f"{times} times {written}" if score > floor else f"less than {written}"
 
 
-def _score_tiles(inputs: Inputs) -> list[tuple[str, str, str]]:
-    """The best value of each headline metric on each part, with the decoder that has it."""
+def _score_tiles(inputs: Inputs, seed: int) -> list[tuple[str, str, str]]:
+    """The best value of each headline metric on each part, and whose it is."""
     tiles = []
     for key in ("truth", "cider_d"):
         for part in inputs.parts:
             having = [decoder for decoder in inputs.decoders if key in decoder.metrics[part]]
             if having:
-                best = max(having, key=lambda decoder: float(decoder.metrics[part][key]))
+                first, p_value = leaders(having, part, key, seed)
                 form = "decimal" if key == "cider_d" else metric(key).form
                 label = "captions that are true" if key == "truth" else metric(key).label
-                where = name(part).lower()
-                tiles.append((number(best.metrics[part][key], form), label, f"{name(best.name)}, {where}"))
+                who = listing([name(decoder.name) for decoder in first])
+                tie = "" if p_value is None else " tie"
+                note = f"{who}{tie}, {name(part).lower()}"
+                tiles.append((number(first[0].metrics[part][key], form), label, note))
     return tiles

@@ -49,7 +49,7 @@ def _panel(sanity: Sanity, decoder: str) -> Markup:
     description = f"Loss of the {name(decoder)} by step, {losses[0]:.3g} to {losses[-1]:.3g}; bar {bar:g}"
     loss_axis = log_axis([*losses, bar], "Loss")
     steps_axis = whole_axis(0, int(steps[-1]), "Step")
-    return line_chart(curves, steps_axis, loss_axis, description, marked=None, size=SMALL)
+    return line_chart(curves, steps_axis, loss_axis, description, size=SMALL)
 
 
 def _row(sanity: Sanity, decoder: str) -> dict[str, Any]:

@@ -1,19 +1,29 @@
-"""The scores of each part of the validation set beside floor and ceiling, differences, and false claims."""
+"""The scores of each part of the test set beside floor and ceiling, differences, and false claims."""
 
+from collections.abc import Mapping
 from itertools import combinations
 from typing import Any
 
 import numpy as np
 
-from recap.metrics.resampling import paired_difference
+from recap.metrics.resampling import PairedDifference, paired_difference
 from recap.report.config import ReportConfig
 from recap.report.inputs import Decoder, Inputs
 from recap.report.labels import METRICS, PARTS, metric, name, number
 from recap.report.selection import Selection
 
 BARS = ("truth", "cider_d")
+TESTED = (*BARS, "rouge_l")
+"""Scores that there are of every image."""
 RESAMPLES = 2000
-BASELINES = {"constant_": "Best constant caption", "human_": "People, one against the others"}
+BASELINES = {"constant_": "Best constant caption", "human_": "One reference against the others"}
+SEARCHES = {"sample": "sampling", "consensus": "the consensus of samples"}
+SEARCH_SETTINGS = {
+    "sample": ("temperature", "top_k", "top_p"),
+    "beam": ("beam_width", "length_normalisation"),
+    "diverse_beam": ("beam_width", "groups", "diversity"),
+    "consensus": ("candidates", "pseudo_references", "neighbours"),
+}
 TABLES = {"scores": "every score", "manner": "what the captions are like"}
 BESIDE = ("images", "references")
 """Counts of what was scored: said above the table."""
@@ -25,6 +35,8 @@ def build(inputs: Inputs, selection: Selection, config: ReportConfig) -> dict[st
     """For every part: bars of the headline metrics, the table of all metrics, failing claims by kind."""
     return {
         "references": inputs.raw.source.references,
+        "search": search(inputs.params),
+        "last": inputs.params.get("train", {}).get("keep") == "last",
         "parts": [
             {
                 "title": name(part),
@@ -34,7 +46,9 @@ def build(inputs: Inputs, selection: Selection, config: ReportConfig) -> dict[st
                 "idf": inputs.decoders[0].metrics[part].get("idf", ""),
                 "differences": differences(inputs.decoders, part, config.seed),
                 "bars": [bars for key in BARS if (bars := _bars(inputs.decoders, part, key))],
-                "tables": [shown for kind in TABLES if (shown := table(inputs.decoders, part, kind))],
+                "tables": [
+                    shown for kind in TABLES if (shown := table(inputs.decoders, part, kind, config.seed))
+                ],
                 "claims": _failed_claims(inputs.decoders, part),
                 "constant": inputs.decoders[0].metrics[part].get("constant_caption"),
                 "intervals": any("interval" in decoder.metrics[part] for decoder in inputs.decoders),
@@ -56,17 +70,18 @@ def columns(decoders: list[Decoder], part: str, kind: str) -> list[str]:
     return [key for key in known + sorted(present - set(known)) if metric(key).table == kind]
 
 
-def table(decoders: list[Decoder], part: str, kind: str) -> dict[str, Any] | None:
-    """Rows of written numbers; the best of a column is marked where one way is better. None without any."""
+def table(decoders: list[Decoder], part: str, kind: str, seed: int) -> dict[str, Any] | None:
+    """Rows of written numbers; the best of a column are marked where one way is better. None without any."""
     keys = columns(decoders, part, kind)
     if not keys:
         return None
-    best = {key: _best(decoders, part, key) for key in keys}
+    best = {key: _best(decoders, part, key, seed) for key in keys}
     rows = [
         {
             "name": name(decoder.name),
             "css": decoder.name,
-            "cells": [_cell(decoder.metrics[part], key, best[key]) for key in keys],
+            "model": model(decoder) if kind == "scores" else (),
+            "cells": [_cell(decoder.metrics[part], key, decoder.name in best[key]) for key in keys],
         }
         for decoder in decoders
     ]
@@ -77,26 +92,56 @@ def table(decoders: list[Decoder], part: str, kind: str) -> dict[str, Any] | Non
                 {"text": "" if value is None else number(value, metric(key).form), "best": False, "range": ""}
                 for key, value in zip(keys, values, strict=True)
             ]
-            rows.append({"name": label, "css": "", "cells": cells})
-    return {"title": TABLES[kind], "heads": [metric(key) for key in keys], "rows": rows}
+            rows.append(
+                {"name": label, "css": "", "model": ("", "") if kind == "scores" else (), "cells": cells}
+            )
+    return {
+        "title": TABLES[kind],
+        "model": kind == "scores",
+        "heads": [metric(key) for key in keys],
+        "rows": rows,
+    }
 
 
-def _best(decoders: list[Decoder], part: str, key: str) -> float | None:
-    values = [float(decoder.metrics[part][key]) for decoder in decoders if key in decoder.metrics[part]]
-    better = metric(key).better
+def model(decoder: Decoder) -> tuple[str, str]:
+    """Say what stands beside a decoder's scores: its parameters and the epoch that is kept, of how many."""
+    summary = decoder.summary
+    epochs = f"{number(summary['best_epoch'], 'count')} of {number(summary['epochs'], 'count')}"
+    return number(summary["parameters"], "count"), epochs
+
+
+def search(params: Mapping[str, Any]) -> str:
+    """Say how captions were searched for, by the settings; empty where they do not.
+
+    >>> search({"evaluate": {"decoding": {"search": "beam", "beam_width": 3, "length_normalisation": 0.7}}})
+    'beam search, beam width 3, length normalisation 0.7'
+    """
+    decoding = params.get("evaluate", {}).get("decoding")
+    if not decoding:
+        return ""
+    kind = decoding["search"]
+    told = [f"{key.replace('_', ' ')} {decoding[key]}" for key in SEARCH_SETTINGS.get(kind, ())]
+    return ", ".join([SEARCHES.get(kind, f"{kind.replace('_', ' ')} search"), *told])
+
+
+def _best(decoders: list[Decoder], part: str, key: str, seed: int) -> set[str]:
+    """The decoders whose numbers read like the best one, or that a test does not tell apart from it."""
+    better, form = metric(key).better, metric(key).form
+    values = {own.name: float(own.metrics[part][key]) for own in decoders if key in own.metrics[part]}
     if better is None or len(decoders) < 2:
-        return None
-    return max(values) if better == "higher" else min(values)
+        return set()
+    best = max(values.values()) if better == "higher" else min(values.values())
+    alike = {decoder for decoder, value in values.items() if number(value, form) == number(best, form)}
+    if key in TESTED and len(values) == len(decoders):
+        alike |= {decoder.name for decoder in leaders(decoders, part, key, seed)[0]}
+    return alike
 
 
-def _cell(metrics: dict[str, Any], key: str, best: float | None) -> dict[str, Any]:
-    value, form = metrics.get(key), metric(key).form
+def _cell(metrics: dict[str, Any], key: str, is_best: bool) -> dict[str, Any]:
+    form = metric(key).form
     bounds = metrics.get("interval", {}).get(key)
     span = f"95 % interval {number(bounds['low'], form)} to {number(bounds['high'], form)}" if bounds else ""
-    text = number(value, form)
-    # Numbers that read the same are marked alike.
-    is_best = best is not None and text == number(best, form)
-    return {"text": text, "best": is_best, "range": span}
+    return {"text": number(metrics.get(key), form), "best": is_best, "range": span}
 
 
 def _bars(decoders: list[Decoder], part: str, key: str) -> dict[str, Any] | None:
@@ -137,6 +182,26 @@ def _bars(decoders: list[Decoder], part: str, key: str) -> dict[str, Any] | None
     }
 
 
+def difference(first: Decoder, second: Decoder, part: str, key: str, seed: int) -> PairedDifference:
+    """The first decoder's scores of a part less the second's, image by image."""
+    ours, theirs = (
+        np.array([row[key] for row in decoder.per_image if row["part"] == part])
+        for decoder in (first, second)
+    )
+    return paired_difference(ours, theirs, RESAMPLES, np.random.default_rng(seed))
+
+
+def leaders(decoders: list[Decoder], part: str, key: str, seed: int) -> tuple[list[Decoder], float | None]:
+    """The decoder with the highest score and those that the test does not tell apart from it, highest first.
+
+    With them the smallest of their p, None where nobody ties.
+    """
+    ranked = sorted(decoders, key=lambda decoder: -float(decoder.metrics[part][key]))
+    chances = {other.name: difference(ranked[0], other, part, key, seed).p_value for other in ranked[1:]}
+    ties = [other for other in ranked[1:] if chances[other.name] > LARGEST_CHANCE]
+    return [ranked[0], *ties], min((chances[other.name] for other in ties), default=None)
+
+
 def differences(decoders: list[Decoder], part: str, seed: int) -> dict[str, Any] | None:
     """Each decoder minus each other on the same images, metric by metric; None for a single decoder."""
     scores = [[row for row in decoder.per_image if row["part"] == part] for decoder in decoders]
@@ -145,14 +210,13 @@ def differences(decoders: list[Decoder], part: str, seed: int) -> dict[str, Any]
     for first, second in combinations(range(len(decoders)), 2):
         cells = []
         for key in keys:
-            ours, theirs = (np.array([row[key] for row in scores[index]]) for index in (first, second))
-            found = paired_difference(ours, theirs, RESAMPLES, np.random.default_rng(seed))
-            written = [_signed(value, metric(key).form) for value in (found.mean, found.low, found.high)]
+            found = difference(decoders[first], decoders[second], part, key, seed)
+            written = [signed(value, metric(key).form) for value in (found.mean, found.low, found.high)]
             cells.append(
                 {
                     "text": written[0],
                     "range": f"{written[1]} to {written[2]}",
-                    "p": "< 0.001" if found.p_value < 0.001 else f"{found.p_value:.3f}",
+                    "p": chance(found.p_value),
                     "certain": found.p_value <= LARGEST_CHANCE,
                 }
             )
@@ -161,7 +225,13 @@ def differences(decoders: list[Decoder], part: str, seed: int) -> dict[str, Any]
     return {"heads": [metric(key) for key in keys], "rows": rows} if rows and keys else None
 
 
-def _signed(value: float, form: str) -> str:
+def chance(p_value: float) -> str:
+    """A p-value as it is written."""
+    return "< 0.001" if p_value < 0.001 else f"{p_value:.3f}"
+
+
+def signed(value: float, form: str) -> str:
+    """A difference as it is written, with its sign."""
     text = number(abs(value), form)
     return f"{'−' if value < 0 else '+'}{text}"
 

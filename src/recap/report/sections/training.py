@@ -1,64 +1,61 @@
-"""The training: loss curves of the decoders side by side."""
+"""The training: what was measured by epoch, of all decoders in one figure each."""
 
 from typing import Any
 
 from recap.report.config import ReportConfig
-from recap.report.figures import SMALL, Axis, Curve, axis, line_chart, whole_axis
-from recap.report.inputs import Decoder, Inputs
+from recap.report.figures import SMALL, Curve, axis, line_chart, whole_axis
+from recap.report.inputs import Inputs
 from recap.report.labels import name, number
 from recap.report.selection import Selection
 
+MEASURES = {
+    "validation_loss": ("Validation loss", "Loss of a word, nats"),
+    "training_loss": ("Training loss", "Loss of a word, nats"),
+    "learning_rate": ("Learning rate", "At the end of the epoch"),
+    "gradient_norm": ("Gradient", "Norm before clipping"),
+}
+"""Title and axis of each column of history.csv."""
+
 
 def build(inputs: Inputs, selection: Selection, config: ReportConfig) -> dict[str, Any]:
-    """A panel a decoder on common axes, and a table of sizes and best epochs."""
-    losses = [
-        loss
-        for decoder in inputs.decoders
-        for column in ("training_loss", "validation_loss")
-        for loss in decoder.history[column]
-    ]
-    last = max(int(max(decoder.history["epoch"], default=1)) for decoder in inputs.decoders)
-    x_axis = whole_axis(1, last, "Epoch")
-    y_axis = axis(losses, "Loss", from_zero=False)
+    """A panel a measure, and a table of sizes and best epochs."""
     return {
         "panels": [
+            {"name": title, "figure": _panel(inputs, column, label)}
+            for column, (title, label) in MEASURES.items()
+            if all(column in decoder.history for decoder in inputs.decoders)
+        ],
+        "last": inputs.params.get("train", {}).get("keep") == "last",
+        "legend": [(decoder.name, name(decoder.name)) for decoder in inputs.decoders],
+        "rows": [
             {
                 "name": name(decoder.name),
                 "css": decoder.name,
-                "figure": _panel(decoder, inputs.decoders, x_axis, y_axis),
+                "parameters": number(decoder.summary["parameters"], "count"),
+                "epochs": number(decoder.summary["epochs"], "count"),
+                "best": number(decoder.summary["best_epoch"], "count"),
+                "training_loss": number(decoder.summary["training_loss"], "score"),
+                "validation_loss": number(decoder.summary["validation_loss"], "score"),
+                "perplexity": number(decoder.metrics.get("perplexity"), "decimal"),
             }
             for decoder in inputs.decoders
         ],
-        "rows": [_row(decoder) for decoder in inputs.decoders],
     }
 
 
-def _panel(decoder: Decoder, decoders: list[Decoder], x_axis: Axis, y_axis: Axis) -> Any:
-    epochs = decoder.history["epoch"]
+def _panel(inputs: Inputs, column: str, label: str) -> Any:
+    decoders = inputs.decoders
+    last = max(int(max(decoder.history["epoch"], default=1)) for decoder in decoders)
     curves = [
-        Curve(other.history["epoch"], other.history["validation_loss"], "other", "")
-        for other in decoders
-        if other is not decoder
+        Curve(own.history["epoch"], own.history[column], f"decoder-{own.name}", name(own.name))
+        for own in decoders
     ]
-    shade = f"decoder-{decoder.name}"
-    curves.append(Curve(epochs, decoder.history["training_loss"], f"{shade} thin", "training loss"))
-    curves.append(Curve(epochs, decoder.history["validation_loss"], shade, "validation loss"))
-    best, loss = decoder.summary["best_epoch"], decoder.summary["validation_loss"]
-    description = (
-        f"Loss of the {name(decoder.name)} by epoch, lowest validation loss {loss:.3f} in epoch {best}"
-    )
-    return line_chart(curves, x_axis, y_axis, description, marked=(best, loss), size=SMALL)
-
-
-def _row(decoder: Decoder) -> dict[str, str]:
-    summary = decoder.summary
-    return {
-        "name": name(decoder.name),
-        "css": decoder.name,
-        "parameters": number(summary["parameters"], "count"),
-        "epochs": number(summary["epochs"], "count"),
-        "best": number(summary["best_epoch"], "count"),
-        "training_loss": number(summary["training_loss"], "score"),
-        "validation_loss": number(summary["validation_loss"], "score"),
-        "perplexity": number(decoder.metrics.get("perplexity"), "decimal"),
-    }
+    marked = [
+        (own.summary["best_epoch"], own.summary["validation_loss"])
+        for own in decoders
+        if column == "validation_loss"
+    ]
+    values = [value for curve in curves for value in curve.y]
+    y_axis = axis(values, label, from_zero=column == "learning_rate")
+    description = f"{MEASURES[column][0]} by epoch, of " + ", ".join(name(own.name) for own in decoders)
+    return line_chart(curves, whole_axis(1, last, "Epoch"), y_axis, description, size=SMALL, marked=marked)

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from recap.report.config import ReportConfig
-from recap.report.images import inline_picture
+from recap.report.images import inline_picture, inline_sheet
 from recap.report.inputs import Inputs
 from recap.report.labels import name, number
 from recap.report.selection import Selection
@@ -25,25 +25,34 @@ KINDS = {
     "class_visualization": ("Class visualization", "Images grown from noise until the backbone is sure."),
     "word_saliency": (
         "Which pixels said the word",
-        "What speaks for each word of the caption that is scored: integrated gradients of its "
-        "log-probability, through decoder, PCA and backbone back to the image, where they are positive; a "
-        "pixel of the image’s mean colour has none.",
+        "What speaks for each word of the caption that is scored: its log-probability, through decoder, PCA "
+        "and backbone back to the image. Integrated gradients say what a pixel adds to it, where that is "
+        "positive, on the way from the image’s mean colour; the gradient, how much it reacts to a pixel.",
     ),
-    "attention": ("Attention", "What the Transformer looks back at while it writes."),
+    "attention": (
+        "Attention",
+        "Which words the Transformer looks back at while it writes: a row for each word written, a column "
+        "for each word read, the darker the more. What it sees of the image has no words and is left out.",
+    ),
 }
 """Title and explanation of each kind of picture; another kind is shown under its own name."""
 
 
 WIDE = 820
 """Pictures wider than this, in pixels, have a row for themselves."""
-SHOWN_WIDE, SHOWN = 3, 4
+SHOWN_WIDE, SHOWN = 1, 3
 """How many pictures of a kind are open, wide ones and others; the rest unfolds."""
 
 
 def build(inputs: Inputs, selection: Selection, config: ReportConfig) -> dict[str, Any] | None:
     """A group a kind, in the order of index.json, pictures of one image side by side; None without any."""
     groups: dict[str, list[dict[str, Any]]] = {}
+    words = [entry for entry in inputs.pictures if "words" in entry]
+    if words:
+        groups[words[0]["kind"]] = []
     for entry in inputs.pictures:
+        if "words" in entry:
+            continue
         picture = inline_picture(inputs.vision / entry["file"]) if entry["file"] else None
         groups.setdefault(entry["kind"], []).append(
             {
@@ -60,17 +69,35 @@ def build(inputs: Inputs, selection: Selection, config: ReportConfig) -> dict[st
         title, text = KINDS.get(kind, (kind.replace("_", " ").capitalize(), ""))
         images = list(dict.fromkeys(entry["image"] for entry in entries))
         entries.sort(key=lambda entry: images.index(entry["image"]))
-        count = SHOWN_WIDE if entries[0]["wide"] else SHOWN
+        count = SHOWN_WIDE if entries and entries[0]["wide"] else SHOWN
         shown.append(
             {
                 "title": title,
                 "text": text,
+                "maps": _maps(inputs, selection, words) if words and kind == words[0]["kind"] else None,
                 "table": table(kind, inputs.vision_metrics),
                 "open": entries[:count],
                 "folded": entries[count:],
             }
         )
     return {"groups": shown}
+
+
+def _maps(inputs: Inputs, selection: Selection, entries: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """By image, the words of each decoder and the sheet that shows them: the data of vision.js."""
+    images: dict[str, dict[str, Any]] = {}
+    rows = {image["file_name"]: row for row, image in enumerate(inputs.splits["test"].images)}
+    for entry in entries:
+        row = rows[entry["image"]]
+        image = {"id": inputs.splits["test"].images[row]["id"], "listed": row in selection.gallery}
+        shown = images.setdefault(entry["image"], image | {"decoders": {}})
+        shown["decoders"][entry["decoder"]] = {
+            "name": name(entry["decoder"]),
+            "words": entry["words"],
+            "methods": entry["methods"],
+            "sheet": inline_sheet(inputs.vision / entry["file"], len(entry["words"]) + 1).uri,
+        }
+    return list(images.values())
 
 
 def table(kind: str, metrics: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -105,8 +132,13 @@ def table(kind: str, metrics: Mapping[str, Any]) -> dict[str, Any] | None:
         caption = "Rank correlation of maps before and after all weights are shuffled"
         return _table(caption, ("Method", "Correlation"), rows)
     if kind == "word_saliency" and (words := metrics.get("words")):
-        head = ("Decoder", "Digit words", "Map", "Pointing game", "of two digits", "Mass on it", "Its area")
-        return _table("Do the maps of digit words lie on the digit that they name?", head, _word_rows(words))
+        head = ("Decoder", "Digit words", "Map", "Strongest", "of two digits", "Share of map", "of image")
+        caption = (
+            "Do the maps of digit words lie on the digit that they name? How often their strongest pixel "
+            "does, also where a scene has two digits; how much of them does, beside the digit’s share of the "
+            "image"
+        )
+        return _table(caption, head, _word_rows(words))
     return None
 
 
