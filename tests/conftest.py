@@ -26,6 +26,17 @@ ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared"
 
 
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Let torch use one: small tensors gain nothing from a second and lose much on a busy machine."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """The folder of real COCO data beside the checkout; the test skips, visibly, without it."""

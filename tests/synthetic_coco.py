@@ -20,11 +20,11 @@ from numpy.typing import NDArray
 
 from recap.core.artifacts import write_atomically
 from recap.core.feature_files import hdf5_frame
-from recap.core.raw_data import SPLITS
 from recap.progress import track
 from recap.sources.cs231n import CAPTION_ROWS, IMAGE_ROWS, MEMBER_BYTES, PCA_WIDTH, STEPS, VGG_WIDTH, WORDS
 from recap.text.vocabulary import END, NULL, SPECIAL_WORDS, START, Vocabulary
 
+PARTS = ("train", "val")
 ORIGINAL_ROWS = {"train": 414_113, "val": 202_654}
 LENGTHS = {
     **{7: 8, 8: 161, 9: 223, 10: 214, 11: 153, 12: 99, 13: 58, 14: 34, 15: 18},
@@ -57,16 +57,16 @@ def write_synthetic_coco(directory: Path, scale: float, seed: int) -> list[Path]
         with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
             _write_texts(archive, images, exact=scale == 1)
             _write_captions(archive, images, scale, np.random.default_rng((seed, 0)))
-            for split in SPLITS:
+            for split in PARTS:
                 for name, width in ((f"{split}2014_vgg16_fc7.h5", VGG_WIDTH), (_pca_name(split), PCA_WIDTH)):
-                    generator = np.random.default_rng((seed, 1, width, SPLITS.index(split)))
+                    generator = np.random.default_rng((seed, 1, width, PARTS.index(split)))
                     basis = _basis(width, np.random.default_rng((seed, 2, width)))
                     _write_features(archive, name, images[split], basis, generator, scale == 1)
 
     def write_annotations(file: BinaryIO) -> None:
         with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
-            for split in SPLITS:
-                generator = np.random.default_rng((seed, 3, SPLITS.index(split)))
+            for split in PARTS:
+                generator = np.random.default_rng((seed, 3, PARTS.index(split)))
                 rows = max(_scaled(ORIGINAL_ROWS[split], scale), images[split])
                 _write_originals(archive, split, images[split], rows, generator)
 
@@ -94,7 +94,7 @@ def _file_name(split: str, row: int) -> str:
 
 def _write_texts(archive: zipfile.ZipFile, images: dict[str, int], exact: bool) -> None:
     """Names, URLs and vocabulary, of the official sizes where ``exact``."""
-    for split in SPLITS:
+    for split in PARTS:
         rows = range(images[split])
         names = "".join(f"coco/images/{split}2014/{_file_name(split, row)}\n" for row in rows)
         archive.writestr(_member(f"{split}2014_images.txt"), names)
@@ -161,7 +161,7 @@ def _write_captions(
     archive: zipfile.ZipFile, images: dict[str, int], scale: float, generator: np.random.Generator
 ) -> None:
     arrays = {}
-    for split in SPLITS:
+    for split in PARTS:
         count = max(_scaled(CAPTION_ROWS[split], scale), images[split])
         lengths = _lengths(count, STEPS - 2, generator)[:, None]  # (M, 1)
         words = generator.choice(

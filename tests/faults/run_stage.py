@@ -25,11 +25,13 @@ def run_fetch(url: str, raw: str, downloads: str) -> None:
     coco = CocoConfig(f"{url}/coco_captioning.zip", "any", annotations, annotations)
     config = DataConfig(
         source="coco",
+        validation_share=0.1,
+        test_share=0.1,
         offline=False,
         images=ImagesConfig(fetch=False, timeout=1.0),
-        scenes=ScenesConfig(train_images=10, validation_images=3, seed=0),
+        scenes=ScenesConfig(train_images=10, validation_images=3, test_images=3, seed=0),
         coco=coco,
-        folder=FolderConfig(images=None, train_captions=None, validation_captions=None),
+        folder=FolderConfig(images=None, train_captions=None, validation_captions=None, test_captions=None),
     )
     fetch(config, Path(raw), Files(Path(downloads), Path(downloads) / "none.json", offline=False))
 
@@ -37,7 +39,13 @@ def run_fetch(url: str, raw: str, downloads: str) -> None:
 def run_extract(raw: str, backbone: str, features: str, work: str) -> None:
     torch.set_num_threads(1)
     config = FeaturesConfig(
-        backbone="small_vgg", weights=None, weights_sha256=None, class_names=None, batch_size=8
+        backbone="small_vgg",
+        given=None,
+        weights=None,
+        weights_sha256=None,
+        class_names=None,
+        batch_size=8,
+        grid=False,
     )
     folders = Folders(Path(raw), Path(backbone), Path(features), Path(work))
     extract(folders, config, torch.device("cpu"), ALONE)
@@ -48,7 +56,9 @@ def run_reduce(features: str, reduced: str) -> None:
         Path(features),
         Path("captions of no importance"),
         Path(reduced),
-        ReduceConfig(enabled=True, components=16, whiten=False, concepts=0, concepts_penalty=4.0),
+        ReduceConfig(
+            enabled=True, components=16, whiten=False, concepts=0, concepts_penalty=4.0, grid_components=64
+        ),
         threads=1,
     )
 

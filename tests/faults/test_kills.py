@@ -140,7 +140,7 @@ def test_fetch(tmp_path: Path, runner: Runner) -> None:
 
 def test_extract(tmp_path: Path, runner: Runner) -> None:
     generator = np.random.default_rng(0)
-    for split, count in (("train", 150), ("val", 40)):
+    for split, count in (("train", 150), ("validation", 40), ("test", 40)):
         images = [{"id": row, "file_name": f"{row}.png"} for row in range(count)]
         for image in images:
             pixels = generator.integers(0, 255, (64, 64, 3), np.uint8)
@@ -162,7 +162,7 @@ def test_extract(tmp_path: Path, runner: Runner) -> None:
 
 def test_reduce(tmp_path: Path, runner: Runner) -> None:
     generator = np.random.default_rng(0)
-    for split, count in (("train", 20_000), ("val", 5_000)):
+    for split, count in (("train", 20_000), ("validation", 5_000), ("test", 5_000)):
         features = generator.normal(size=(count, 512)).astype(np.float32)
         write_features(tmp_path / "features" / f"{split}.h5", features)
     folders = [str(tmp_path / name) for name in ("features", "reduced")]

@@ -23,7 +23,7 @@ from recap.proof.verify import verify
 KILLS = int(os.environ.get("RECAP_TEST_KILLS", "4"))
 SEED = int(os.environ.get("RECAP_TEST_SEED", "231"))
 SMALLER = {
-    "data": {"scenes": {"train_images": 60, "validation_images": 12}},
+    "data": {"scenes": {"train_images": 60, "validation_images": 12, "test_images": 12}},
     "backbone": {"crop_steps": 5, "steps": 10, "feature_dim": 64},
     "reduce": {"components": 16},
     "decoders": {"names": ["lstm"]},

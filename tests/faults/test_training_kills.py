@@ -62,7 +62,10 @@ def test_the_backbone(
     }
     whole, killed = (make_stage_folder(tmp_path / name, changes) for name in ("whole", "killed"))
     for folder in (whole, killed):
-        write_scenes(ScenesConfig(train_images=40, validation_images=12, seed=1), folder / "data" / "raw")
+        write_scenes(
+            ScenesConfig(train_images=40, validation_images=12, test_images=12, seed=1),
+            folder / "data" / "raw",
+        )
         write_source(folder / "data" / "raw", Source("scenes", True, False, False, True, "original"))
     begin = time.monotonic()
     process = start_stage(whole, "backbone", **variables)
@@ -136,10 +139,10 @@ def _write_task(folder: Path) -> None:
     generator = np.random.default_rng(0)
     vocabulary = Vocabulary((*SPECIAL_WORDS, *(f"w{number}" for number in range(12))))
     arrays = {}
-    for split, count in (("train", 60), ("val", 20)):
+    for split, count in (("train", 60), ("validation", 20), ("test", 20)):
         features = generator.normal(size=(count, 8)).astype(np.float32)
         write_features(folder / "reduced" / f"{split}.h5", features)
         captions = [[f"w{word}" for word in generator.integers(12, size=5)] for _ in range(4 * count)]
-        arrays[f"{split}_captions"] = vocabulary.encode(captions, 8)
-        arrays[f"{split}_image_idxs"] = np.repeat(np.arange(count, dtype=np.int32), 4)
-    save_captions(folder / "captions", Captions(vocabulary, **arrays))
+        rows = np.repeat(np.arange(count, dtype=np.int32), 4)
+        arrays[split] = (vocabulary.encode(captions, 8), rows)
+    save_captions(folder / "captions", Captions(vocabulary, arrays))

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import random
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -55,17 +56,20 @@ def run_command(arguments: Sequence[str], codes: Sequence[int] = (0, 1)) -> int:
     """
     from recap.cli.main import main
 
-    output, errors = io.TextIOWrapper(io.BytesIO(), "utf-8"), io.StringIO()
-    with contextlib.redirect_stdout(output), contextlib.redirect_stderr(errors):
-        try:
-            code: Any = main(arguments)
-        except SystemExit as error:  # argparse
-            code = error.code or 0
+    output = io.TextIOWrapper(io.BytesIO(), "utf-8")
+    with tempfile.TemporaryFile("w+", errors="backslashreplace") as errors:  # processes may write there too
+        with contextlib.redirect_stdout(output), contextlib.redirect_stderr(errors):
+            try:
+                code: Any = main(arguments)
+            except SystemExit as error:  # argparse
+                code = error.code or 0
+        errors.seek(0)
+        told = errors.read()
     if code == 2:
-        check_message(errors.getvalue())
-        raise InputError(errors.getvalue())
+        check_message(told)
+        raise InputError(told)
     if code not in codes:
-        raise Failed(f"expected the exit code {codes}, received {code}: {errors.getvalue()[-500:]}")
+        raise Failed(f"expected the exit code {codes}, received {code}: {told[-500:]}")
     return int(code)
 
 

@@ -12,7 +12,10 @@ from tests.pipeline.test_dependencies import WITHOUT_EFFECT
 from tests.pipeline.test_pipeline import change_params, copy_checkout, dvc, stages_run
 
 PAGE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
-CAPTIONS = {"data": {"scenes": {"train_images": 20, "validation_images": 4}}, "tokenize": {"min_count": 1}}
+CAPTIONS = {
+    "data": {"scenes": {"train_images": 20, "validation_images": 4, "test_images": 4}},
+    "tokenize": {"min_count": 1},
+}
 
 
 def test_what_the_diffs_quote_stands_in_the_files() -> None:
@@ -29,6 +32,12 @@ def test_the_files_that_the_page_names_are_there() -> None:
     places = [ROOT, ROOT / "src" / "recap"]
     for name in {*named} - {"stages/NAME.py", "src/recap/report/lengths.py", "stages/lengths.py"}:
         assert any((place / name).is_file() for place in places), name
+
+
+def test_the_tests_that_pages_name_are_there() -> None:
+    for page in (ROOT / "docs").glob("*.md"):
+        for name in re.findall(r"\btests/[\w/]+\.py\b", page.read_text(encoding="utf-8")):
+            assert (ROOT / name).is_file(), (page.name, name)
 
 
 @pytest.mark.slow

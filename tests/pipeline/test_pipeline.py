@@ -33,7 +33,7 @@ from recap.text.captions import load_captions
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = {
-    "data": {"scenes": {"train_images": 120, "validation_images": 24}},
+    "data": {"scenes": {"train_images": 120, "validation_images": 24, "test_images": 24}},
     "backbone": {"crop_steps": 10, "steps": 20, "batch_size": 16},
     "reduce": {"components": 32},
     "decoders": {name: {"epochs": 1} for name in ("rnn", "lstm", "transformer")},
@@ -93,7 +93,7 @@ def stages_run(result: subprocess.CompletedProcess[str]) -> list[str]:
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A checkout whose pipeline has run once, logged to its own MLflow store."""
     folder = copy_checkout(tmp_path_factory.mktemp("pipeline") / "with space")
-    assert len(stages_run(dvc(folder, "repro"))) == 14
+    assert len(stages_run(dvc(folder, "repro"))) == 15
     return folder
 
 
@@ -120,7 +120,7 @@ def test_no_output_names_the_place_or_the_machine(checkout: Path) -> None:
 
 
 def test_every_picture_of_words_explains_a_caption_that_was_scored(checkout: Path) -> None:
-    images = load_raw(checkout / "data" / "raw").captions("val")["images"]
+    images = load_raw(checkout / "data" / "raw").captions("test")["images"]
     numbers = {image["file_name"]: image["id"] for image in images}
     entries = json.loads((checkout / "reports" / "vision" / "index.json").read_bytes())
     explained = [entry for entry in entries if entry["kind"] in ("word_saliency", "attention")]
@@ -135,7 +135,7 @@ def test_every_picture_of_words_explains_a_caption_that_was_scored(checkout: Pat
 
 def test_python_captions_as_the_pipeline_did(checkout: Path) -> None:
     """But for rounding: the stages compute portably, and features in other batches."""
-    paths = load_raw(checkout / "data" / "raw").image_paths("val")
+    paths = load_raw(checkout / "data" / "raw").image_paths("test")
     for name in ("rnn", "lstm", "transformer"):
         rows = json.loads((checkout / "reports" / "decoders" / name / "captions.json").read_bytes())
         captions = recap.load(checkout / "models" / name).caption(paths)
@@ -145,7 +145,13 @@ def test_python_captions_as_the_pipeline_did(checkout: Path) -> None:
 
 def test_a_consensus_asks_what_the_training_images_were_called(checkout: Path) -> None:
     config = load(checkout / "params.yaml", EvaluateConfig)
-    changes = {"search": "consensus", "candidates": 9, "voters": 4, "neighbours": 3, "temperature": 1.5}
+    changes = {
+        "search": "consensus",
+        "candidates": 9,
+        "pseudo_references": 4,
+        "neighbours": 3,
+        "temperature": 1.5,
+    }
     decoding = dataclasses.replace(config.decoding, **changes)
     data, reduced, model = checkout / "data", checkout / "data" / "reduced", checkout / "models" / "lstm"
     evaluation = evaluate_decoder(
@@ -160,12 +166,12 @@ def test_a_consensus_asks_what_the_training_images_were_called(checkout: Path) -
     training = CaptionedFeatures(*captions.of("train"), np.array(open_features(reduced / "train.h5")))
     said = captions_of_images(training)
     idf = InverseFrequency(list(said.values()))
-    asked = Consensus(idf, 9, 1.5, 4, decoding.voter_temperature, decoding.seed)
+    asked = Consensus(idf, 9, 1.5, 4, decoding.pseudo_reference_temperature, decoding.seed)
     found = []
     for search in (dataclasses.replace(asked, neighbours=Neighbours(said, training.features, 3)), asked):
         written = generate(
             load_decoder(model),
-            open_features(reduced / "val.h5"),
+            open_features(reduced / "test.h5"),
             captions.vocabulary,
             make_constraints(decoding, captions.vocabulary),
             config.batch_size,
@@ -224,7 +230,7 @@ def test_an_edit_reruns_what_depends_on_it_and_nothing_else(checkout: Path) -> N
     module.write_text(module.read_text() + "\n# an edit\n")
     assert stages_run(dvc(checkout, "repro")) == ["report"]
 
-    module = checkout / "src" / "recap" / "tracking" / "run.py"
+    module = checkout / "src" / "recap" / "tracking" / "stage.py"
     module.write_text(module.read_text() + "\n# an edit\n")
     assert stages_run(dvc(checkout, "repro")) == []
 
@@ -236,7 +242,7 @@ def test_a_decoder_less_leaves_nothing_stale_and_nothing_missing(checkout: Path)
     params = (checkout / "params.yaml").read_text()
     try:
         change_params(checkout, {"decoders": {"names": ["lstm", "transformer"]}})
-        assert set(stages_run(dvc(checkout, "repro"))) == {"visualize", "report"}
+        assert set(stages_run(dvc(checkout, "repro"))) == {"visualize", "report", "record"}
         assert stages_run(dvc(checkout, "repro")) == []
         assert {finding.verdict for finding in verify(checkout)} == {"identical"}
         assert not (checkout / "models" / "rnn").exists()

@@ -9,10 +9,12 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 from ruamel.yaml import YAML
 
+from recap.core.feature_files import open_features
 from recap.core.hashes import hash_file, hash_output
 from recap.workspace.user_files import Digests
 
@@ -40,7 +42,7 @@ def checkout(tmp_path: Path) -> Path:
     mine = tmp_path / "mine"
     (mine / "images").mkdir(parents=True)
     number = 0
-    for split in ("train", "val"):
+    for split in ("train", "test"):
         entries, captions = [], []
         for _ in range(3):
             number += 1
@@ -55,7 +57,8 @@ def checkout(tmp_path: Path) -> Path:
     params["data"]["folder"] = {
         "images": "../mine/images",
         "train_captions": "../mine/train.json",
-        "validation_captions": str(mine / "val.json"),
+        "validation_captions": None,
+        "test_captions": str(mine / "test.json"),
     }
     params["tokenize"]["min_count"] = 1
     yaml.dump(params, root / "params.yaml")
@@ -85,21 +88,58 @@ def test_an_edit_of_a_file_reruns_what_reads_it(checkout: Path) -> None:
     assert ran(checkout) == []
     first = (checkout / "dvc.lock").read_bytes()
     captions = mine / "train.json"
-    captions.write_text(captions.read_text().replace("number 1", "no number"))
+    captions.write_text(captions.read_text().replace("number 2", "no number"))
     assert ran(checkout) == ["fetch", "tokenize"]
     assert (checkout / "dvc.lock").read_bytes() != first
     assert "a picture with no number" in (checkout / "data/raw/annotations/captions_train.json").read_text()
-    Image.new("RGB", (32, 32), (1, 2, 3)).save(mine / "images" / "1.png")
+    Image.new("RGB", (32, 32), (1, 2, 3)).save(mine / "images" / "2.png")
     assert ran(checkout) == ["fetch"]
-    assert hash_file(checkout / "data/raw/images/train/1.png") == hash_file(mine / "images" / "1.png")
+    assert hash_file(checkout / "data/raw/images/train/2.png") == hash_file(mine / "images" / "2.png")
     assert ran(checkout) == []
     digests = json.loads((checkout / "inputs" / "folder.json").read_text())
     assert digests == {
         "data.folder.images": hash_output(mine / "images"),
         "data.folder.train_captions": hash_file(mine / "train.json"),
-        "data.folder.validation_captions": hash_file(mine / "val.json"),
+        "data.folder.validation_captions": None,
+        "data.folder.test_captions": hash_file(mine / "test.json"),
     }
     assert str(mine) not in (checkout / "inputs" / "folder.json").read_text()
+
+
+def change_features(root: Path, **changes: str) -> None:
+    yaml = YAML()
+    params = yaml.load(root / "params.yaml")
+    params["features"] |= changes
+    yaml.dump(params, root / "params.yaml")
+
+
+@pytest.mark.slow
+def test_an_encoder_of_the_users_is_a_dependency_by_content(checkout: Path) -> None:
+    """The one of docs/encoders.md; then features of the user's in its place."""
+    page = (ROOT / "docs" / "encoders.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n# encoders/colours\.py\n(.*?)```", page, re.DOTALL)
+    encoder = checkout / "encoders" / "colours.py"
+    encoder.parent.mkdir()
+    encoder.write_text(code)
+    change_features(checkout, backbone="encoders/colours.py:build")
+    assert ran(checkout, "extract") == ["fetch", "backbone", "extract"]
+    assert ran(checkout, "extract") == []
+    red = [(40 * number / 255 - 0.5) / 0.25 for number in (4, 5, 6)]
+    features = open_features(checkout / "data" / "features" / "test.h5")
+    np.testing.assert_allclose(features[:, 0], red, rtol=1e-5)
+    encoder.write_text(code.replace("x.mean(", "2 * x.mean("))
+    assert ran(checkout, "extract") == ["backbone", "extract"]
+    features = open_features(checkout / "data" / "features" / "test.h5")
+    np.testing.assert_allclose(features[:, 0], np.multiply(red, 2), rtol=1e-5)
+    own = checkout.parent / "mine" / "own.npz"
+    np.savez(own, **{str(number): np.full(5, number) for number in range(1, 7)})
+    change_features(checkout, backbone="given", given=str(own))
+    assert ran(checkout, "extract") == ["backbone", "extract"]
+    features = open_features(checkout / "data" / "features" / "test.h5")
+    assert features.tolist() == [[number] * 5 for number in (4, 5, 6)]
+    np.savez(own, **{str(number): np.full(5, -number) for number in range(1, 7)})
+    assert ran(checkout, "extract") == ["backbone", "extract"]
+    assert open_features(checkout / "data" / "features" / "test.h5")[0, 0] == -4
 
 
 @pytest.mark.slow
@@ -107,7 +147,7 @@ def test_the_default_pipeline_looks_at_no_such_file(checkout: Path) -> None:
     shutil.copy(ROOT / "params.yaml", checkout / "params.yaml")
     yaml = YAML()
     params = yaml.load(checkout / "params.yaml")
-    params["data"]["scenes"] |= {"train_images": 20, "validation_images": 6}
+    params["data"]["scenes"] |= {"train_images": 20, "validation_images": 6, "test_images": 6}
     yaml.dump(params, checkout / "params.yaml")
     assert ran(checkout) == ["fetch", "tokenize"]
     assert ran(checkout) == []

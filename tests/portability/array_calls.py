@@ -195,14 +195,16 @@ SHOWN: dict[str, Callable[[], Any]] = {
 
 ROUNDS_NOTHING = set(
     """
-    numpy.abs numpy.arange numpy.argmax numpy.argmin numpy.argsort numpy.array numpy.asarray
+    numpy.abs numpy.add.reduceat numpy.append numpy.arange numpy.argmax numpy.argmin numpy.argsort
+    numpy.array numpy.asarray
     numpy.ascontiguousarray numpy.clip numpy.column_stack numpy.concatenate numpy.count_nonzero
     numpy.diag_indices numpy.divmod numpy.dtype numpy.empty numpy.errstate numpy.eye numpy.finfo
     numpy.flatnonzero numpy.frombuffer numpy.fromfile numpy.fromiter numpy.full numpy.greater_equal
-    numpy.isfinite numpy.isin numpy.lexsort numpy.max numpy.maximum numpy.maximum.at numpy.memmap
+    PIL.Image.registered_extensions
+    numpy.isfinite numpy.isin numpy.lexsort numpy.load numpy.max numpy.maximum numpy.maximum.at numpy.memmap
     numpy.minimum numpy.ndindex numpy.nonzero numpy.ones numpy.pad numpy.ptp numpy.put_along_axis
-    numpy.repeat numpy.searchsorted numpy.sort numpy.split numpy.stack numpy.take_along_axis
-    numpy.unique numpy.unravel_index numpy.where numpy.zeros numpy.zeros_like
+    numpy.repeat numpy.savez numpy.searchsorted numpy.sort numpy.split numpy.stack numpy.take_along_axis
+    numpy.tile numpy.unique numpy.unravel_index numpy.where numpy.zeros numpy.zeros_like
     """.split()  # noqa: SIM905
 )
 """What moves, compares or counts."""

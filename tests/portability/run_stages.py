@@ -26,7 +26,7 @@ SMALLER: dict[str, dict[str, Any]] = {
     },
     "recap.explain.attributions": {"INTEGRATION_STEPS": 3, "NOISE_SAMPLES": 2},
     "recap.explain.pictures.fooling": {"MAX_ITERATIONS": 4},
-    "recap.explain.pictures.saliency": {"SHARES": (0.0, 1.0)},
+    "recap.explain.pictures.saliency": {"FRACTIONS": (0.0, 1.0)},
     "recap.sanity.overfit": {"HIDDEN_DIM": 32, "WORDVEC_DIM": 16, "EPOCHS": 3, "RECURRENT_EPOCHS": 3},
 }
 """Constants that make networks narrow and loops short, so that an emulator gets through them."""

@@ -22,7 +22,13 @@ MORE_SETTINGS = {
         "transformer": {"memory_tokens": 1},
     },
     "evaluate": {
-        "decoding": {"search": "consensus", "candidates": 3, "voters": 3, "neighbours": 3, "temperature": 0.9}
+        "decoding": {
+            "search": "consensus",
+            "candidates": 3,
+            "pseudo_references": 3,
+            "neighbours": 3,
+            "temperature": 0.9,
+        }
     },
 }
 """Settings that reach code which the committed params leave alone."""

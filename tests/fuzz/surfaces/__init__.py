@@ -20,6 +20,7 @@ SURFACES = {
     "params": Entry("params:Params", 6000),
     "captions": Entry("captions:Captions", 2500),
     "results": Entry("captions:Results", 2000),
+    "imports": Entry("imports:Imports", 2000),
     "archives": Entry("archives:Archives", 2000),
     "hdf5": Entry("hdf5:FeatureFiles", 2000),
     "images": Entry("images:Images", 2500, memory=2 << 30),

@@ -21,10 +21,13 @@ METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.
 NAMES = ("../x", "/x", "C:\\x", "a\\..\\..\\x", "x" * 300, "./x", "x\0y", "con", "é", "a/./b", "")
 
 
+IMAGES = {"train": 4, "val": 2}
+
+
 def small_members() -> dict[str, bytes]:
     """The members of a small archive by name."""
     members: dict[str, bytes] = {}
-    for split, count, first in (("train", 4, 1), ("val", 2, 101)):
+    for split, count, first in (("train", IMAGES["train"], 1), ("val", IMAGES["val"], 101)):
         features = np.arange(count * 4, dtype=np.float32).reshape(count, 4)
         members[f"{split}2014_vgg16_fc7.h5"] = whole_file({"features": features}, {})
         ids = range(first, first + count)
@@ -32,7 +35,7 @@ def small_members() -> dict[str, bytes]:
         members[f"{split}2014_images.txt"] = "".join(f"{name}\n" for name in names).encode()
         urls = [f"http://127.0.0.1/{number}.jpg\n" for number in ids]
         members[f"{split}2014_urls.txt"] = "".join(urls).encode()
-    members["coco2014_captions.h5"] = whole_file(caption_arrays(), {})
+    members["coco2014_captions.h5"] = whole_file(caption_arrays(IMAGES), {})
     numbers = {word: number for number, word in enumerate(WORDS)}
     members["coco2014_vocab.json"] = json_bytes({"idx_to_word": WORDS, "word_to_idx": numbers})
     return members
@@ -53,7 +56,7 @@ class Archives:
             members[name] = json_bytes(mutate_json(json.loads(members[name]), generator))
         elif kind == 2:
             name = generator.choice([name for name in sorted(members) if name.endswith(".h5")])
-            kinds = list(caption_arrays()) if "captions" in name else ["features"]
+            kinds = list(caption_arrays(IMAGES)) if "captions" in name else ["features"]
             members[name] = odd_file(generator, kinds)
         elif kind == 3:
             name = generator.choice([name for name in sorted(members) if name.endswith(".txt")])
@@ -90,11 +93,13 @@ class Archives:
         Path("archive.zip").write_bytes(content)
         config = DataConfig(
             source="coco",
+            validation_share=0.1,
+            test_share=0.1,
             offline=True,
             images=ImagesConfig(fetch=False, timeout=1.0),
-            scenes=ScenesConfig(train_images=10, validation_images=3, seed=0),
+            scenes=ScenesConfig(train_images=10, validation_images=3, test_images=3, seed=0),
             coco=CocoConfig("archive.zip", "any", None, None),
-            folder=FolderConfig(None, None, None),
+            folder=FolderConfig(None, None, None, None),
         )
         try:
             fetch(config, Path("raw"), Files(Path("downloads"), Path("downloads.json"), offline=True))

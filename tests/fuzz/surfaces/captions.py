@@ -64,11 +64,13 @@ class Captions:
             refused = error
         config = DataConfig(
             source="folder",
+            validation_share=0.1,
+            test_share=0.1,
             offline=True,
             images=ImagesConfig(fetch=False, timeout=1.0),
-            scenes=ScenesConfig(train_images=10, validation_images=3, seed=0),
+            scenes=ScenesConfig(train_images=10, validation_images=3, test_images=3, seed=0),
             coco=NONE,
-            folder=FolderConfig("images", "captions.json", "good.json"),
+            folder=FolderConfig("images", "captions.json", None, "good.json"),
         )
         try:
             fetch(config, Path("raw"), Files(Path("downloads"), Path("downloads.json"), offline=True))

@@ -172,11 +172,13 @@ class Downloads:
         registry.write_bytes(self._filled(case["registry"], url))
         data = DataConfig(
             source="coco",
+            validation_share=0.1,
+            test_share=0.1,
             offline=False,
             images=ImagesConfig(fetch=True, timeout=1.0),
-            scenes=ScenesConfig(train_images=10, validation_images=3, seed=0),
+            scenes=ScenesConfig(train_images=10, validation_images=3, test_images=3, seed=0),
             coco=CocoConfig(None, "any", None, None),
-            folder=FolderConfig(None, None, None),
+            folder=FolderConfig(None, None, None, None),
         )
         if is_url(url):
             (found,) = make_fetch(data, Path("images"))([url]).values()

@@ -27,11 +27,14 @@ FILTERS: tuple[dict[str, Any], ...] = (
 )
 
 
-def caption_arrays() -> dict[str, Any]:
-    """The arrays of captions.h5."""
+IMAGES = {"train": 4, "validation": 1, "test": 2}
+
+
+def caption_arrays(images: dict[str, int]) -> dict[str, Any]:
+    """The arrays of a file of captions; ``images`` by split."""
     caption, short = [1, 4, 5, 6, 7, 2, 0, 0], [1, 4, 3, 2, 0, 0, 0, 0]
     arrays: dict[str, Any] = {}
-    for split, count in (("train", 4), ("val", 2)):
+    for split, count in images.items():
         arrays[f"{split}_captions"] = np.array([caption, short] * count, np.int32)
         arrays[f"{split}_image_idxs"] = np.repeat(np.arange(count, dtype=np.int32), 2)
     return arrays
@@ -98,7 +101,7 @@ class FeatureFiles:
 
     def draw(self, generator: random.Random) -> bytes:
         is_features = generator.random() < 0.6
-        arrays = {"features": plain_features()} if is_features else caption_arrays()
+        arrays = {"features": plain_features()} if is_features else caption_arrays(IMAGES)
         if generator.random() < 0.25:
             content = odd_file(generator, list(arrays))
             return content if generator.random() < 0.5 else mutate_bytes(content, generator)
@@ -128,7 +131,7 @@ class FeatureFiles:
     @staticmethod
     def _captions(path: Path) -> None:
         captions = load_captions(path.parent)
-        check_captions(captions, {"train": 4, "val": 2}, str(path))
+        check_captions(captions, IMAGES, str(path))
 
     @staticmethod
     def _member(path: Path) -> None:

@@ -3,12 +3,11 @@
 import base64
 import os
 import random
+import shutil
 import socket
 import subprocess
 import sys
 import time
-import warnings
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ import psutil
 from PIL import Image
 from tests.fuzz.mutations import TEXTS, json_bytes, mutate_bytes, mutate_json, odd_value
 from tests.fuzz.surface import Failed
-from tests.fuzz.surfaces.arguments import write_models
+from tests.fuzz.surfaces.arguments import ROOT, write_models
 
 from recap.errors import InputError
 
@@ -41,6 +40,9 @@ HEADERS = (
 )
 PATHS = (
     "/invocations",
+    "/captions",
+    "/pixels",
+    "/about",
     "/",
     "/ping",
     "/version",
@@ -49,6 +51,15 @@ PATHS = (
     "http://evil/",
     "*",
     "/%00",
+)
+FORM = b"\r\n".join(
+    [
+        *(b"--x", b'Content-Disposition: form-data; name="image"; filename="a.gif"', b""),
+        b"GIF87a\x01\x00\x01\x00\x80\x01\x00\x00\x00\x00ccc,\x00\x00\x00\x00\x01\x00\x01\x00\x00\x02\x02D\x01\x00;",
+        *(b"--x", b'Content-Disposition: form-data; name="captioner"', b"", b"lstm"),
+        *(b"--x", b'Content-Disposition: form-data; name="word"', b"", b"0"),
+        *(b"--x", b'Content-Disposition: form-data; name="caption"', b"", b"a cat", b"--x--", b""),
+    ]
 )
 METHODS = ("POST", "GET", "PUT", "HEAD", "OPTIONS", "CONNECT", "post", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
 
@@ -59,43 +70,24 @@ class Requests:
         picture.parent.mkdir()
         Image.fromarray(np.zeros((64, 64, 3), np.uint8)).save(picture)
         self.image = base64.b64encode(picture.read_bytes()).decode()
-        self._save_model()
+        write_models(Path())
+        shutil.copy(ROOT / "params.yaml", "params.yaml")
         with socket.create_server(("127.0.0.1", 0)) as listener:
             self.port = listener.getsockname()[1]
         self._start()
 
-    def _save_model(self) -> None:
-        import mlflow
-
-        from recap.cli.decodings import GREEDY
-        from recap.tracking import served_model
-        from recap.tracking.models import PARTS, make_signature
-
-        write_models(Path())
-        pipeline = Path("pipeline")
-        pipeline.mkdir()
-        Path("models/lstm").rename(pipeline / "decoder")
-        for source, target in PARTS.items():
-            if Path(source).exists():
-                (pipeline / target).parent.mkdir(exist_ok=True)
-                Path(source).rename(pipeline / target)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            mlflow.pyfunc.save_model(
-                "model",
-                python_model=served_model.__file__,
-                artifacts={"pipeline": "pipeline"},
-                signature=make_signature(True, asdict(GREEDY)),
-                model_config={"images": None},
-                pip_requirements=[],
-            )
-
     def _start(self) -> None:
-        from recap.tracking import scoring_server
-
-        hosts = ["--host=127.0.0.1", f"--host=127.0.0.1:{self.port}"]
-        command = [sys.executable, "-P", scoring_server.__file__, "model", "--port", str(self.port), *hosts]
-        command += ["--images", str(Path("shown").resolve())]
+        command = [
+            sys.executable,
+            "-m",
+            "recap.cli",
+            "serve",
+            "lstm",
+            "--port",
+            str(self.port),
+            "--images",
+            "shown",
+        ]
         environment = os.environ | {"MLFLOW_DISABLE_TELEMETRY": "true"}
         self.server = subprocess.Popen(
             command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment
@@ -124,7 +116,7 @@ class Requests:
             request = {generator.choice(("inputs", "instances")): generator.choice((row, [row], [[0.5] * 8]))}
         if generator.random() < 0.5:
             request["params"] = params
-        kind = generator.randrange(5)
+        kind = generator.randrange(6)
         body = json_bytes(mutate_json(request, generator) if kind <= 2 else request)
         if kind == 1:
             names = (
@@ -142,6 +134,13 @@ class Requests:
         if kind == 3:
             body = mutate_bytes(body, generator)
         head = [f"POST {PATHS[0]} HTTP/1.1", "Host: 127.0.0.1", "Content-Type: application/json"]
+        if kind == 5:
+            body = mutate_bytes(FORM, generator) if generator.random() < 0.9 else FORM
+            head = [
+                f"POST {generator.choice(PATHS[:3])} HTTP/1.1",
+                "Host: 127.0.0.1",
+                "Content-Type: multipart/form-data; boundary=x",
+            ]
         head.append(f"Content-Length: {len(body)}")
         if kind == 4:
             head[0] = f"{generator.choice(METHODS)} {generator.choice(PATHS)} HTTP/1.1"
