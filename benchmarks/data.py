@@ -98,6 +98,7 @@ def _generate(folder: Path, server: str, scale: float) -> tuple[int, str]:
 
 
 def _fetch(folder: Path, server: str, scale: float) -> tuple[int, str]:
+    from recap.core.raw_data import SPLITS
     from recap.sources.config import CocoConfig, DataConfig, FolderConfig, ImagesConfig, ScenesConfig
     from recap.sources.download import Files
     from recap.sources.fetch import fetch
@@ -106,15 +107,17 @@ def _fetch(folder: Path, server: str, scale: float) -> tuple[int, str]:
     archive = f"{server}/coco_captioning.zip"
     config = DataConfig(
         source="coco",
+        validation_share=0.1,
+        test_share=0.1,
         offline=False,
         images=ImagesConfig(fetch=False, timeout=10.0),
-        scenes=ScenesConfig(train_images=10, validation_images=3, seed=0),
+        scenes=ScenesConfig(train_images=10, validation_images=3, test_images=3, seed=0),
         coco=CocoConfig(archive, "official" if scale == 1 else "any", annotations, annotations),
-        folder=FolderConfig(images=None, train_captions=None, validation_captions=None),
+        folder=FolderConfig(images=None, train_captions=None, validation_captions=None, test_captions=None),
     )
     files = Files(folder / "downloads", folder / "downloads.json", offline=False)
     summary = fetch(config, folder / "raw", files)
-    counts = f"{summary['train']['images']:,} + {summary['val']['images']:,} images"
+    counts = " + ".join(f"{summary[split]['images']:,}" for split in SPLITS) + " images"
     return sum(path.stat().st_size for path in (folder / "served").iterdir()), counts
 
 
@@ -124,17 +127,18 @@ def _tokenize(folder: Path, server: str, scale: float) -> tuple[int, str]:
 
 def _tokenize_text(folder: Path, server: str, scale: float) -> tuple[int, str]:
     """The original captions as a source that is not encoded."""
-    from recap.core.raw_data import ANNOTATIONS, Source, write_source
+    from recap.core.raw_data import ANNOTATIONS, SPLITS, Source, write_source
 
     raw = folder / "raw_text"
     (raw / ANNOTATIONS).mkdir(parents=True)
-    for split in ("train", "val"):
+    for split in SPLITS:
         shutil.copy(folder / "raw" / ANNOTATIONS / f"captions_{split}.json", raw / ANNOTATIONS)
     write_source(raw, Source("folder", False, False, False, False, "original"))
     return _tokens(raw, folder / "captions_text")
 
 
 def _tokens(raw: Path, captions: Path) -> tuple[int, str]:
+    from recap.core.raw_data import SPLITS
     from recap.text.config import TokenizeConfig
     from recap.text.encode import tokenize
 
@@ -142,7 +146,7 @@ def _tokens(raw: Path, captions: Path) -> tuple[int, str]:
         raw, captions, TokenizeConfig(tokens="word", min_count=5, max_words=None, max_length=17)
     )
     moved = sum(path.stat().st_size for path in raw.glob("annotations/captions_*.json"))
-    counts = summary["train"]["captions"] + summary["val"]["captions"]
+    counts = sum(summary[split]["captions"] for split in SPLITS)
     return moved, f"{counts:,} captions, {summary['vocabulary']:,} words"
 
 
@@ -157,6 +161,7 @@ def _reduce(folder: Path, server: str, scale: float) -> tuple[int, str]:
         whiten=False,
         concepts=0,
         concepts_penalty=4.0,
+        grid_components=64,
     )
     summary = reduce(features, folder / "captions", folder / "reduced", config, THREADS)
     moved = sum(path.stat().st_size for path in features.iterdir())

@@ -44,6 +44,7 @@ GROUPS = {
             "decoders/build",
         ),
         (
+            "tests/decoders/test_build.py",
             "tests/decoders/test_dropout.py",
             "tests/decoders/test_loss_options.py",
             "tests/decoders/test_decoders.py",
@@ -84,6 +85,7 @@ GROUPS = {
         ),
         ("tests/decoding",),
     ),
+    "captioner": Group(("captioner", "loading"), ("tests/test_captioner.py", "tests/cli/test_caption.py")),
     "metrics": Group(
         (
             *("metrics/cider_d", "metrics/baselines", "metrics/diversity", "evaluation/perplexity"),
@@ -94,9 +96,20 @@ GROUPS = {
     "verify": Group(
         (
             *("proof/verify", "cli/proof", "proof/contents", "proof/lock", "proof/metrics", "report/promise"),
-            *("proof/array_differences", "proof/cache", "proof/report", "proof/differences", "core/hashes"),
+            *(
+                "proof/array_differences",
+                "workspace/cache",
+                "proof/report",
+                "proof/differences",
+                "core/hashes",
+            ),
         ),
-        ("tests/proof", "tests/core/test_hashes.py", "tests/cli/test_proof.py"),
+        (
+            "tests/proof",
+            "tests/core/test_hashes.py",
+            "tests/workspace/test_cache.py",
+            "tests/cli/test_proof.py",
+        ),
     ),
 }
 

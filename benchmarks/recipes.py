@@ -1,13 +1,13 @@
 """What options of the params groups `reduce` and `train` give: mean and spread over seeds, on two data sets.
 
-A run fits everything, PCA and concepts too, on the training images but ``HELD_OUT`` of them; those choose
-options and the epoch. It is scored on them and on the validation images, which choose nothing. A run is a
-line of docs/recipes.jsonl; what is there is not done again, so the work can be cut into pieces:
+A run fits everything, PCA and concepts too, on the training images; the validation images choose options and
+the epoch. It is scored on them and on the test images, which choose nothing. A run is a line of
+docs/recipes.jsonl; what is there is not done again, so the work can be cut into pieces:
 
     python benchmarks/recipes.py run coco CHECKOUT [--minutes 4] [--only NAME ...] [--seeds 5]
     python benchmarks/recipes.py run scenes CHECKOUT
     python benchmarks/recipes.py table
-    python benchmarks/recipes.py best CHECKOUT MODELS [--held-out]
+    python benchmarks/recipes.py best CHECKOUT MODELS [--split test]
 
 CHECKOUT holds data/ as the pipeline left it, for the mini archive of ../shared after README.md's command.
 """
@@ -20,7 +20,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +29,7 @@ from pydantic import TypeAdapter
 from ruamel.yaml import YAML
 
 from recap.cli.decodings import GREEDY
-from recap.core.artifacts import write_json
-from recap.core.feature_files import open_features, write_features
+from recap.core.feature_files import open_features
 from recap.core.raw_data import load_raw, read_json
 from recap.decoders.build import load_decoder
 from recap.decoders.config import DecodersConfig
@@ -50,29 +49,34 @@ from recap.metrics.truth import check_caption
 from recap.runtime.config import RuntimeConfig
 from recap.runtime.setup import configure
 from recap.text.batches import CaptionedFeatures
-from recap.text.captions import Captions, load_captions, save_captions
+from recap.text.captions import load_captions
 from recap.text.coco_files import read_references
 from recap.training.config import TrainConfig
 from recap.training.train import train
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "docs" / "recipes.jsonl"
-HELD_OUT = 200
+SCORED = ("validation", "test")
 THREADS = 1
 
 DECODINGS = {
     "greedy": GREEDY,
     "beam": replace(GREEDY, search="beam", beam_width=3, length_normalisation=0.7),
     "consensus": replace(
-        GREEDY, search="consensus", candidates=60, temperature=0.5, voters=60, voter_temperature=1.0
+        GREEDY,
+        search="consensus",
+        candidates=60,
+        temperature=0.5,
+        pseudo_references=60,
+        pseudo_reference_temperature=1.0,
     ),
     "neighbours": replace(
         GREEDY,
         search="consensus",
         candidates=200,
         temperature=0.5,
-        voters=200,
-        voter_temperature=1.0,
+        pseudo_references=200,
+        pseudo_reference_temperature=1.0,
         neighbours=100,
     ),
 }
@@ -150,15 +154,6 @@ OPTIONS: dict[str, dict[str, Changes]] = {
 }
 
 
-@dataclass(frozen=True)
-class Split:
-    """Images to score on: rows of the checkout's ``split``, and those of the reduced validation features."""
-
-    split: str
-    rows: tuple[int, ...]
-    reduced_rows: tuple[int, ...]
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description="What each option of a recipe gives.")
     actions = parser.add_subparsers(dest="action", required=True)
@@ -172,7 +167,7 @@ def main() -> None:
     action.add_argument("checkout", type=Path, help="folder with data/ of the pipeline")
     action.add_argument("models", type=Path, help="folder for the models")
     action.add_argument("--minutes", type=float, default=float("inf"), help="begin no run after that long")
-    action.add_argument("--held-out", action="store_true", help="score on training images, held out")
+    action.add_argument("--split", choices=SCORED, default=SCORED[0], help="the images to score on")
     actions.add_parser("table", help="print docs/recipes.jsonl as Markdown")
     options = parser.parse_args()
     if options.action == "table":
@@ -198,12 +193,12 @@ def work(options: argparse.Namespace) -> None:
     if source != wanted:
         raise InputError(f"{options.checkout}: expected data of the source {wanted}, received {source}")
     if options.action == "best":
-        best(options.checkout / "data", options.models, options.held_out, options.minutes)
+        best(options.checkout / "data", options.models, options.split, options.minutes)
         return
     end = time.monotonic() + 60 * options.minutes
     done = {(row["data"], row["recipe"], row["seed"]) for row in results()}
     with tempfile.TemporaryDirectory() as folder:
-        splits = prepare(options.checkout / "data", Path(folder), options.data)
+        link(options.checkout / "data", Path(folder))
         for seed in range(options.seeds):
             for name, changes in OPTIONS[options.data].items():
                 left_out = options.only and name not in options.only
@@ -211,9 +206,7 @@ def work(options: argparse.Namespace) -> None:
                     continue
                 row = {"data": options.data, "recipe": name, "seed": seed}
                 searches = SHORT_SEARCHES + LONG_SEARCHES[options.data].get(name, ())
-                row |= run(
-                    options.data, changes, seed, options.checkout / "data", Path(folder), splits, searches
-                )
+                row |= run(options.data, changes, seed, options.checkout / "data", Path(folder), searches)
                 with open(RESULTS, "a", encoding="utf-8") as file:
                     file.write(json.dumps(row) + "\n")
                 print(json.dumps(row), flush=True)
@@ -226,41 +219,11 @@ def results() -> list[dict[str, Any]]:
     return [json.loads(line) for line in RESULTS.read_text(encoding="utf-8").splitlines()]
 
 
-def prepare(data: Path, folder: Path, name: str) -> dict[str, Split]:
-    """Write captions/ and features/ whose validation part is held out of the training part.
-
-    The validation features are the held-out rows and after them those of the validation images.
-    """
-    captions = load_captions(data / "captions")
-    features = open_features(data / "features" / "train.h5")
-    others = open_features(data / "features" / "val.h5")
-    held = np.zeros(len(features), dtype=bool)
-    held[np.random.default_rng(0).permutation(len(features))[:HELD_OUT]] = True
-    parts = {"train": np.flatnonzero(~held), "val": np.flatnonzero(held)}
-    arrays = {}
-    references = read_json(data / "captions" / "references_train.json")
-    for part, rows in parts.items():
-        number = np.full(len(features), -1, dtype=np.int32)
-        number[rows] = np.arange(len(rows), dtype=np.int32)
-        own = number[captions.train_image_idxs]
-        arrays[f"{part}_captions"] = captions.train_captions[own >= 0]
-        arrays[f"{part}_image_idxs"] = own[own >= 0]
-        own_features = np.asarray(features[rows])
-        if part == "val":
-            own_features = np.concatenate([own_features, others])
-        write_features(folder / "features" / f"{part}.h5", own_features)
-        images = [references["images"][row] for row in rows.tolist()]
-        known = frozenset(image["id"] for image in images)
-        annotations = [item for item in references["annotations"] if item["image_id"] in known]
-        path = folder / "captions" / f"references_{part}.json"
-        write_json(path, {"images": images, "annotations": annotations}, compact=True)
-    save_captions(folder / "captions", Captions(captions.vocabulary, **arrays))
-    validation = read_json(data / "captions" / "references_val.json")["images"]
-    seen = [row for row, image in enumerate(validation) if image.get("part", "seen") == "seen"]
-    return {
-        "held_out": Split("train", tuple(parts["val"].tolist()), tuple(range(len(parts["val"])))),
-        "validation": Split("val", tuple(seen), tuple(len(parts["val"]) + row for row in seen)),
-    }
+def link(data: Path, folder: Path) -> None:
+    """Let captions/ and features/ of the pipeline appear in a folder."""
+    for part in ("captions", "features"):
+        if not (folder / part).exists():
+            (folder / part).symlink_to((data / part).resolve())
 
 
 def run(
@@ -269,69 +232,69 @@ def run(
     seed: int,
     data: Path,
     folder: Path,
-    splits: Mapping[str, Split],
     searches: Sequence[str],
 ) -> dict[str, Any]:
-    """Train once on what `prepare` wrote and score; seconds are those of training on ``THREADS`` threads."""
+    """Train once on what `link` shows and score; seconds are those of training on ``THREADS`` threads."""
     start = time.monotonic()
     summary = fit(data_name, changes, seed, folder, folder / "model")
     row: dict[str, Any] = {"seconds": round(time.monotonic() - start, 1)}
     row |= {"epochs": summary["epochs"], "kept_epoch": summary["best_epoch"]}
     decoder = load_decoder(folder / "model")
-    for part, split in splits.items():
+    for split in SCORED:
+        rows = rows_of(data, split)
         for search in searches:
-            texts = caption(decoder, [folder], split, DECODINGS[search])
-            row[f"{part}_{search}"] = score(texts, data, split)
+            texts = caption(decoder, [folder], split, rows, DECODINGS[search])
+            row[f"{split}_{search}"] = score(texts, data, split, rows)
             if search == "greedy":
-                row[f"{part}_words"] = round(statistics.mean(len(text.split()) for text in texts), 2)
-                path = data / "raw" / "annotations" / f"scenes_{split.split}.json"
+                row[f"{split}_words"] = round(statistics.mean(len(text.split()) for text in texts), 2)
+                path = data / "raw" / "annotations" / f"scenes_{split}.json"
                 if path.is_file():
                     graphs = read_json(path)
                     truths = [
                         is_true(check_caption(text, graphs[index]))
-                        for text, index in zip(texts, split.rows, strict=True)
+                        for text, index in zip(texts, rows, strict=True)
                     ]
-                    row[f"{part}_truth"] = round(statistics.mean(truths), 4)
+                    row[f"{split}_truth"] = round(statistics.mean(truths), 4)
     return row
 
 
-def best(data: Path, folder: Path, held_out: bool, minutes: float) -> None:
-    """Train the members on all training images, or those not held out; score each, and all as an ensemble.
+def rows_of(data: Path, split: str) -> list[int]:
+    """The images of a split, of scenes those whose combinations training has."""
+    images = read_json(data / "captions" / f"references_{split}.json")["images"]
+    return [row for row, image in enumerate(images) if image.get("part", "seen") == "seen"]
+
+
+def best(data: Path, folder: Path, split: str, minutes: float) -> None:
+    """Train the members; score each, and all as an ensemble.
 
     Models that are in the folder are not trained again; begins none after ``minutes``.
     """
     end = time.monotonic() + 60 * minutes
-    folder = folder / ("held_out" if held_out else "all")
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"{folder}: expected a folder for the models, received: {error.strerror}") from None
-    rows = tuple(range(len(open_features(data / "features" / "val.h5"))))
-    split, source = Split("val", rows, rows), data
-    if held_out:
-        split, source = prepare(data, folder, "coco")["held_out"], folder
+    rows = rows_of(data, split)
     folders = {name: folder / name.replace(" ", "_") for name in FEATURES}
     for seed, (name, changes) in enumerate(FEATURES.items()):
         own = folders[name]
         own.mkdir(exist_ok=True)
-        for part in ("captions", "features"):
-            if not (own / part).exists():
-                (own / part).symlink_to((source / part).resolve())
+        link(data, own)
         if not (own / "model" / "summary.json").is_file():
             if time.monotonic() > end:
                 print(f"not trained in {minutes:g} minutes: {name}; run again to go on")
                 return
             fit("coco", merge(CHOSEN, {"reduce": changes}), seed, own, own / "model")
     decoders = [load_decoder(own / "model") for own in folders.values()]
-    widths = [open_features(own / "reduced" / "val.h5").shape[1] for own in folders.values()]
+    widths = [open_features(own / "reduced" / "test.h5").shape[1] for own in folders.values()]
     models: dict[str, tuple[Decoder | Ensemble, list[Path]]] = {
         name: (decoder, [own]) for (name, own), decoder in zip(folders.items(), decoders, strict=True)
     }
     models[f"ensemble of {len(folders)}"] = (Ensemble(decoders, widths).eval(), list(folders.values()))
     print("| model | " + " | ".join(DECODINGS) + " |\n|---" + "|---" * len(DECODINGS) + "|")
     for name, (model, own_folders) in models.items():
-        texts = [caption(model, own_folders, split, decoding) for decoding in DECODINGS.values()]
-        scores = [score(own_texts, data, split) for own_texts in texts]
+        texts = [caption(model, own_folders, split, rows, decoding) for decoding in DECODINGS.values()]
+        scores = [score(own_texts, data, split, rows) for own_texts in texts]
         print(f"| {name} | " + " | ".join(f"{value:.3f}" for value in scores) + " |", flush=True)
 
 
@@ -364,19 +327,19 @@ def fit(data_name: str, changes: Changes, seed: int, folder: Path, output: Path)
 
 
 def caption(
-    model: Decoder | Ensemble, folders: Sequence[Path], split: Split, decoding: DecodingConfig
+    model: Decoder | Ensemble, folders: Sequence[Path], split: str, rows: list[int], decoding: DecodingConfig
 ) -> list[str]:
-    """Captions of the images of a split, by a model of the folders' training images.
+    """Captions of some images of a split, by a model of the folders' training images.
 
     It reads the features reduced/ of each folder, side by side.
     """
     captions = load_captions(folders[0] / "captions")
     reduced = {
         part: np.concatenate([open_features(own / "reduced" / f"{part}.h5") for own in folders], axis=1)
-        for part in ("train", "val")
+        for part in ("train", split)
     }
     training = CaptionedFeatures(*captions.of("train"), reduced["train"])
-    features = reduced["val"][list(split.reduced_rows)]
+    features = reduced[split][rows]
     constraints = make_constraints(decoding, captions.vocabulary)
     search = make_search(decoding, training)
     with contextlib.redirect_stderr(io.StringIO()):
@@ -384,10 +347,10 @@ def caption(
     return [one.text for one in found]
 
 
-def score(texts: list[str], data: Path, split: Split) -> float:
+def score(texts: list[str], data: Path, split: str, rows: list[int]) -> float:
     """CIDEr-D against the original captions."""
-    originals = read_references(data / "captions" / f"references_{split.split}.json").captions
-    references = tokenize_groups(tokenize, [originals[index] for index in split.rows])
+    originals = read_references(data / "captions" / f"references_{split}.json").captions
+    references = tokenize_groups(tokenize, [originals[index] for index in rows])
     return round(float(score_captions(tokenize(texts), references).cider_d.mean()), 4)
 
 
@@ -404,9 +367,9 @@ def table(rows: list[dict[str, Any]]) -> str:
     lines: list[str] = []
     for data, recipes in OPTIONS.items():
         searches = list(DECODINGS) if LONG_SEARCHES[data] else list(SHORT_SEARCHES)
-        columns = [f"{part}_{search}" for part in ("held_out", "validation") for search in searches]
-        columns += ["held_out_truth", "validation_truth"] if data == "scenes" else []
-        columns += ["validation_words", "kept_epoch", "seconds"]
+        columns = [f"{part}_{search}" for part in SCORED for search in searches]
+        columns += [f"{part}_truth" for part in SCORED] if data == "scenes" else []
+        columns += ["test_words", "kept_epoch", "seconds"]
         lines += ["", f"**{data}**", "", f"| recipe | seeds | {' | '.join(columns).replace('_', ' ')} |"]
         lines.append("|---" * (len(columns) + 2) + "|")
         measured = [row["recipe"] for row in rows if row["data"] == data]
@@ -424,7 +387,7 @@ def table(rows: list[dict[str, Any]]) -> str:
 def spread(values: list[float], column: str) -> str:
     """The mean, and for scores the standard deviation."""
     digits = 0 if column == "seconds" else 1
-    if column in ("kept_epoch", "seconds", "validation_words"):
+    if column in ("kept_epoch", "seconds", "test_words"):
         return f"{statistics.mean(values):.{digits}f}"
     deviation = statistics.stdev(values) if len(values) > 1 else 0.0
     return f"{statistics.mean(values):.3f} ± {deviation:.3f}"

@@ -19,14 +19,7 @@ def main() -> None:
     with start("backbone", runtime, config, features) as run:
         device = configure(runtime)
         metrics = prepare_backbone(
-            paths.RAW,
-            paths.BACKBONE,
-            config,
-            features,
-            device,
-            run.log_metrics,
-            files,
-            paths.CHECKPOINTS,
+            paths.RAW, paths.BACKBONE, config, features, device, run.log_metrics, files, paths.CHECKPOINTS
         )
         write_json(paths.metrics_of("backbone"), metrics)
         run.log_metrics(metrics)

@@ -6,19 +6,21 @@ from dataclasses import asdict
 from recap.core import paths
 from recap.core.artifacts import write_json
 from recap.core.config import load_all
-from recap.tracking.place import repository_root
+from recap.core.directories import make_empty
 from recap.tracking.stage import execute
+from recap.tracking.store import repository_root
 from recap.workspace.definition import look_up
-from recap.workspace.user_files import SETTINGS, Digests, user_files
-
-USED = {"coco": "data.source", "folder": "data.source", "squeezenet1_1": "features.backbone"}
+from recap.workspace.user_files import ENCODERS, OF_ENCODER, SETTINGS, Digests, user_files
 
 
 def main() -> None:
     groups = {name: asdict(group) for name, group in load_all(paths.PARAMS).items()}
     digests = Digests(repository_root(os.environ) / paths.DIGESTS, paths.REGISTRY)
-    for name, settings in SETTINGS.items():
-        is_used = look_up(groups, USED[name]) == name
+    backbone = groups["features"]["backbone"]
+    make_empty(paths.INPUTS / ENCODERS)
+    is_encoder = backbone.startswith(f"{ENCODERS}/")
+    for name, settings in (SETTINGS | ({backbone: OF_ENCODER} if is_encoder else {})).items():
+        is_used = name in (groups["data"]["source"], backbone)
         places = {setting: look_up(groups, setting) for setting in settings if is_used}
         write_json(paths.INPUTS / f"{name}.json", user_files(places, digests))
     digests.keep()

@@ -21,6 +21,7 @@ FOLDERS = Folders(
     vision=paths.VISION,
     visualize_report=Path("reports/visualize"),
     sanity=paths.SANITY,
+    requirements=Path("requirements.lock"),
 )
 
 
@@ -29,11 +30,10 @@ def main() -> None:
     decoders = groups["decoders"].names
     params = {name: dataclasses.asdict(group) for name, group in groups.items()}
     fetch = make_fetch(groups["data"], paths.IMAGES)
-    with start("report", groups["report"]) as run:
+    with start("report", groups["report"]):
         for name in remove_leftovers(FOLDERS.models, FOLDERS.decoders, decoders):
             print(f"removed what the decoder {name} left behind: decoders.names does not name it")
         report(FOLDERS, paths.PAGE, paths.PLOTS, decoders, groups["report"], params, fetch)
-        run.log_artifact(paths.PAGE)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,6 @@ def main() -> None:
         summary = check_sanity(paths.CAPTIONS, features, output, config, runtime.threads)
         write_json(output / "metrics.json", summary)
         run.log_metrics(summary)
-        run.log_artifact(output)
 
 
 if __name__ == "__main__":

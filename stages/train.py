@@ -25,12 +25,11 @@ def main() -> None:
     folders = paths.CAPTIONS, paths.REDUCED, paths.MODELS / name
     with (
         join_workers(distributed.processes, device, os.environ) as worker,
-        start(f"train/{name}", runtime, distributed, config, decoder) as run,
+        start(f"train/{name}", runtime, distributed, config, {f"decoders.{name}": decoder}) as run,
     ):
         checkpoints = paths.CHECKPOINTS
         summary = train(name, *folders, config, decoder, device, run.log_metrics, checkpoints, worker)
         run.log_metrics(summary)
-        run.log_artifact(folders[-1])
 
 
 if __name__ == "__main__":

@@ -20,18 +20,9 @@ def main() -> None:
         for name in remove_leftovers(paths.MODELS, paths.DECODERS, decoders):
             print(f"removed what the decoder {name} left behind: decoders.names does not name it")
         device = configure(runtime)
-        summary = visualize(
-            paths.DATA,
-            paths.MODELS,
-            paths.DECODERS,
-            paths.VISION,
-            decoders,
-            config,
-            device,
-        )
+        summary = visualize(paths.DATA, paths.MODELS, paths.DECODERS, paths.VISION, decoders, config, device)
         write_json(paths.metrics_of("visualize"), summary)
         run.log_metrics(summary)
-        run.log_artifact(paths.VISION)
 
 
 if __name__ == "__main__":
