@@ -349,3 +349,21 @@ def test_an_outage_loses_nothing_of_several_runs(checkout: Any) -> None:
         assert parent.data.metrics["rnn.cider_d"] == run.data.metrics["seen.cider_d"] == width / 10
         assert "captions.json" in found.artifacts(run)
     assert checkout.sync().stdout == ""
+
+
+def test_a_run_that_a_slow_store_made_twice_is_one_again(checkout: Any) -> None:
+    """The request of a client that gave up comes through later, when the next one has asked again."""
+    checkout.dvc("repro", "--force")
+    found = checkout.runs()
+    (parent,) = found.parents
+    (training,) = found.children(parent)["train/rnn"]
+    checkout.dvc("repro")
+    for run in (parent, training):
+        tags = {name: value for name, value in run.data.tags.items() if name != "recap.complete"}
+        found.client.create_run(run.info.experiment_id, run.info.start_time, tags, run_name=run.info.run_name)
+    checkout.sync()
+    found = checkout.runs()
+    assert [run.info.run_id for run in found.parents] == [parent.info.run_id]
+    assert found.parents[0].info.status == "FINISHED"
+    assert [len(runs) for runs in found.children(parent).values()] == 6 * [1]
+    assert len(found.all) == 7

@@ -25,7 +25,14 @@ from recap.tracking.pipeline import (
     open_repository,
     open_workspace,
 )
-from recap.tracking.pipeline_runs import children, create_parent, find_parent, open_run, update_state
+from recap.tracking.pipeline_runs import (
+    children,
+    create_parent,
+    find_parent,
+    open_run,
+    remove_doubles,
+    update_state,
+)
 from recap.tracking.record import Record, write_run
 from recap.tracking.store import TAG_LENGTH, Store, Tag, describe_error, equals, repository_root
 from recap.workspace.cache import Cache
@@ -115,6 +122,7 @@ class Importer:
         """
         self.store = Store(self.environment)
         with self.store.lock("import"), open_repository(self.workspace) as repo:
+            self._attempt("doubles", remove_doubles, self.store)
             for journal in journals(self.store.root):
                 if not journal.is_alive():
                     self._attempt(journal.start.stage, self._import_journal, repo, journal)

@@ -72,6 +72,28 @@ def update_state(store: Store, parent: str) -> None:
         store.client.set_tag(parent, Tag.COMPLETE, str(is_complete).lower())
 
 
+def remove_doubles(store: Store) -> None:
+    """Delete runs that are there twice: a slow store makes one after its client gave up and asked again."""
+    for run in store.search("attributes.status = 'RUNNING'"):
+        tags = run.data.tags
+        name = next((own for own in (Tag.JOURNAL, Tag.FINGERPRINT, Tag.REUSED) if own in tags), None)
+        if name is None:
+            continue
+        whose = (
+            (Tag.CHECKOUT,)
+            if name == Tag.JOURNAL
+            else (Tag.CHECKOUT, Tag.EXPERIMENT_NAME, Tag.PARENT, Tag.STAGE)
+        )
+        same = [
+            own
+            for own in store.search(equals(name, tags[name]))
+            if all(own.data.tags.get(tag) == tags.get(tag) for tag in whose)
+        ]
+        filled = [own for own in same if own.info.status != "RUNNING" or children(store, own.info.run_id)]
+        if run.info.run_id not in {own.info.run_id for own in filled or same[:1]}:
+            store.client.delete_run(run.info.run_id)
+
+
 def open_run(store: Store, journal: Journal) -> tuple[str, str]:
     """Return the run of a stage that left a journal, and its pipeline's; make those that are absent."""
     start = journal.start
