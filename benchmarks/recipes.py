@@ -90,6 +90,7 @@ PLAIN: dict[str, Changes] = {
         "train": {
             "batch_size": 32,
             "label_smoothing": 0.0,
+            "scored_images": 0,
         },
         "decoders": {
             "lstm": {
@@ -101,7 +102,11 @@ PLAIN: dict[str, Changes] = {
             },
         },
     },
-    "scenes": {"reduce": {}, "train": {"label_smoothing": 0.0}, "decoders": {"lstm": {"epochs": 4}}},
+    "scenes": {
+        "reduce": {},
+        "train": {"label_smoothing": 0.0, "scored_images": 0},
+        "decoders": {"lstm": {"epochs": 4}},
+    },
 }
 SELF_CRITICAL = {"epochs": 6, "learning_rate": 0.0003, "images": 32, "samples": 5}
 CHOSEN: Changes = {
@@ -315,6 +320,7 @@ def fit(data_name: str, changes: Changes, seed: int, folder: Path, output: Path)
         reduce(folder / "features", captions, reduced, reduction, THREADS)
         return train(
             "lstm",
+            folder / "raw",
             captions,
             reduced,
             output,

@@ -22,7 +22,7 @@ def main() -> None:
     if launch(distributed, sys.orig_argv[1:], os.environ):
         return
     device = configure(runtime)
-    folders = paths.CAPTIONS, paths.REDUCED, paths.MODELS / name
+    folders = paths.RAW, paths.CAPTIONS, paths.REDUCED, paths.MODELS / name
     with (
         join_workers(distributed.processes, device, os.environ) as worker,
         start(f"train/{name}", runtime, distributed, config, {f"decoders.{name}": decoder}) as run,

@@ -6,9 +6,9 @@ import pytest
 from recap.cli.decodings import GREEDY
 from recap.evaluation import evaluate as module
 from recap.evaluation.config import EvaluateConfig
-from recap.evaluation.evaluate import claim_metrics, evaluate, invalid_words, is_true
+from recap.evaluation.evaluate import claim_metrics, evaluate, invalid_words
 from recap.metrics.scores import score_captions
-from recap.metrics.truth import Claim
+from recap.metrics.truth import Claim, is_true
 from recap.text.coco_files import References
 
 CONFIG = EvaluateConfig(batch_size=4, tokenizer="ptb", bootstrap_resamples=100, seed=1, decoding=GREEDY)

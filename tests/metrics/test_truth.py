@@ -7,7 +7,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from recap.metrics.truth import Claim, check_caption
+from recap.metrics.truth import Claim, check_caption, is_true
 from recap.sources.scenes import captions as grammar
 from recap.sources.scenes.captions import write_captions
 from recap.sources.scenes.graphs import (
@@ -35,10 +35,6 @@ def drawn(seed: int) -> tuple[Scene, list[str]]:
     generator = np.random.default_rng(seed)
     scene = sample_scene(generator, [[digit] for digit in DIGITS], training_pairs(0))
     return scene, write_captions([scene], 5, generator)[0]
-
-
-def is_true(claims: list[Claim]) -> bool:
-    return bool(claims) and all(claim.holds for claim in claims)
 
 
 @given(seeds)

@@ -57,6 +57,7 @@ def learn(raw: Path, root: Path) -> dict[str, bytes]:
     training = settings(TrainConfig, batch_size=32, warmup_steps=0, self_critical=reward)
     train(
         "lstm",
+        raw,
         data / "captions",
         data / "reduced",
         root / "lstm",

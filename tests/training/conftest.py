@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 from ruamel.yaml import YAML
 
+from recap.core.artifacts import write_json
 from recap.core.feature_files import write_features, write_grid
+from recap.core.raw_data import Source, write_source
 from recap.text.captions import Captions, save_captions
 from recap.text.vocabulary import SPECIAL_WORDS, Vocabulary
 
@@ -30,8 +32,17 @@ def task(tmp_path_factory: pytest.TempPathFactory) -> Path:
         write_features(folder / "features" / f"{split}.h5", features)
         captions = [template.format(WORDS[answer]).split() for answer in answers for template in TEMPLATES]
         rows = np.repeat(np.arange(count, dtype=np.int32), len(TEMPLATES))
+        originals = [
+            {"id": number, "image_id": number // len(TEMPLATES), "caption": " ".join(words)}
+            for number, words in enumerate(captions)
+        ]
+        images = [{"id": row, "file_name": f"{row}.png"} for row in range(count)]
+        write_json(
+            folder / "captions" / f"references_{split}.json", {"images": images, "annotations": originals}
+        )
         arrays[split] = (vocabulary.encode(captions, 8), rows)
     write_grid(folder / "features", (2, 2))
+    write_source(folder / "raw", Source("folder", False, True, False, False, "original"))
     save_captions(folder / "captions", Captions(vocabulary, arrays))
     return folder
 

@@ -42,7 +42,8 @@ def main():
     Checkpoints.__init__.__defaults__ = (0.0, ALONE)  # at every occasion
     device = configure(RuntimeConfig("native", 1, "cpu"))
     with join_workers(processes, device, os.environ) as worker:
-        train(sys.argv[5], task / "captions", task / "features", output / sys.argv[5], *settings, device,
+        folders = task / "raw", task / "captions", task / "features", output / sys.argv[5]
+        train(sys.argv[5], *folders, *settings, device,
               lambda metrics, step: None, output / "checkpoints", worker)
 
 execute(main)

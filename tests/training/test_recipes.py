@@ -2,7 +2,6 @@
 
 import csv
 import hashlib
-import json
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,6 @@ from tests.settings import training_settings
 
 from recap.decoders.build import load_decoder
 from recap.runtime.checkpoints import Checkpoints
-from recap.text.captions import load_captions
 from recap.training.state import TrainingState
 from recap.training.train import train
 
@@ -32,27 +30,6 @@ OPTIONS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.fixture(scope="session")
-def worded_task(task: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The task with the original captions of its training images."""
-    folder = tmp_path_factory.mktemp("worded")
-    captions = load_captions(task / "captions")
-    encoded, rows = captions.of("train")
-    (folder / "captions").mkdir()
-    for name in ("captions.h5", "vocabulary.json"):
-        (folder / "captions" / name).symlink_to(task / "captions" / name)
-    (folder / "features").symlink_to(task / "features")
-    document = {
-        "images": [{"id": row, "file_name": f"{row}.png"} for row in range(int(rows.max()) + 1)],
-        "annotations": [
-            {"id": number, "image_id": int(row), "caption": captions.vocabulary.decode(caption)}
-            for number, (row, caption) in enumerate(zip(rows, encoded, strict=True))
-        ],
-    }
-    (folder / "captions" / "references_train.json").write_text(json.dumps(document), encoding="utf-8")
-    return folder
-
-
 def run(
     task: Path, output: Path, params: dict[str, Any], options: dict[str, Any], name: str = "lstm"
 ) -> dict[str, float]:
@@ -61,6 +38,7 @@ def run(
     chosen = {"train": params["train"] | changes, "decoders": params["decoders"] | own}
     return train(
         name,
+        task / "raw",
         task / "captions",
         task / "features",
         output / name,
@@ -86,13 +64,13 @@ class _Killed(Exception):
 
 @pytest.mark.parametrize("option", OPTIONS)
 def test_a_resumed_run_gives_the_same_bytes(
-    option: str, worded_task: Path, tmp_path: Path, params: dict, monkeypatch: pytest.MonkeyPatch
+    option: str, task: Path, tmp_path: Path, params: dict, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     options = OPTIONS[option]
     params["decoders"]["lstm"]["epochs"] = 2
     params["train"]["label_smoothing"] = 0.0
-    plain = run(worded_task, tmp_path / "plain", params, {})
-    whole = run(worded_task, tmp_path / "whole", params, options)
+    plain = run(task, tmp_path / "plain", params, {})
+    whole = run(task, tmp_path / "whole", params, options)
     assert whole.items() >= {"epochs": 2, "steps": 30}.items()
     if option != "last":  # the last epoch of this run is its best
         weights = [tmp_path / run_name / "lstm" / "weights.safetensors" for run_name in ("plain", "whole")]
@@ -111,7 +89,7 @@ def test_a_resumed_run_gives_the_same_bytes(
         kills = 0
         while not (tmp_path / "killed" / "lstm").exists():
             try:
-                run(worded_task, tmp_path / "killed", params, options)
+                run(task, tmp_path / "killed", params, options)
             except _Killed:
                 kills += 1
     assert kills >= 1 + (plain["steps"] < saved)
@@ -121,11 +99,11 @@ def test_a_resumed_run_gives_the_same_bytes(
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["rnn", "lstm", "transformer"])
 def test_rewards_rise_and_their_history_is_written(
-    name: str, worded_task: Path, tmp_path: Path, params: dict
+    name: str, task: Path, tmp_path: Path, params: dict
 ) -> None:
     params["decoders"][name]["epochs"] = 1
     options = {"self_critical": SELF_CRITICAL | {"epochs": 40, "learning_rate": 0.003}}
-    summary = run(worded_task, tmp_path, params, options, name)
+    summary = run(task, tmp_path, params, options, name)
     rewards = column(tmp_path / name / "history_self_critical.csv", "reward")
     assert column(tmp_path / name / "history_self_critical.csv", "step") == list(range(1, 40 * 4 + 1))
     assert summary["self_critical_epochs"] == 40
@@ -134,11 +112,11 @@ def test_rewards_rise_and_their_history_is_written(
     load_decoder(tmp_path / name)
 
 
-def test_the_last_epoch_is_kept_when_asked(worded_task: Path, tmp_path: Path, params: dict) -> None:
+def test_the_last_epoch_is_kept_when_asked(task: Path, tmp_path: Path, params: dict) -> None:
     # a learning rate so high that the validation loss is best before the end
     params["train"]["patience"] = 1
     params["decoders"]["lstm"] |= {"epochs": 12, "learning_rate": 0.1, "dropout": 0.0}
-    summary = run(worded_task, tmp_path, params, {"keep": "last"})
+    summary = run(task, tmp_path, params, {"keep": "last"})
     losses = column(tmp_path / "lstm" / "history.csv", "validation_loss")
     assert min(losses) < losses[-1]
     assert summary["epochs"] == summary["best_epoch"] == len(losses) == 12

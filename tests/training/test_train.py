@@ -48,7 +48,7 @@ checkpoints.Checkpoints.__init__ = (
 )
 settings = training_settings(json.loads(params), name)
 task, output = Path(task), Path(output)
-train(name, task / "captions", task / "features", output / name, *settings, device,
+train(name, task / "raw", task / "captions", task / "features", output / name, *settings, device,
       lambda metrics, step: None, output / "checkpoints")
 """
 
@@ -57,6 +57,7 @@ def run(name: str, task: Path, output: Path, params: dict[str, Any], **changes: 
     decoders = params["decoders"] | {name: params["decoders"][name] | changes}
     return train(
         name,
+        task / "raw",
         task / "captions",
         task / "features",
         output / name,
@@ -112,7 +113,8 @@ def test_training_stops_early_and_keeps_the_best_weights(task: Path, tmp_path: P
     params["train"]["patience"] = 2
     folder = tmp_path / "task"
     (folder / "features").mkdir(parents=True)
-    (folder / "captions").symlink_to(task / "captions")
+    for name in ("raw", "captions"):
+        (folder / name).symlink_to(task / name)
     (folder / "features" / "train.h5").symlink_to(task / "features" / "train.h5")
     # features that say the contrary of the captions: what is learnt makes the validation loss worse
     features = open_features(task / "features" / "validation.h5")
@@ -128,6 +130,7 @@ def test_live_metrics_are_those_of_the_history(task: Path, tmp_path: Path, param
     received: list[tuple[dict[str, float], int]] = []
     train(
         "rnn",
+        task / "raw",
         task / "captions",
         task / "features",
         tmp_path / "rnn",
@@ -154,7 +157,8 @@ def test_an_unknown_decoder_is_told(params: dict) -> None:
 def test_a_loss_that_is_not_finite_is_told(task: Path, tmp_path: Path, params: dict) -> None:
     folder = tmp_path / "task"
     (folder / "features").mkdir(parents=True)
-    (folder / "captions").symlink_to(task / "captions")
+    for name in ("raw", "captions"):
+        (folder / name).symlink_to(task / name)
     features = np.array(open_features(task / "features" / "train.h5"))
     write_features(folder / "features" / "train.h5", np.full_like(features, np.inf))
     (folder / "features" / "validation.h5").symlink_to(task / "features" / "validation.h5")

@@ -20,12 +20,11 @@ from recap.decoding.config import DecodingConfig
 from recap.decoding.generate import generate
 from recap.decoding.search import StepDecoder, members_of
 from recap.decoding.searches import make_constraints, make_search
-from recap.evaluation.evaluate import is_true
 from recap.metrics.diversity import diversity
 from recap.metrics.scores import score_captions
 from recap.metrics.tokenization.by_name import tokenize_groups
 from recap.metrics.tokenization.treebank import tokenize
-from recap.metrics.truth import check_caption
+from recap.metrics.truth import check_caption, is_true
 from recap.text.batches import CaptionedFeatures
 from recap.text.captions import load_captions
 from recap.text.coco_files import read_references

@@ -12,7 +12,7 @@ from recap.evaluation.config import EvaluateConfig
 from recap.metrics.scores import score_captions
 from recap.metrics.summary import summarize
 from recap.metrics.tokenization.by_name import tokenize_groups, tokenizer
-from recap.metrics.truth import Claim, check_caption
+from recap.metrics.truth import Claim, check_caption, is_true
 from recap.text.coco_files import References
 from recap.text.vocabulary import split_words
 
@@ -86,11 +86,6 @@ def evaluate(
         for image_id, caption in zip(references.image_ids, captions, strict=True)
     ]
     return Evaluation(results, per_image, metrics)
-
-
-def is_true(claims: Sequence[Claim]) -> bool:
-    """Return whether a caption claims something and all of it holds."""
-    return bool(claims) and all(claim.holds for claim in claims)
 
 
 def invalid_words(captions: Sequence[str], valid: Collection[str]) -> float:

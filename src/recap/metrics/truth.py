@@ -57,6 +57,11 @@ def check_caption(caption: str, scene: Mapping[str, Any]) -> list[Claim]:
     return max(readings, key=lambda claims: sum(claim.holds for claim in claims))
 
 
+def is_true(claims: Sequence[Claim]) -> bool:
+    """Return whether a caption claims something and all of it holds."""
+    return bool(claims) and all(claim.holds for claim in claims)
+
+
 def _holds(statement: Statement, scene: Scene, objects: Sequence[SceneObject | None]) -> bool:
     """``objects``: what each mention of the caption is taken to be."""
     kind, value = statement.kind, statement.value

@@ -34,4 +34,5 @@ class TrainConfig:
     average_decay: Probability
     seed: Seed
     precision: Literal["float32", "tf32", "bfloat16"]
+    scored_images: Annotated[int, Ge(0), Le(2**31 - 1)]
     self_critical: SelfCriticalConfig

@@ -24,6 +24,7 @@ from recap.training.gradients import Backpropagation, move
 from recap.training.optimizer import learning_rate_at
 from recap.training.seeds import derive_seed, seed_generator
 from recap.training.state import TrainingState
+from recap.training.validation import ValidationScores
 
 STEPS_A_READING = 20  # reading a loss waits for the device, so it is done for many steps at once
 Waiting = tuple[int, int, Tensor, float, Tensor, int]
@@ -46,6 +47,12 @@ class Task:
     config: TrainConfig  # the group `train`
     decoder: DecoderConfig  # the decoder's own settings, of which learning rate and epochs matter here
     worker: Worker = ALONE  # one of the processes that share every batch
+    scores: ValidationScores | None = None  # of captions, after each epoch
+
+    @property
+    def score_columns(self) -> tuple[str, ...]:
+        """The names of the scores of captions."""
+        return self.scores.columns if self.scores else ()
 
 
 def fit(
@@ -89,13 +96,15 @@ def fit(
             validation_loss = mean_loss(
                 state.decoder, task.validation, config.batch_size, task.worker, end_when_asked
             )
+            scores = task.scores.score(state.decoder) if task.scores else []
             state.epochs.append(
-                [epoch, training_loss, validation_loss, float(rates[-1]), float(norms.mean())]
+                [epoch, training_loss, validation_loss, float(rates[-1]), float(norms.mean()), *scores]
             )
             if config.keep == "last" or state.best_epoch() == epoch:
                 state.best = {name: value.clone() for name, value in state.decoder.state_dict().items()}
         keep(state)
-        report({"training_loss": training_loss, "validation_loss": validation_loss}, epoch)
+        names = ["training_loss", "validation_loss", *task.score_columns]
+        report(dict(zip(names, [training_loss, validation_loss, *scores], strict=True)), epoch)
         if task.worker.rank:
             continue
         print(

@@ -10,6 +10,7 @@ from recap.decoders.decoder import Decoder
 from recap.runtime.checkpoints import pack_moments, unpack_moments
 
 STEP_COLUMNS = ("step", "epoch", "loss", "learning_rate", "gradient_norm", "words")
+# of an epoch; scores of captions may follow
 EPOCH_COLUMNS = ("epoch", "training_loss", "validation_loss", "learning_rate", "gradient_norm")
 REWARD_COLUMNS = ("step", "epoch", "reward", "learning_rate", "gradient_norm")
 

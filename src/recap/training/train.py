@@ -21,10 +21,12 @@ from recap.training.optimizer import make_optimizer
 from recap.training.seeds import derive_seed
 from recap.training.self_critical import RewardedImages, refine
 from recap.training.state import EPOCH_COLUMNS, REWARD_COLUMNS, STEP_COLUMNS, TrainingState
+from recap.training.validation import read_validation
 
 
 def train(
     name: str,
+    raw_directory: Path,
     captions_directory: Path,
     features_directory: Path,
     output: Path,
@@ -39,6 +41,7 @@ def train(
 
     Args:
         name: of the decoder.
+        raw_directory: written by the stage `fetch`; its annotations are read where captions are scored.
         captions_directory: written by the stage `tokenize`.
         features_directory: train.h5 and validation.h5, "features" (I, D) float32, and perhaps grid.json.
         output: receives weights.safetensors and model.json of the weights that are kept, history.csv
@@ -71,12 +74,24 @@ def train(
     torch.backends.cuda.matmul.allow_tf32 = config.precision == "tf32"
     torch.backends.cudnn.allow_tf32 = config.precision == "tf32"
     state = TrainingState(decoder, make_optimizer(decoder, config.weight_decay))
-    task = Task(name, splits["train"], splits["validation"], config, decoder_config, worker)
+    validation = splits["validation"]
+    longest = validation.captions.shape[1] - 1  # without <START>
+    scores = read_validation(
+        raw_directory,
+        captions_directory,
+        validation.features,
+        captions.vocabulary,
+        longest,
+        config.scored_images,
+    )
+    task = Task(name, splits["train"], validation, config, decoder_config, worker, scores)
 
     settings_that_matter = [config, decoder_config, model, str(device), torch.get_num_threads(), worker.ranks]
     inputs = [captions_directory / "captions.h5", *(features_directory / f"{split}.h5" for split in splits)]
     if config.self_critical.epochs:
         inputs.append(captions_directory / "references_train.json")
+    if scores is not None:
+        inputs.append(captions_directory / "references_validation.json")
     with Checkpoints(checkpoints / fingerprint(settings_that_matter, inputs), worker=worker) as kept:
         kept.resume(state)
         fit(task, state, report, kept.save_now_and_then, kept.interrupted)
@@ -90,7 +105,7 @@ def train(
         if worker.rank == 0:
             state.decoder.load_state_dict(state.best)
             save_decoder(output, state.decoder, model)
-            write_csv(output / "history.csv", EPOCH_COLUMNS, state.epochs)
+            write_csv(output / "history.csv", (*EPOCH_COLUMNS, *task.score_columns), state.epochs)
             write_csv(output / "history_steps.csv", STEP_COLUMNS, state.steps)
             if state.rewards:
                 write_csv(output / "history_self_critical.csv", REWARD_COLUMNS, state.rewards)
@@ -101,7 +116,7 @@ def train(
 
 def _summarise(state: TrainingState, keep: str) -> dict[str, float]:
     kept_epoch = len(state.epochs) if keep == "last" else state.best_epoch()
-    kept = dict(zip(EPOCH_COLUMNS, state.epochs[kept_epoch - 1], strict=True))
+    kept = dict(zip(EPOCH_COLUMNS, state.epochs[kept_epoch - 1], strict=False))
     summary: dict[str, float] = {
         "parameters": sum(value.numel() for value in state.decoder.parameters()),
         "epochs": len(state.epochs),

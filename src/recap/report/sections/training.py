@@ -11,6 +11,8 @@ from recap.report.selection import Selection
 MEASURES = {
     "validation_loss": ("Validation loss", "Loss of a word, nats"),
     "training_loss": ("Training loss", "Loss of a word, nats"),
+    "validation_cider_d": ("CIDEr-D", "Of greedy validation captions"),
+    "validation_truth": ("Truth", "Share of greedy validation captions"),
     "learning_rate": ("Learning rate", "At the end of the epoch"),
     "gradient_norm": ("Gradient", "Norm before clipping"),
 }
@@ -19,12 +21,17 @@ MEASURES = {
 
 def build(inputs: Inputs, selection: Selection, config: ReportConfig) -> dict[str, Any]:
     """A panel a measure, and a table of sizes and best epochs."""
+    measured = {column for decoder in inputs.decoders for column in decoder.history}
     return {
         "panels": [
             {"name": title, "figure": _panel(inputs, column, label)}
             for column, (title, label) in MEASURES.items()
             if all(column in decoder.history for decoder in inputs.decoders)
         ],
+        "scored": inputs.params.get("train", {}).get("scored_images")
+        if "validation_cider_d" in measured
+        else None,
+        "truth": "validation_truth" in measured,
         "last": inputs.params.get("train", {}).get("keep") == "last",
         "legend": [(decoder.name, name(decoder.name)) for decoder in inputs.decoders],
         "rows": [
