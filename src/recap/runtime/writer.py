@@ -4,7 +4,7 @@ import fcntl
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from recap.core import paths
@@ -38,9 +38,9 @@ def only_writer(stage: str, outputs: tuple[str, ...] = (), folder: Path = paths.
                     f"received a lock that process {file.read().strip() or '(unknown)'} holds"
                 )
             time.sleep(SECONDS_BETWEEN)
-        file.truncate(0)
-        file.write(f"{os.getpid()}\n")
-        file.flush()
+        with suppress(OSError):  # a full disk: the lock holds, and the stage's own files say it better
+            file.truncate(0)
+            os.write(file.fileno(), f"{os.getpid()}\n".encode())
         yield
 
 

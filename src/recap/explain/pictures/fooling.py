@@ -57,15 +57,16 @@ def draw_fooling(
         changed = denormalise(fooled.images[row : row + 1], backbone)[0].numpy()
         before = title(backbone, head, int(seen[row]))
         after = title(backbone, head, int(targets[row]))
+        steps = int(fooled.iterations[row])
         gallery.add(
             "fooling",
             f"fooling_{head}_{number:02d}",
             fooling_panels(original, changed, before, after),
-            label=f"{before} becomes {after} in {int(fooled.iterations[row])} steps",
+            label=f"{before} becomes {after} in {steps} step{'s' if steps != 1 else ''}",
             image=names[row],
             before=before,
             after=after,
-            iterations=int(fooled.iterations[row]),
+            iterations=steps,
         )
     return table
 

@@ -94,6 +94,6 @@ def draw_words(
                 "attention",
                 f"attention_{decoder_name}_{row:02d}",
                 draw_attention(weights, caption.pieces),
-                label=f"Which words the {decoder_name} looks back at while it writes “{caption.text}”",
+                label=f"Which words the Transformer looks back at while it writes “{caption.text}”",
                 **details,
             )
