@@ -1,6 +1,7 @@
 """A full disk or a folder that may not be written: one line, exit code 2, and no half file."""
 
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,8 @@ import torch
 from recap.cli.main import main
 from recap.core import artifacts
 from recap.core.feature_files import write_features
-from recap.errors import disk_fault
+from recap.errors import InputError, disk_fault
+from recap.runtime.writer import only_writer
 from recap.workspace.new_folder import new_folder
 
 GENERATOR = np.random.default_rng(0)
@@ -51,6 +53,17 @@ def test_a_fault_of_the_code_is_no_fault_of_the_disk() -> None:
     for error in (FileNotFoundError(2, "No such file", "x"), OSError("odd")):
         with pytest.raises(OSError, match=r"No such file|odd"):
             disk_fault(error)
+
+
+def test_a_lock_on_a_full_disk_holds(small_disk: Path) -> None:
+    folder = small_disk / "locks"
+    folder.mkdir()
+    (folder / "train.lock").touch()
+    with suppress(OSError), open(small_disk / "all", "wb", buffering=0) as file:
+        while file.write(bytes(4096)):
+            pass
+    with only_writer("train", folder=folder), pytest.raises(InputError), only_writer("train", folder=folder):
+        pass
 
 
 def test_a_stage_on_a_full_disk_ends_in_one_line(checkout: Any, small_disk: Path) -> None:
