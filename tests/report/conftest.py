@@ -193,7 +193,7 @@ def _write_decoder(
     part = {
         "images": 20,
         "references": 40,
-        "idf": "the 40 references of these 20 images",
+        "idf": "the 4000 references of these 20 images",
         "bleu_1": 0.4 + 0.1 * index,
         "bleu_4": 0.3,
         "rouge_l": 0.5,

@@ -208,7 +208,7 @@ def test_captions_that_are_not_encoded_are_explained(outputs) -> None:
 def test_scores_stand_beside_what_they_were_computed_on(outputs) -> None:
     page = Page(render(outputs(source="coco")))
     assert "20 images, scored against 40 original captions" in page.text
-    assert "the idf of CIDEr-D comes from the 40 references of these 20 images" in page.text
+    assert "the idf of CIDEr-D comes from the 4,000 references of these 20 images" in page.text
 
 
 def test_the_page_says_that_the_images_that_are_scored_chose_the_epoch(outputs) -> None:

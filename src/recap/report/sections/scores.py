@@ -1,5 +1,6 @@
 """The scores of each part of the test set beside floor and ceiling, differences, and false claims."""
 
+import re
 from collections.abc import Mapping
 from itertools import combinations
 from typing import Any
@@ -27,6 +28,7 @@ SEARCH_SETTINGS = {
 TABLES = {"scores": "every score", "manner": "what the captions are like"}
 BESIDE = ("images", "references")
 """Counts of what was scored: said above the table."""
+LONG_NUMBER = re.compile(r"\d{4,}")
 LARGEST_CHANCE = 0.05
 """A difference that chance alone makes as rarely as this is marked."""
 
@@ -37,24 +39,25 @@ def build(inputs: Inputs, selection: Selection, config: ReportConfig) -> dict[st
         "references": inputs.raw.source.references,
         "search": search(inputs.params),
         "last": inputs.params.get("train", {}).get("keep") == "last",
-        "parts": [
-            {
-                "title": name(part),
-                "text": PARTS.get(part, ""),
-                "images": number(inputs.decoders[0].metrics[part].get("images"), "count"),
-                "count": number(inputs.decoders[0].metrics[part].get("references"), "count"),
-                "idf": inputs.decoders[0].metrics[part].get("idf", ""),
-                "differences": differences(inputs.decoders, part, config.seed),
-                "bars": [bars for key in BARS if (bars := _bars(inputs.decoders, part, key))],
-                "tables": [
-                    shown for kind in TABLES if (shown := table(inputs.decoders, part, kind, config.seed))
-                ],
-                "claims": _failed_claims(inputs.decoders, part),
-                "constant": inputs.decoders[0].metrics[part].get("constant_caption"),
-                "intervals": any("interval" in decoder.metrics[part] for decoder in inputs.decoders),
-            }
-            for part in inputs.parts
-        ],
+        "parts": [_part(inputs, part, config) for part in inputs.parts],
+    }
+
+
+def _part(inputs: Inputs, part: str, config: ReportConfig) -> dict[str, Any]:
+    decoders, metrics = inputs.decoders, inputs.decoders[0].metrics[part]
+    tables = [table(decoders, part, kind, config.seed) for kind in TABLES]
+    return {
+        "title": name(part),
+        "text": PARTS.get(part, ""),
+        "images": number(metrics.get("images"), "count"),
+        "count": number(metrics.get("references"), "count"),
+        "idf": LONG_NUMBER.sub(lambda digits: f"{int(digits[0]):,}", metrics.get("idf", "")),
+        "differences": differences(decoders, part, config.seed),
+        "bars": [bars for key in BARS if (bars := _bars(decoders, part, key))],
+        "tables": [shown for shown in tables if shown],
+        "claims": _failed_claims(decoders, part),
+        "constant": metrics.get("constant_caption"),
+        "intervals": any("interval" in decoder.metrics[part] for decoder in decoders),
     }
 
 
