@@ -31,6 +31,9 @@ def configure(config: "RuntimeConfig") -> Any:
     if config.device == "cuda" and not torch.cuda.is_available():
         raise InputError("runtime.device: expected a device of this machine, received 'cuda'")
     torch.set_num_threads(config.threads)
+    # MKL's vector functions look for the processor at their first call; threads that do it side by side may
+    # disagree, and then a part of the first result has other last bits
+    torch.tanh(torch.zeros(1))
     # as use_deterministic_algorithms does, which imports torch's compiler too, and that takes a second
     torch.set_deterministic_debug_mode("error")
     # filling every new tensor only helps to find reads of unwritten memory; the tests compare bytes instead
