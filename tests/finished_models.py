@@ -45,7 +45,7 @@ def make_finished_models(root: Path) -> Path:
     encoded, rows = np.array([[1, 4, 5, 2], [1, 6, 2, 0]], np.int32), np.array([0, 1], np.int32)
     save_captions(root / "data" / "captions", Captions(VOCABULARY, dict.fromkeys(SPLITS, (encoded, rows))))
     for split in SPLITS:
-        features = random.normal(size=(9, REDUCED)).astype(np.float32)
+        features = random.normal(size=(20, REDUCED)).astype(np.float32)
         write_features(root / "data" / "reduced" / f"{split}.h5", features)
     write_familiarity(root / "data" / "reduced")
     for image in IMAGES:

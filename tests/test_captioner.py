@@ -172,7 +172,7 @@ def test_what_is_no_decoder_or_of_another_run_is_refused(project: Path) -> None:
     with pytest.raises(InputError, match="models/gru: expected a trained decoder or the folder of several"):
         recap.load("models/gru")
     write_features(Path("data/reduced/train.h5"), np.ones((3, 4), np.float32))
-    write_features(Path("data/reduced/validation.h5"), np.ones((3, 4), np.float32))
+    write_features(Path("data/reduced/validation.h5"), np.ones((20, 4), np.float32))
     write_familiarity(Path("data/reduced"))
     with pytest.raises(InputError, match=r"familiarity\.safetensors: .* 5 features, received one of 4"):
         recap.load("models/lstm")

@@ -93,7 +93,7 @@ def test_the_backbone(
 def test_repro_goes_on_by_itself(
     tmp_path: Path, variables: dict[str, str], make_stage_folder: Callable[..., Path]
 ) -> None:
-    group = {"batch_size": 4, "warmup_steps": 5, "patience": 100}
+    group = {"batch_size": 4, "warmup_steps": 5, "patience": 100, "scored_images": 0}
     rnn = {
         "wordvec_dim": 16, "hidden_dim": 24, "dropout": 0.2, "learning_rate": 0.01,
         "epochs": 12,

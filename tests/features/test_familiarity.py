@@ -51,6 +51,14 @@ def test_what_is_like_validation_images_is_familiar_and_what_is_not_is_not(tmp_p
     assert not found.is_familiar(np.full((1, WIDTH), 3, np.float32)).any(), "no image lies at the mean of all"
 
 
+@pytest.mark.parametrize(("images", "written"), [(19, False), (20, True)])
+def test_few_validation_images_say_nothing_of_what_is_far(tmp_path: Path, images: int, written: bool) -> None:
+    write_features(tmp_path / "train.h5", draw(100, 0))
+    write_features(tmp_path / "validation.h5", draw(images, 1))
+    write_familiarity(tmp_path)
+    assert (load_familiarity(tmp_path / FILE) is not None) == written
+
+
 def test_columns_that_training_images_never_move_tell_most(tmp_path: Path) -> None:
     train, validation = draw(500, 0), draw(100, 1)
     train[:, 50] = validation[:, 50] = 0
@@ -61,7 +69,7 @@ def test_columns_that_training_images_never_move_tell_most(tmp_path: Path) -> No
 
 
 @settings(max_examples=25, deadline=None)
-@given(st.integers(1, 5), st.integers(0, 4), st.integers(1, 70), st.booleans())
+@given(st.integers(1, 5), st.integers(20, 24), st.integers(1, 70), st.booleans())
 def test_any_shape_gives_finite_numbers(
     tmp_path_factory, rows: int, others: int, width: int, equal: bool
 ) -> None:

@@ -169,6 +169,53 @@ def test_chinese_is_offered_characters(checkout: Path, capsys: pytest.CaptureFix
     assert (groups["tokenize"].tokens, groups["tokenize"].max_length) == ("char", 14)
 
 
+def test_other_pictures_begin_with_the_committed_settings(checkout: Path) -> None:
+    write_table([f"{number}.png,,第{number}个男人在街上骑自行车" for number in range(10)])
+    git = ["git", "-c", "user.name=test", "-c", "user.email=test@example.org"]
+    for command in (["init"], ["add", "params.yaml"], ["commit", "-m", "settings"]):
+        subprocess.run([*git, *command], check=True, capture_output=True)
+    assert main(["init", "zh", "--from", "../mine/captions.csv"]) == 0
+    write_table(ROWS[:6])
+    assert main(["init", "few", "--from", "../mine/captions.csv"]) == 0
+    assert load_all(Path("params.yaml"))["reduce"].components == 2
+    write_table(ROWS)
+    assert main(["init", "more", "--from", "../mine/captions.csv"]) == 0
+    after = Path("params.yaml").read_text()
+    shutil.copy(ROOT / "params.yaml", "params.yaml")
+    assert main(["init", "anew", "--from", "../mine/captions.csv"]) == 0
+    assert Path("params.yaml").read_text() == after.replace("inputs/", "").replace("more/", "anew/")
+    assert load_all(Path("params.yaml"))["tokenize"].tokens == "word"
+
+
+def test_names_may_be_whole_paths(checkout: Path) -> None:
+    pictures = Path("../mine").resolve()
+    for images in (None, Path("../mine"), pictures.parent):
+        table = write_table([f"{pictures}/{row}" for row in ROWS])
+        project = import_captions([table], images, Path(f"to-{images}".replace("/", "-")))
+        assert len(project.pictures) == 10
+        assert all((project.images / picture.name).is_file() for picture in project.pictures)
+
+
+def test_what_has_no_words_beside_it_is_told(checkout: Path) -> None:
+    for number, ending in enumerate((".txt", ".TXT")):
+        Path(f"../mine/{number}{ending}").write_text("A cat")
+    project = import_captions([Path("../mine")], None, Path("beside"))
+    assert [picture.name for picture in project.pictures] == ["0.png", "1.png"]
+    assert "left out, without captions: 8 (2.png, 3.png, 4.png, ...)" in project.told
+
+
+def test_lists_of_splits_name_pictures_with_spaces(checkout: Path) -> None:
+    for number in range(4):
+        Path(f"../mine/{number}.png").rename(f"../mine/bild {number}.png")
+    tokens = Path("../mine/own.token.txt")
+    tokens.write_text("".join(f"bild {number}.png#0\tA cat\n" for number in range(4)))
+    Path("../mine/own.testImages.txt").write_text("bild 0.png\n\nbild 3.png\n")
+    project = import_captions([tokens], None, Path("listed"))
+    splits = [picture.split for picture in project.pictures]
+    assert splits == ["test", None, None, "test"]
+    assert project.told[2:] == ["splits: train 2, test 2", "named in no split, taken to learn from: 2"]
+
+
 @pytest.mark.parametrize(
     ("caption", "expected"),
     [

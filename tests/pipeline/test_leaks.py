@@ -37,7 +37,7 @@ CPU = torch.device("cpu")
 @pytest.fixture(scope="module")
 def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("scenes")
-    write_scenes(ScenesConfig(train_images=40, validation_images=6, test_images=6, seed=1), directory)
+    write_scenes(ScenesConfig(train_images=40, validation_images=20, test_images=6, seed=1), directory)
     write_source(directory, Source("scenes", True, False, False, True, "original"))
     return directory
 

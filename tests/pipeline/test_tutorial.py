@@ -85,7 +85,9 @@ def test_the_commands_of_the_page_run(tmp_path: Path) -> None:
     assert "kept: 30 images with 60 captions" in parts["0"]
     assert "cider_d" in parts["1"]
     alone, *folder = parts["2"].splitlines()
+    assert alone.split()
     assert f"pictures/01.jpg: {alone}" in folder
+    assert "means little" not in result.stdout + result.stderr, "pictures that it was trained on"
     assert sum(line.startswith("pictures/") for line in folder) == 30
     assert (checkout / "pictures_captions.html").is_file()
     rows = json.loads(parts["3"][parts["3"].rindex('{"predictions"') :])["predictions"]

@@ -311,6 +311,8 @@ def test_a_queue_with_four_workers_on_a_fresh_store(
     tmp_path: Path, make_checkout: Callable[[Path], Any]
 ) -> None:
     checkout = make_checkout(tmp_path / "queue")
+    # DVC 3.67 may lose experiments that make the same outputs for the first time side by side
+    checkout.dvc("repro", RECAP_TRACKING="off")
     # One command queues them all: DVC itself takes seconds to start.
     sweep = f"train.rnn.width=range(10,{10 + EXPERIMENTS})"
     checkout.dvc("exp", "run", "--queue", "--name", "width", "-S", sweep)
@@ -322,8 +324,8 @@ def test_a_queue_with_four_workers_on_a_fresh_store(
         time.sleep(0.5)
     checkout.sync()
     found = {run.data.tags["recap.dvc_experiment"]: run for run in checkout.runs().parents}
-    assert set(found) == names
-    assert len(checkout.runs().parents) == len(names)
+    assert set(found) == names | {""}
+    assert len(checkout.runs().parents) == len(found)
     for name, parent in found.items():
         children = checkout.runs().children(parent)
         assert set(children) == set(STAGES), name

@@ -50,7 +50,8 @@ def test_training_ends_after_a_checkpoint_and_goes_on_to_the_same_bytes(
     results = []
     for name, killed in (("whole", False), ("interrupted", True)):
         checkout = make_stage_folder(tmp_path / name, {**params, "runtime": {"threads": 1}})
-        (checkout / "data" / "captions").symlink_to(task / "captions")
+        for part in ("raw", "captions"):
+            (checkout / "data" / part).symlink_to(task / part)
         (checkout / "data" / "reduced").symlink_to(task / "features")
         if killed:
             process = start_stage(checkout, "train", "lstm")
@@ -83,7 +84,8 @@ def test_a_gpu_gives_the_same_bytes_twice_and_after_an_interruption(
     results = []
     for folder, killed in (("first", False), ("second", False), ("interrupted", True)):
         checkout = make_stage_folder(tmp_path / folder, {**params, "runtime": {"device": "cuda"}})
-        (checkout / "data" / "captions").symlink_to(task / "captions")
+        for part in ("raw", "captions"):
+            (checkout / "data" / part).symlink_to(task / part)
         (checkout / "data" / "reduced").symlink_to(task / "features")
         process = start_stage(checkout, "train", name)
         if killed:

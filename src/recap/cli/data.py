@@ -1,11 +1,13 @@
 """The commands `recap init` and `recap data ...`: your own pictures, files from elsewhere, a look inside."""
 
 import argparse
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from recap.cli.numbers import LARGEST_SEED, whole
 from recap.core import paths
+from recap.errors import InputError
 
 WIDEST_BAR = 40
 
@@ -215,13 +217,18 @@ def _init(options: argparse.Namespace) -> None:
     from dataclasses import asdict
 
     from recap.core.config import load_all
+    from recap.core.plain_yaml import parse_yaml
     from recap.importing.project import import_captions
     from recap.importing.settings import check_backbone, choose_settings, write_settings
+    from recap.workspace.git import ask_git
 
     groups = {name: asdict(group) for name, group in load_all(paths.PARAMS).items()}
     check_backbone(groups, options.weights, options.backbone)
     project = import_captions(options.sources, options.images, options.directory, options.credits)
-    chosen = choose_settings(project, groups, options.weights, options.backbone)
+    committed = None
+    with suppress(InputError, ValueError):  # no git, or nothing committed
+        committed = parse_yaml(ask_git(Path(), "show", f"HEAD:./{paths.PARAMS}"))
+    chosen = choose_settings(project, groups, options.weights, options.backbone, committed)
     write_settings(paths.PARAMS, chosen)
     print("\n".join(project.told))
     if project.by_characters:

@@ -22,6 +22,8 @@ LEADING = (4, 64)
 SMALLEST_SCALE = 1e-3  # of the largest, for columns that training images hardly move
 ROUNDING = 1e-3  # by which the same image's features may differ between batches
 BLOCK_ROWS = 2048
+FEWEST_IMAGES = 20
+"""Fewer validation images say nothing of what is far."""
 WARNING = "unlike the images that the model was trained on; what is said of it means little"
 
 
@@ -43,7 +45,12 @@ class Familiarity:
 
 
 def write_familiarity(directory: Path) -> None:
-    """Measure reduced features and write familiarity.safetensors beside them, the same bytes on every run."""
+    """Measure reduced features and write familiarity.safetensors beside them, the same bytes on every run.
+
+    With fewer than ``FEWEST_IMAGES`` validation images nothing is written.
+    """
+    if len(open_features(directory / "validation.h5")) < FEWEST_IMAGES:
+        return
     count, width = open_features(directory / "train.h5").shape
     total, squares = np.zeros(width), np.zeros(width)  # (K,)
     for block in read_blocks(directory / "train.h5", BLOCK_ROWS):

@@ -153,7 +153,8 @@ def _read_lists(folder: Path) -> dict[str, str]:
     found: dict[str, str] = {}
     for word, split in _LISTS.items():
         for path in sorted(folder.glob(f"*{word}Images.txt")):
-            found |= dict.fromkeys(decode(read_file(path))[0].split(), split)
+            names = map(str.strip, decode(read_file(path))[0].splitlines())
+            found |= dict.fromkeys(filter(None, names), split)
     return found
 
 
@@ -206,12 +207,11 @@ def _read_folder(path: Path, pictures: Path) -> Found:
         return read_parquet(tables, pictures)
     found = []
     for image in sorted(file for file in path.rglob("*") if file.suffix.lower() in PICTURES):
-        words = image.with_suffix(".txt")
-        if words.is_file():
-            own = decode(read_file(words))[0].splitlines()
-            name = image.relative_to(path).as_posix()
-            split = SPLITS.get(name.partition("/")[0].lower())
-            found.append(Picture(name, tuple(line for line in own if line.strip()), split))
-    if not found:
+        beside = [words for ending in (".txt", ".TXT") if (words := image.with_suffix(ending)).is_file()]
+        own = decode(read_file(beside[0]))[0].splitlines() if beside else []
+        name = image.relative_to(path).as_posix()
+        split = SPLITS.get(name.partition("/")[0].lower())
+        found.append(Picture(name, tuple(line for line in own if line.strip()), split))
+    if not any(picture.captions for picture in found):
         raise InputError(f"{path}: expected {FORMS}; received a folder without any of them")
     return Found("pictures with a .txt beside each", found, path)

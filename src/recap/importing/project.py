@@ -78,6 +78,12 @@ def import_captions(
             f"{source}: {own.form}, {len(own.pictures):,} images"
             for source, own in zip(sources, found, strict=True)
         ]
+        if all(picture.name.startswith("/") for picture in pictures):
+            images = images or Path(os.path.commonpath([Path(picture.name).parent for picture in pictures]))
+            pictures = [
+                replace(picture, name=os.path.relpath(picture.name, images.absolute()))
+                for picture in pictures
+            ]
         folder = images or _find_folder(pictures, found)
         pictures, problems = _check(pictures, folder)
         pictures = _numbered(pictures)
@@ -87,10 +93,13 @@ def import_captions(
             pictures = [replace(picture, credit={}) for picture in pictures]
         files = _write(pictures, part)
     captions = sum(len(picture.captions) for picture in pictures)
-    counts = Counter(picture.split for picture in pictures)
+    counts = Counter(picture.split or "train" for picture in pictures)
     told.append(f"kept: {len(pictures):,} images with {captions:,} captions")
-    if set(counts) != {None}:
+    unnamed = sum(picture.split is None for picture in pictures)
+    if unnamed != len(pictures):
         told.append("splits: " + ", ".join(f"{split} {counts[split]:,}" for split in SPLITS if counts[split]))
+    if 0 < unnamed < len(pictures):
+        told.append(f"named in no split, taken to learn from: {unnamed:,}")
     if has_credits and not credits:
         told.append(
             "left out, addresses and licences of images: --credits keeps them, and the page shows them"

@@ -1,6 +1,7 @@
 """What params.yaml says of imported pictures, and how it is written without touching the rest of it."""
 
 import io
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, get_args
 
@@ -28,9 +29,16 @@ OF_FEW = {
 OF_VERY_FEW = {
     "train.batch_size": 8,
     "train.warmup_steps": 10,
+    "train.keep": "last",
     **{f"decoders.{name}.epochs": 40 for name in get_args(DecoderName)},
 }
-"""For so few that an epoch is a handful of steps: else training would end before the rate has risen."""
+"""For so few that an epoch is a handful of steps, and the validation images too few to choose one."""
+MANAGED = (
+    *dict.fromkeys((*OF_FEW, *OF_VERY_FEW)),
+    *("reduce.components", "tokenize.min_count", "tokenize.tokens", "tokenize.max_length"),
+    "evaluate.decoding.max_length",
+)
+"""Settings that follow from the pictures and captions."""
 
 
 def check_backbone(groups: dict[str, Any], weights: str | None, backbone: str | None) -> None:
@@ -48,7 +56,11 @@ def check_backbone(groups: dict[str, Any], weights: str | None, backbone: str | 
 
 
 def choose_settings(
-    project: Project, groups: dict[str, Any], weights: str | None, backbone: str | None = None
+    project: Project,
+    groups: dict[str, Any],
+    weights: str | None,
+    backbone: str | None = None,
+    committed: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Settings with which the pipeline learns from a project: their names and values.
 
@@ -57,8 +69,15 @@ def choose_settings(
         groups: the settings so far, by group.
         weights: of the backbone, a path or URL; None keeps those that are set, or takes torchvision's.
         backbone: what sees the pictures; None keeps the one that is set, or takes SqueezeNet.
+        committed: the settings of the last commit, if there is one. Where pictures were imported since, those
+            that followed from them begin anew with its.
     """
-    chosen: dict[str, Any] = {"data.source": "folder", "data.folder.images": str(project.images)}
+    start = {name: look_up(groups, name) for name in MANAGED}
+    if committed and look_up(groups, "data.source") == "folder":
+        with suppress(KeyError, TypeError):  # a commit whose settings are of another form
+            if look_up(committed, "data.source") != "folder":
+                start = {name: look_up(committed, name) for name in MANAGED}
+    chosen = start | {"data.source": "folder", "data.folder.images": str(project.images)}
     for split in SPLITS:
         path = project.files.get(split)
         chosen[f"data.folder.{split}_captions"] = None if path is None else str(path)
@@ -72,7 +91,7 @@ def choose_settings(
     training = [picture for picture in project.pictures if picture.split in (None, "train")]
     shares = [look_up(groups, f"data.{split}_share") for split in SPLITS[1:] if split not in project.files]
     images = int(len(training) * (1 - sum(shares)))
-    chosen["reduce.components"] = max(min(look_up(groups, "reduce.components"), images // 2), 1)
+    chosen["reduce.components"] = max(min(start["reduce.components"], images // 2), 1)
     captions = [caption for picture in training for caption in picture.captions]
     if len(captions) < MANY_CAPTIONS:
         chosen |= OF_FEW
@@ -85,7 +104,7 @@ def choose_settings(
         chosen["tokenize.tokens"] = "char"
         chosen["tokenize.max_length"] = min(longest + 2, 1000)
         chosen["evaluate.decoding.max_length"] = max(
-            look_up(groups, "evaluate.decoding.max_length"), chosen["tokenize.max_length"]
+            start["evaluate.decoding.max_length"], chosen["tokenize.max_length"]
         )
     return {name: value for name, value in chosen.items() if look_up(groups, name) != value}
 

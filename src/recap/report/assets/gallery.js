@@ -9,11 +9,13 @@ const { images, decoders, parts } = JSON.parse(document.getElementById("gallery-
 const boxes = [...form.querySelectorAll("[name=decoder]")];
 let found = [];
 let page = 0;
+let enlarged = null;
 
 const lower = (text) => ` ${text.toLowerCase()}`;
 const sentence = (caption) => caption.words.map(([word]) => word).join(" ");
 for (const image of images) {
-  image.text = lower([...Object.values(image.captions).map(sentence), ...image.references].join(" "));
+  for (const caption of Object.values(image.captions)) caption.text = lower(sentence(caption));
+  image.told = lower(image.references.join(" "));
 }
 
 const chosen = () => (boxes.length ? boxes.filter((box) => box.checked).map((box) => box.value) : Object.keys(decoders));
@@ -36,7 +38,8 @@ function search() {
   const words = value("words").split(/\s+/).filter(Boolean).map(lower);
   found = images.filter((image) => {
     const truths = names.map((name) => image.captions[name].truth);
-    return words.every((word) => image.text.includes(word) || word === ` ${image.id}`)
+    const texts = [image.told, ...names.map((name) => image.captions[name].text)];
+    return words.every((word) => texts.some((text) => text.includes(word)) || word === ` ${image.id}`)
       && (!value("part") || value("part") === image.part)
       && (!value("verdict") || (value("verdict") === "true") === truths.every(Boolean));
   });
@@ -152,6 +155,7 @@ function remember(more) {
 }
 
 function enlarge(image) {
+  enlarged = image;
   dialog.querySelector("h3").textContent = `Image ${image.id}`;
   const where = Object.keys(parts).length > 1 ? make("p", { class: "note" }, parts[image.part]) : null;
   dialog.querySelector(".enlarged").replaceChildren(
@@ -159,7 +163,7 @@ function enlarge(image) {
     make("div", {}, captions(image), make("h4", {}, "References"), references(image)),
   );
   const others = runnersUp(image);
-  if (others) dialog.querySelector(".enlarged > :last-child").append(make("h4", {}, "The beam’s captions with their log-probabilities"), others);
+  if (others) dialog.querySelector(".enlarged > :last-child").append(make("h4", {}, "The beam’s captions, best first by its score of length and log-probability; their log-probabilities"), others);
   const place = found.indexOf(image);
   for (const button of dialog.querySelectorAll("[data-step]")) {
     const next = found[place + Number(button.dataset.step)];
@@ -206,7 +210,16 @@ for (const button of pager.querySelectorAll("button")) {
     pager.scrollIntoView({ block: "start", behavior: "instant" });
   });
 }
-dialog.addEventListener("close", () => remember());
+// Back to the card of the image that was looked at last.
+dialog.addEventListener("close", () => {
+  const place = found.indexOf(enlarged);
+  if (place >= 0 && Math.floor(place / PAGE) !== page) {
+    page = Math.floor(place / PAGE);
+    show();
+  }
+  remember();
+  gallery.querySelector(".cards").children[place - page * PAGE]?.querySelector(".number a").focus();
+});
 dialog.addEventListener("click", (event) => {
   if (event.target === dialog || "close" in event.target.dataset) dialog.close();
 });

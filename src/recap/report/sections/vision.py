@@ -136,7 +136,7 @@ def table(kind: str, metrics: Mapping[str, Any]) -> dict[str, Any] | None:
         caption = (
             "Do the maps of digit words lie on the digit that they name? How often their strongest pixel "
             "does, also where a scene has two digits; how much of them does, beside the digit’s share of the "
-            "image"
+            "image. For comparison the distance of each pixel to the image’s mean, and a random map"
         )
         return _table(caption, head, _word_rows(words))
     return None
