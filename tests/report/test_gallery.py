@@ -94,6 +94,9 @@ def test_images_are_searched_sorted_and_filtered_by_the_decoders_that_are_ticked
     browser.evaluate(CHANGE.format("verdict", "") + "document.querySelector('[value=rnn]').click()")
     browser.evaluate(CHANGE.format("words", "Orch"))
     assert browser.evaluate(CARDS) == [104]
+    browser.evaluate("document.querySelector('[value=lstm]').click()")
+    assert browser.evaluate(CARDS) == [], "a decoder that is not ticked said it"
+    browser.evaluate("document.querySelector('[value=lstm]').click()")
     browser.evaluate(CHANGE.format("words", "107"))
     assert browser.evaluate(CARDS) == [107], "a number is looked for as a whole"
     browser.evaluate(CHANGE.format("words", "rchid"))
@@ -135,6 +138,8 @@ def test_an_image_is_enlarged_and_left_by_the_keyboard(outputs, browser, tmp_pat
     browser.evaluate("new Promise((done) => setTimeout(done, 100))")
     assert title() is None
     assert browser.evaluate("location.hash") == "#gallery"
+    focused = "document.activeElement.textContent"
+    assert browser.evaluate(focused) == "Image 101", "the keyboard goes on where it was"
 
 
 @pytest.mark.slow
