@@ -55,7 +55,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Any:
     decoder.scores.weight.data *= 3
     save_decoder(folder / "models" / "lstm", decoder, model)
     for split in ("train", "validation"):
-        write_features(folder / "data" / "reduced" / f"{split}.h5", FEATURES)
+        write_features(folder / "data" / "reduced" / f"{split}.h5", np.tile(FEATURES, (5, 1)))
     write_familiarity(folder / "data" / "reduced")
     write_json(folder / "data" / "captions" / "vocabulary.json", VOCABULARY.to_json())
     write_bundle(folder / "pipeline", run_around(folder / "models"), ["lstm"], DECODING, SETTINGS)

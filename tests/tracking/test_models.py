@@ -87,7 +87,7 @@ def main():
         write_safetensors(Path("data/reduced/pca.safetensors"), pca)
         reduced = random.normal(size=(4, {REDUCED})).astype(np.float32)
         for name in ("train.h5", "validation.h5"):
-            write_features(Path("data/reduced", name), reduced)
+            write_features(Path("data/reduced", name), np.tile(reduced, (5, 1)))
         write_familiarity(Path("data/reduced"))
         write_features(Path("data/features/test.h5"), random.normal(size=(4, {FEATURES})).astype(np.float32))
 
