@@ -3,8 +3,9 @@
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional
 
-from recap.runtime.linear import Linear, product
+from recap.runtime.linear import Linear, linear, product
 
 TOLERANCES = [(torch.float32, 2e-5), (torch.float64, 1e-12)]
 
@@ -36,3 +37,27 @@ def test_a_product_takes_transposes() -> None:
     x, weight = draw(5, 8, seed=1, dtype=torch.float32), draw(8, 4, seed=2, dtype=torch.float32)
     torch.testing.assert_close(product(x, weight.t()), x @ weight, rtol=0, atol=2e-5)
     torch.testing.assert_close(product(weight.t(), x), weight.t() @ x.t(), rtol=0, atol=2e-5)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_a_gpu_under_autocast_multiplies_as_torch_does(dtype: torch.dtype) -> None:
+    shapes = [(7, 5, 24), (40, 24), (40,), (7, 5, 40)]
+    x, weight, bias, gradient = (
+        draw(*shape, seed=seed, dtype=torch.float32).cuda() for seed, shape in enumerate(shapes)
+    )
+    results = []
+    for multiply in (linear, functional.linear):
+        inputs = [
+            x.to(dtype).requires_grad_(),
+            weight.clone().requires_grad_(),
+            bias.clone().requires_grad_(),
+        ]
+        with torch.autocast("cuda", torch.bfloat16):
+            result = multiply(*inputs)
+        result.backward(gradient.to(result.dtype))
+        results.append([result, *(own.grad for own in inputs)])
+    for own, expected in zip(*results, strict=True):
+        assert own.dtype == expected.dtype
+        torch.testing.assert_close(own, expected, rtol=2e-2, atol=2e-2)

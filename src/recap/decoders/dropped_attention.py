@@ -1,4 +1,6 @@
-"""Causal attention with dropout of its weights, for the CPU: torch's fused kernel there knows no dropout.
+"""Causal attention with dropout of its weights.
+
+torch's fused kernel has none on a CPU; on a GPU its backward in a fixed order takes longer for words as few.
 
 Shapes: N batch, T time, A attention heads, W width of the model.
 """
@@ -30,7 +32,7 @@ class _DroppedAttention(torch.autograd.Function):
             torch.baddbmm(later, query, key.mT, alpha=_scale(projected))
             for query, key in zip(queries, keys, strict=True)
         ]
-        weights = torch.stack(scores).softmax(dim=3)  # (A, N, T, T)
+        weights = torch.stack(scores).softmax(dim=3).to(projected.dtype)  # (A, N, T, T)
         ctx.save_for_backward(projected, mask, weights)
         attended = [own @ value for own, value in zip(weights * mask, values, strict=True)]
         return torch.stack(attended, dim=2)

@@ -47,7 +47,11 @@ class Attention(nn.Module):
 
     def keys_and_values(self, source: Tensor) -> tuple[Tensor, Tensor]:
         """Return keys and values, both (N, A, S, W / A), of a source (N, S, W)."""
-        return self._split(self.key(source)), self._split(self.value(source))
+        return self._split(self.key(source)), self.values(source)
+
+    def values(self, source: Tensor) -> Tensor:
+        """Return the values (N, A, S, W / A) of a source (N, S, W)."""
+        return self._split(self.value(source))
 
     def forward(self, x: Tensor, keys: Tensor, values: Tensor, *, causal: bool = False) -> Tensor:
         """Attend from x (N, T, W) to keys and values; ``causal`` hides later words.
@@ -64,14 +68,10 @@ class Attention(nn.Module):
         merged = attended.transpose(1, 2).flatten(2)  # (N, A, T, W / A) -> (N, T, W)
         return self.output(merged)
 
-    def drops_here(self) -> bool:
-        """Return whether attention weights are dropped on the CPU, for which torch has no fused kernel."""
-        return self.dropout.active() and self.query.weight.device.type == "cpu"
-
     def dropped(self, x: Tensor) -> Tensor:
         """Return what ``forward`` makes of x (N, T, W) and its own keys and values, ``causal``; (N, T, W).
 
-        Queries, keys and values are one product.
+        Attention weights are dropped; queries, keys and values are one product.
         """
         count, steps = x.shape[:2]
         parts = (self.query, self.key, self.value)
@@ -117,11 +117,18 @@ class Layer(nn.Module):
         inner = self.dropout.relu(self.expand(x))  # (N, T, feedforward_dim)
         return self.norms[2](x + self.dropout(self.contract(inner)))
 
+    def remember(self, memory: Tensor) -> State:
+        """Return keys and values (N, A, K, W / A) of the memory (N, K, W); of one token no key is read."""
+        if memory.shape[1] > 1:
+            return self.memory_attention.keys_and_values(memory)
+        values = self.memory_attention.values(memory)
+        return values, values
+
     def _attend_to_words(self, x: Tensor, own: State | None) -> Tensor:
         attention = self.self_attention
         if own is not None:
             return attention(x, *own)
-        if attention.drops_here():
+        if attention.dropout.active():
             return attention.dropped(x)
         return attention(x, *attention.keys_and_values(x), causal=True)
 
@@ -169,7 +176,7 @@ class TransformerDecoder(Decoder):
         memory = self._memory(features)
         for layer in self.layers:
             assert isinstance(layer, Layer)
-            x = layer(x, None, layer.memory_attention.keys_and_values(memory))
+            x = layer(x, None, layer.remember(memory))
         return x
 
     def start(self, features: Tensor) -> State:
@@ -178,7 +185,7 @@ class TransformerDecoder(Decoder):
         state: list[Tensor] = []
         for layer in self.layers:
             assert isinstance(layer, Layer)
-            keys, values = layer.memory_attention.keys_and_values(memory)
+            keys, values = layer.remember(memory)
             state += [keys[:, :, :0], values[:, :, :0], keys, values]
         return tuple(state)
 

@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -21,7 +22,7 @@ from recap.text.batches import CaptionedFeatures, shuffled_batches, sorted_batch
 from recap.training.averaging import averaged, update_average
 from recap.training.config import TrainConfig
 from recap.training.gradients import Backpropagation, move
-from recap.training.optimizer import learning_rate_at
+from recap.training.optimizer import learning_rate_at, set_learning_rate
 from recap.training.seeds import derive_seed, seed_generator
 from recap.training.state import TrainingState
 from recap.training.validation import ValidationScores
@@ -78,7 +79,9 @@ def fit(
         InputError: a training loss is not finite.
     """
     config, epochs = task.config, task.decoder.epochs
-    backpropagate = Backpropagation(state.decoder, task.training, config)
+    # of several workers, the gradients are added up before
+    update = partial(_clip_and_step, config, state) if task.worker.ranks == 1 else None
+    backpropagate = Backpropagation(state.decoder, task.training, config, update)
 
     def end_when_asked() -> None:
         if interrupted():
@@ -181,13 +184,17 @@ def _train_step(
     config, worker, weight = task.config, task.worker, next(state.decoder.parameters())
     suffix = f"/{worker.rank}" if worker.rank else ""
     mine = batch[worker.rank :: worker.ranks]  # batches hold similar lengths, so workers need the same time
+    # dropout alone draws from it
+    seed_generator(weight.device, derive_seed(config.seed, f"dropout{suffix}", step))
+    if worker.ranks == 1:
+        set_learning_rate(state.optimizer, rate)
+        loss, norm = backpropagate(mine)
+        _average(config, state, step)
+        return loss, norm
     state.optimizer.zero_grad()
     loss = torch.zeros((), dtype=weight.dtype, device=weight.device)
     if len(mine):
-        # dropout alone draws from it
-        seed_generator(weight.device, derive_seed(config.seed, f"dropout{suffix}", step))
-        factor = task.training.words(mine) / task.training.words(batch) if worker.ranks > 1 else 1.0
-        loss = backpropagate(mine, factor)
+        (loss,) = backpropagate(mine, task.training.words(mine) / task.training.words(batch))
     return apply_gradients(config, state, step, rate, loss, worker)
 
 
@@ -201,13 +208,22 @@ def apply_gradients(
     """
     if worker.ranks > 1:
         loss = _add_up(worker, state.decoder, loss)
+    set_learning_rate(state.optimizer, rate)
+    norm = _clip_and_step(config, state)
+    _average(config, state, step)
+    return loss, norm
+
+
+def _clip_and_step(config: TrainConfig, state: TrainingState) -> Tensor:
+    """Return the gradient's norm before it is clipped, on the device."""
     norm = clip_grad_norm_(state.decoder.parameters(), config.gradient_clip)
-    for group in state.optimizer.param_groups:
-        group["lr"] = rate
     state.optimizer.step()
+    return norm
+
+
+def _average(config: TrainConfig, state: TrainingState, step: int) -> None:
     if config.average_decay:
         update_average(state.average, state.decoder, config.average_decay, step)
-    return loss, norm
 
 
 def _add_up(worker: Worker, decoder: Decoder, loss: Tensor) -> Tensor:

@@ -3,20 +3,31 @@
 import math
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 
 def make_optimizer(model: nn.Module, weight_decay: float) -> torch.optim.AdamW:
     """Make a fused AdamW (Loshchilov and Hutter 2019); only matrices decay, biases and norms do not.
 
-    Its learning rate is 0 until it is set.
+    Its learning rate is 0 until it is set; on a GPU it lies there, so that a CUDA graph can read it.
     """
     parameters = list(model.parameters())
+    on_gpu = parameters[0].is_cuda
+    rate = torch.zeros((), device=parameters[0].device) if on_gpu else 0.0
     groups = [
         {"params": [value for value in parameters if value.dim() >= 2], "weight_decay": weight_decay},
         {"params": [value for value in parameters if value.dim() < 2], "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW(groups, lr=0.0, fused=True)
+    return torch.optim.AdamW(groups, lr=rate, fused=True, capturable=on_gpu)
+
+
+def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """Set the learning rate of the next step."""
+    for group in optimizer.param_groups:
+        if isinstance(group["lr"], Tensor):
+            group["lr"].fill_(rate)
+        else:
+            group["lr"] = rate
 
 
 def learning_rate_at(
