@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from ruamel.yaml import YAML
 from tests.finished_models import FEATURES, IMAGES, SIZES, make_finished_models
 from torch import nn
@@ -88,6 +89,19 @@ def test_an_image_and_its_features_have_one_caption() -> None:
         assert caption.text == expected.text
         np.testing.assert_allclose(caption.log_probabilities, expected.log_probabilities, rtol=1e-4)
     assert captioner.caption([]) == []
+
+
+@pytest.mark.usefixtures("project")
+def test_an_image_of_pillow_has_the_caption_of_its_file() -> None:
+    captioner = recap.load("models/lstm")
+    with Image.open(IMAGES[0]) as image:
+        see_through = image.convert("RGBA")
+    see_through.putalpha(0)
+    white = Image.new("RGB", see_through.size, "white")
+    by_file, by_image, *on_white = captioner.caption([IMAGES[0], image, see_through, white])
+    assert by_file == by_image
+    assert on_white[0] == on_white[1]
+    assert see_through.getpixel((0, 0))[3] == 0
 
 
 @pytest.mark.usefixtures("project")

@@ -10,16 +10,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
+from PIL import Image
 from torch import Tensor, nn
 
 from recap.backbones.backbone import Backbone
 from recap.backbones.build import WEIGHTS_FILE, load_backbone
 from recap.backbones.images import load_images
+from recap.core.image_files import ImageSource
 from recap.core.input_files import read_json
 from recap.decoders.build import load_decoder
 from recap.decoders.decoder import Decoder
@@ -107,12 +109,12 @@ class Captioner:
         return self.backbone.row_dim if self.backbone else self._members[0].row_dim
 
     def caption(
-        self, images: Sequence[Path | str | BinaryIO | ArrayLike], image_ids: Sequence[int] | None = None
+        self, images: Sequence[str | ImageSource | ArrayLike], image_ids: Sequence[int] | None = None
     ) -> list[Caption]:
         """Caption images.
 
         Args:
-            images: N, each the path of an image, an open file of one, or its features (D,).
+            images: N, each the path of an image, an open file, an image of Pillow's, or features (D,).
             image_ids: N numbers, by which sampling draws; None for 0 to N - 1.
 
         Returns:
@@ -124,15 +126,15 @@ class Captioner:
         """
         return self.caption_reduced(self.reduce(images), image_ids)
 
-    def reduce(self, images: Sequence[Path | str | BinaryIO | ArrayLike]) -> NDArray[np.float32]:
+    def reduce(self, images: Sequence[str | ImageSource | ArrayLike]) -> NDArray[np.float32]:
         """Return what the decoder reads of images, (N, K); arguments as of ``caption``."""
         if isinstance(images, str | Path):
             raise InputError(f"images: expected a list of paths or features, received one path, {images}")
         width, device = self.feature_dim, next(self.decoder.parameters()).device
         features = np.empty((len(images), width), np.float32)
-        files: dict[int, Path | BinaryIO] = {}
+        files: dict[int, ImageSource] = {}
         for row, image in enumerate(images):
-            if isinstance(image, Path | str | io.IOBase):
+            if isinstance(image, Path | str | io.IOBase | Image.Image):
                 files[row] = Path(image) if isinstance(image, str) else image
                 continue
             features[row] = _numbers(image, width, f"row {row}")
@@ -209,7 +211,7 @@ class Captioner:
         return self.decoder.decoders if isinstance(self.decoder, Ensemble) else [self.decoder]
 
 
-def _numbers(values: "ArrayLike | BinaryIO", width: int, where: str) -> NDArray[np.float32]:
+def _numbers(values: "ArrayLike | ImageSource", width: int, where: str) -> NDArray[np.float32]:
     """The features of an image, (D,), where they are D finite numbers."""
     try:
         given = np.asarray(values)

@@ -188,11 +188,11 @@ def bundled_decoding(about: dict[str, Any]) -> "DecodingConfig":
 
 
 def _choose(folder: Path, own: Sequence[str], wanted: Sequence[str] | None, *, closed: bool) -> Sequence[str]:
-    """The decoders that are asked for; ``closed``: the folder has no others than its own."""
+    """Return the decoders that are asked for, of ``own`` or, unless ``closed``, of the folder."""
     if not wanted:
         return own
+    there = own if closed else sorted(path.parent.name for path in folder.glob("*/model.json"))
     for name in wanted:
-        is_name = Path(name).name == name and name not in ("", ".", "..")
-        if not is_name or (closed and name not in own):
-            raise InputError(f"{folder}: expected one of the decoders {', '.join(own)}, received {name!r}")
+        if name not in there:
+            raise InputError(f"{folder}: expected one of the decoders {', '.join(there)}, received {name!r}")
     return wanted

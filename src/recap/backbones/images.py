@@ -5,8 +5,6 @@ Shapes: N images, S side of the backbone's square input in pixels.
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 import torch
@@ -14,27 +12,27 @@ from PIL import Image
 from torch import Tensor
 
 from recap.backbones.backbone import Backbone
-from recap.core.image_files import read_image
+from recap.core.image_files import ImageSource, read_image
 
 # Pillow decodes outside the interpreter lock.
 DECODING_THREADS = 4
 THIN = 16  # sides as the longer to the shorter
 
 
-def load_images(paths: Sequence[Path | BinaryIO], backbone: Backbone) -> Tensor:
+def load_images(sources: Sequence[ImageSource], backbone: Backbone) -> Tensor:
     """Read images as a backbone takes them: (N, S, S, 3) uint8 RGB, resized as torchvision's evaluation does.
 
     Raises:
         InputError: a file does not decode as an image; it is named.
     """
 
-    def load(path: Path | BinaryIO) -> np.ndarray:
+    def load(source: ImageSource) -> np.ndarray:
         resampling = Image.Resampling[backbone.interpolation.upper()]
-        image = fit(read_image(path), backbone.shorter_side, backbone.input_size, resampling)
+        image = fit(read_image(source), backbone.shorter_side, backbone.input_size, resampling)
         return np.asarray(image)
 
     with ThreadPoolExecutor(DECODING_THREADS) as pool:
-        return torch.from_numpy(np.stack(list(pool.map(load, paths))))
+        return torch.from_numpy(np.stack(list(pool.map(load, sources))))
 
 
 def fit(

@@ -42,8 +42,12 @@ _GREY_STEPS = {"L;2": 85, "L;4": 17}
 """What Pillow multiplies grey values of few bits by, and leaves the transparent one as it is."""
 
 
-def read_image(source: Path | BinaryIO) -> Image.Image:
-    """Decode a whole image, a regular or an open file, to RGB with 8 bits a channel, upright.
+ImageSource = Path | BinaryIO | Image.Image
+"""A regular file, an open one, or an image of Pillow's, which stays as it is."""
+
+
+def read_image(source: ImageSource) -> Image.Image:
+    """Decode a whole image to RGB with 8 bits a channel, upright.
 
     Of 16 bits the upper eight are kept. What is transparent is laid on white. Grey values of 32 bits have no
     known range and are refused.
@@ -56,7 +60,7 @@ def read_image(source: Path | BinaryIO) -> Image.Image:
     try:
         if isinstance(source, Path) and not stat.S_ISREG(source.stat().st_mode):
             raise InputError(f"{where}: expected an image that decodes, received: no regular file")
-        with Image.open(source, formats=FORMATS) as image:
+        with _open(source) as image:
             width, height = image.size
             if width * height > limit or max(width, height) > LARGEST_SIDE:
                 raise InputError(
@@ -76,6 +80,10 @@ def read_image(source: Path | BinaryIO) -> Image.Image:
         text = getattr(error, "strerror", None) or str(error) or type(error).__name__
         reason = " ".join(text.split()).replace(str(where), Path(str(where)).name)
     raise InputError(f"{where}: expected an image that decodes, received: {reason}")
+
+
+def _open(source: ImageSource) -> Image.Image:
+    return source.copy() if isinstance(source, Image.Image) else Image.open(source, formats=FORMATS)
 
 
 def find_images(place: Path) -> list[Path]:
@@ -101,9 +109,10 @@ def _largest_pixels() -> float:
     return positive_number(os.environ, SIZE_VARIABLE, LARGEST_MEGAPIXELS) * 1e6
 
 
-def _layout(image: ImageFile.ImageFile) -> str:
+def _layout(image: Image.Image) -> str:
     """Return how the file packs a pixel, in Pillow's words; lost when the image is loaded."""
-    arguments = image.tile[0].args if image.tile else ""
+    tiles = image.tile if isinstance(image, ImageFile.ImageFile) else []
+    arguments = tiles[0].args if tiles else ""
     return str(arguments if isinstance(arguments, str) else (arguments or ("",))[0])
 
 
