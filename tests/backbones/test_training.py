@@ -40,6 +40,7 @@ def config_of(**changes: object) -> BackboneConfig:
     values = {
         "feature_dim": 24,
         "crop_steps": 2,
+        "recoloured": 0.5,
         "steps": 3,
         "batch_size": 8,
         "learning_rate": 0.002,

@@ -18,7 +18,7 @@ from recap.backbones.backbone import head_slices
 from recap.backbones.build import save_backbone
 from recap.backbones.config import BackboneConfig
 from recap.backbones.images import load_images
-from recap.backbones.scene_batches import Batch, SceneBatches
+from recap.backbones.scene_batches import NOT_LEARNT, Batch, SceneBatches
 from recap.backbones.scene_heads import HEADS, OBJECT_HEADS, scene_labels
 from recap.backbones.small_vgg import SmallVgg
 from recap.core.artifacts import write_csv
@@ -67,7 +67,7 @@ def train_backbone(
         initialize(model, generator)
         model.to(device)
     scenes = raw.scenes("train")
-    batches = SceneBatches([from_json(values) for values in scenes], config.seed)
+    batches = SceneBatches([from_json(values) for values in scenes], config.seed, config.recoloured)
     phases = (
         Phase("crops", crop_model, OBJECT_HEADS, batches.crops, 0, config.crop_steps),
         Phase("scenes", backbone, HEADS, batches.whole, config.crop_steps, config.steps),
@@ -210,7 +210,8 @@ def _fit(
         targets = torch.from_numpy(labels).to(device).unbind(1)
         loss = torch.stack(
             [
-                functional.cross_entropy(logits[:, classes], target)
+                functional.cross_entropy(logits[:, classes], target, reduction="sum")
+                / (target != NOT_LEARNT).sum().clamp_min(1)
                 for classes, target in zip(slices.values(), targets, strict=True)
             ]
         ).sum()

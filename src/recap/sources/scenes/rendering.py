@@ -13,7 +13,9 @@ from PIL import Image
 
 from recap.sources.scenes.graphs import SIDE, SIZES, Scene
 
-PALETTE = {
+Colour = tuple[int, int, int]
+
+PALETTE: dict[str, Colour] = {
     "red": (214, 40, 40),
     "orange": (240, 126, 22),
     "yellow": (236, 196, 24),
@@ -55,23 +57,42 @@ def digit_masks(images: NDArray[np.uint8]) -> dict[str, NDArray[np.uint8]]:
     return masks
 
 
+def palette_colours(scene: Scene) -> list[Colour]:
+    """Return the colour of each object as its name says."""
+    return [PALETTE[object_.colour] for object_ in scene.objects]
+
+
 def render(
-    scenes: Sequence[Scene], masks: dict[str, NDArray[np.uint8]], generator: Generator
+    scenes: Sequence[Scene],
+    masks: dict[str, NDArray[np.uint8]],
+    generator: Generator,
+    colours: Sequence[Sequence[Colour]] | None = None,
 ) -> NDArray[np.uint8]:
-    """Draw scenes: (N, S, S, 3) uint8; ``masks`` is of ``digit_masks``, shades and patterns are random."""
+    """Draw scenes: shades and patterns are random.
+
+    Args:
+        scenes: N.
+        masks: of ``digit_masks``.
+        generator: draws.
+        colours: for each scene those of its objects; None for ``palette_colours``.
+
+    Returns:
+        (N, S, S, 3) uint8.
+    """
     pixels = np.empty((len(scenes), SIDE, SIDE, 3), dtype=np.uint8)
-    for canvas, scene in zip(pixels, scenes, strict=True):
+    chosen = colours or [palette_colours(scene) for scene in scenes]
+    for canvas, scene, own in zip(pixels, scenes, chosen, strict=True):
         _draw_background(canvas, scene.background, generator)
-        for object_ in scene.objects:
+        for object_, base in zip(scene.objects, own, strict=True):
             left, top, right, bottom = object_.box
             opacity = masks[object_.size][object_.digit_image][:, :, None].astype(np.int32)
-            colour = _jitter(PALETTE[object_.colour], 3, generator)
+            colour = _jitter(base, 3, generator)
             below = canvas[top:bottom, left:right]
             below[:] = (below * (255 - opacity) + colour * opacity + 127) // 255
     return pixels
 
 
-def _jitter(colour: tuple[int, int, int], channels: int, generator: Generator) -> NDArray[np.int32]:
+def _jitter(colour: Colour, channels: int, generator: Generator) -> NDArray[np.int32]:
     """Vary a colour: each channel for itself (3), or its lightness (1)."""
     jitter = generator.integers(-JITTER, JITTER + 1, size=channels, dtype=np.int32)
     return np.clip(np.array(colour, dtype=np.int32) + jitter, 0, 255)
