@@ -208,11 +208,11 @@ def _fit(
         optimizer.param_groups[0] |= {"lr": rate, "betas": (beta, 0.999)}
         logits = phase.model(phase.model.preprocess(torch.from_numpy(pixels)))
         targets = torch.from_numpy(labels).to(device).unbind(1)
+        learnt = (labels != NOT_LEARNT).sum(axis=0).tolist()
         loss = torch.stack(
             [
-                functional.cross_entropy(logits[:, classes], target, reduction="sum")
-                / (target != NOT_LEARNT).sum().clamp_min(1)
-                for classes, target in zip(slices.values(), targets, strict=True)
+                functional.cross_entropy(logits[:, classes], target, reduction="sum") / max(count, 1)
+                for classes, target, count in zip(slices.values(), targets, learnt, strict=True)
             ]
         ).sum()
         optimizer.zero_grad()
