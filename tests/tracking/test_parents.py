@@ -14,6 +14,7 @@ from typing import Any
 
 import psutil
 import pytest
+from PIL import Image
 
 pytestmark = [
     pytest.mark.slow,
@@ -282,6 +283,11 @@ def test_the_run_cache_and_a_store_that_knows_nothing(checkout: Any) -> None:
         "columns": ["image_id", "caption", "picture"],
         "data": [[row, f"rnn sees {row * 3}", pictures[row]] for row in range(3)],
     }
+    with Image.open(found.client.download_artifacts(run.info.run_id, "pictures/0.webp")) as square:
+        assert square.width == square.height
+        left, top, right, bottom = square.getchannel("A").getbbox()
+        assert (top, left + right) == (0, square.width)
+        assert bottom <= square.height // 2, "MLflow's box shows the upper half"
     assert_sync_changes_nothing(checkout)
 
     recorded = checkout.runs().children(parent)

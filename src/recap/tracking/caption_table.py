@@ -7,14 +7,15 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
+from PIL import Image, ImageOps
 
 from recap.core import paths
 from recap.core.image_files import read_image
 from recap.workspace.lock_file import Outputs
 
 COLUMNS = ("image_id", "caption", "part", "cider_d")  # MLflow compares the second
-MOST_PICTURES, SIDE = 100, 128
+MOST_PICTURES, SIDE = 100, 344
+"""Of MLflow's square boxes the comparison shows the upper half; a picture grows to its own size at most."""
 IMAGES = (paths.RAW / "images" / "test").as_posix()
 NAMES = (paths.RAW / "annotations" / "captions_test.json").as_posix()
 
@@ -47,8 +48,10 @@ def _write_pictures(folder: Path, outputs: Outputs) -> dict[Any, dict[str, str]]
         for place, image in enumerate(images[:MOST_PICTURES]):
             path = f"{IMAGES}/{image['file_name']}"
             picture = read_image(io.BytesIO(outputs.content(path, files[path])))
-            picture.thumbnail((SIDE, SIDE))
-            cells[image["id"]] = _cell(folder, picture, str(place))
+            picture = ImageOps.contain(picture, (SIDE, SIDE // 2))
+            square = Image.new("RGBA", (SIDE, SIDE))
+            square.paste(picture, ((SIDE - picture.width) // 2, 0))
+            cells[image["id"]] = _cell(folder, square, str(place))
     return cells
 
 
