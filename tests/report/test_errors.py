@@ -47,17 +47,21 @@ def test_relations_are_confused_with_the_opposite_or_said_of_another_arrangement
     right = graphs[0]["objects"][0] | {"digit": 1, "colour": "blue", "center": [40, 9]}
     for graph in graphs[1:]:
         graph |= {"arrangement": "side by side", "objects": [graph["objects"][0], right]}
+    graphs[2]["arrangement"] = "stacked"
     write_json(path, graphs)
     said = ["a red 7 above a blue one"] * 3 + ["a red 7 to the right of a blue one"] * 2
     said += ["a red 7 left of a blue one"] * 25
     path = scenes.decoders / "rnn" / "captions.json"
     write_json(path, [{"image_id": 100 + row, "caption": text} for row, text in enumerate(said)])
     relations = build(scenes)[1]["confusions"][2]
-    assert relations["values"] == ["above", "left of", "right of"]
+    assert relations["values"] == ["above", "below", "left of", "right of"]
+    assert [row for row, _ in relations["rows"]] == [*relations["values"], "one digit", "side by side"]
+    assert relations["others"] == "one digit and side by side"
     counts = {row: [count for count, _ in cells] for row, cells in relations["rows"]}
-    assert counts["left of"] == [0, 25, 2]
-    assert counts["side by side"] == [2, 0, 0]
-    assert counts["one digit"] == [1, 0, 0]
+    assert counts["left of"] == [0, 0, 25, 2]
+    assert counts["below"] == [1, 0, 0, 0]
+    assert counts["side by side"] == [1, 0, 0, 0]
+    assert counts["one digit"] == [1, 0, 0, 0]
 
 
 def test_words_are_compared_with_the_references(scenes) -> None:

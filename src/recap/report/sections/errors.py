@@ -12,7 +12,7 @@ from recap.metrics.truth import Claim, check_caption
 from recap.report.config import ReportConfig
 from recap.report.figures import SMALL, Curve, axis, line_chart
 from recap.report.inputs import Decoder, Inputs
-from recap.report.labels import name
+from recap.report.labels import listing, name
 from recap.report.selection import Selection
 from recap.sources.scenes.graphs import OPPOSITE
 from recap.text.vocabulary import split_words
@@ -138,12 +138,14 @@ def _relation(claim: Claim, arrangement: str) -> str:
 
 def _matrix(kind: str, counts: Counter[tuple[str, str]]) -> dict[str, Any]:
     shown, said = (sorted({pair[place] for pair in counts}) for place in (0, 1))
-    columns = said if kind == "relation" else sorted({*shown, *said})
-    rows = columns + [value for value in shown if value not in columns]
+    others = [value for value in shown if kind == "relation" and value not in OPPOSITE]
+    columns = sorted({*shown, *said} - {*others})
+    rows = columns + others
     totals = {row: sum(counts[row, column] for column in columns) or 1 for row in rows}
     return {
         "kind": kind,
         "values": columns,
+        "others": listing(others),
         "rows": [
             (row, [(counts[row, column], counts[row, column] / totals[row]) for column in columns])
             for row in rows
