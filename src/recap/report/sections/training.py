@@ -53,9 +53,11 @@ def build(inputs: Inputs, selection: Selection, config: ReportConfig) -> dict[st
 def _panel(inputs: Inputs, column: str, label: str) -> Any:
     decoders = inputs.decoders
     last = max(int(max(decoder.history["epoch"], default=1)) for decoder in decoders)
+    # learning rates can be the same: each line has gaps that show those below it
+    css = "decoder-{0} over-{1}" if column == "learning_rate" else "decoder-{0}"
     curves = [
-        Curve(own.history["epoch"], own.history[column], f"decoder-{own.name}", name(own.name))
-        for own in decoders
+        Curve(own.history["epoch"], own.history[column], css.format(own.name, place), name(own.name))
+        for place, own in enumerate(decoders)
     ]
     marked = [
         (own.summary["best_epoch"], own.summary["validation_loss"])
