@@ -19,6 +19,7 @@ STAGES = (
     (("evaluate", "captions and scores, a decoder each"),),
     (("visualize", "what the networks see"),),
     (("report", "this page"),),
+    (("record", "what ran, for MLflow"),),
 )
 """The pipeline, each stage with what it makes: it reads nothing that does not stand before it."""
 LIBRARIES = ("torch", "numpy", "scikit-learn", "scipy", "pillow", "h5py", "safetensors", "dvc", "mlflow")
