@@ -61,7 +61,7 @@ def test_words_have_the_probabilities_of_their_tokens() -> None:
 def test_images_are_searched_sorted_and_filtered_by_the_decoders_that_are_ticked(
     outputs, browser, tmp_path: Path
 ) -> None:
-    folders = outputs()
+    folders = outputs(scored=36)
     path = folders.decoders / "lstm" / "per_image.json"
     rows = json.loads(path.read_text())
     for row, own in enumerate(rows):
@@ -73,10 +73,12 @@ def test_images_are_searched_sorted_and_filtered_by_the_decoders_that_are_ticked
     )
     page = write_page(folders, tmp_path / "index.html")
     browser.open(page, 1400)
-    assert browser.evaluate(CARDS) == list(range(100, 124))
+    assert browser.evaluate(CARDS) == list(range(100, 130))
+    columns = "getComputedStyle(document.querySelector('#gallery .cards')).gridTemplateColumns"
+    assert 30 % len(browser.evaluate(columns).split()) == 0, "the last row is full"
     browser.evaluate("document.querySelector('.pager [data-step=\"1\"]').click()")
-    assert browser.evaluate(CARDS) == list(range(124, 130))
-    assert browser.evaluate("document.querySelector('.pager p').textContent") == "25 to 30 of 30"
+    assert browser.evaluate(CARDS) == list(range(130, 136))
+    assert browser.evaluate("document.querySelector('.pager p').textContent") == "31 to 36 of 36"
     for name in ("rnn", "transformer"):
         browser.evaluate(f"document.querySelector('[value={name}]').click()")
     browser.evaluate(CHANGE.format("verdict", "false"))
@@ -166,5 +168,5 @@ def test_five_hundred_images_load_at_once(outputs, browser, tmp_path: Path) -> N
         metrics = browser.call("Performance.getMetrics")["metrics"]
         seconds += [own["value"] for own in metrics if own["name"] == "TaskDuration"]
     browser.call("Performance.disable")
-    assert browser.evaluate("document.querySelector('.pager p').textContent") == "1 to 24 of 500"
+    assert browser.evaluate("document.querySelector('.pager p').textContent") == "1 to 30 of 500"
     assert min(seconds) < 1.5

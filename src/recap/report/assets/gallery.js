@@ -1,6 +1,6 @@
 // The gallery: search, filter and sort the scored images, a page of cards at a time; one of them enlarged.
 // What is chosen stands in the address, "#gallery?words=red&sort=worst", so that it can be sent to others.
-const PAGE = 24;
+const PAGE = 30; // fills rows of 5, 3 or 2 cards, the report's and the comparison's
 const gallery = document.getElementById("gallery");
 const form = gallery.querySelector("form");
 const pager = gallery.querySelector(".pager");
