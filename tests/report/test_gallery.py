@@ -93,6 +93,9 @@ def test_images_are_searched_sorted_and_filtered_by_the_decoders_that_are_ticked
     browser.open("about:blank", 1400)
     browser.open(address, 1400)
     assert browser.evaluate(CARDS) == [102, 101, 100], "the address keeps what was chosen"
+    browser.evaluate("document.querySelector('nav [href=\"#gallery\"]').click()")
+    browser.evaluate("new Promise((done) => setTimeout(done, 100))")
+    assert browser.evaluate("location.href") == address, "as the link of the navigation does"
     browser.evaluate(CHANGE.format("verdict", "") + "document.querySelector('[value=rnn]').click()")
     browser.evaluate(CHANGE.format("words", "Orch"))
     assert browser.evaluate(CARDS) == [104]

@@ -178,6 +178,7 @@ function restore() {
   const [place, query] = location.hash.split("?");
   const state = new URLSearchParams(query);
   if (dialog.open && !state.has("image")) dialog.close();
+  if (place === "#gallery" && query === undefined) remember(); // by the link above, which names no choice
   if (place !== "#gallery" || query === undefined) return;
   for (const name of ["words", "part", "verdict", "sort"]) {
     if (form.elements[name]) form.elements[name].value = state.get(name) ?? "";
