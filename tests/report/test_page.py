@@ -291,11 +291,14 @@ def test_pictures_of_one_image_stand_together_and_most_unfold(outputs) -> None:
         for decoder in ALL
         for image in ("0.png", "1.png")
     ]
+    write_png(folders.vision / "high.png", np.full((500, 800, 3), 90, np.uint8))
+    entries.append({"kind": "randomization", "file": "high.png", "label": "high", "image": None})
     write_json(folders.vision / "index.json", entries)
     page = Page(render(folders))
     labels = [str(own["alt"]) for own in page.all("img") if " on " in str(own["alt"])]
     assert labels == [f"{decoder} on {image}" for image in ("0.png", "1.png") for decoder in ALL]
     assert "5 more" in page.text
+    assert "1 picture" in page.text, "a high one unfolds"
 
 
 def test_the_data_section_counts_words_and_what_occurs_again(outputs) -> None:
@@ -375,6 +378,9 @@ def test_a_browser_shows_it(outputs, browser, tmp_path: Path, source, width, sch
     assert count == browser.evaluate("document.images.length")
     assert (count > 0) == (source != "coco")
     assert browser.evaluate("document.documentElement.scrollWidth") <= width
+    drawn = "[...document.querySelectorAll('.pictures img')]"
+    readable = f"{drawn}.every((own) => own.clientWidth >= 0.73 * own.naturalWidth)"
+    assert browser.evaluate(readable), "letters of 15 pixels have 11"
     requests = [
         event["params"]["request"]["url"]
         for event in browser.events

@@ -38,10 +38,12 @@ KINDS = {
 """Title and explanation of each kind of picture; another kind is shown under its own name."""
 
 
-WIDE = 820
-"""Pictures wider than this, in pixels, have a row for themselves."""
+WIDE, HIGH = 620, 400
+"""Pictures wider than this, in pixels, have a row for themselves; higher ones unfold."""
 SHOWN_WIDE, SHOWN = 1, 3
 """How many pictures of a kind are open, wide ones and others; the rest unfolds."""
+LEAST = 0.75
+"""How much of its width a picture keeps, for its letters to be read."""
 
 
 def build(inputs: Inputs, selection: Selection, config: ReportConfig) -> dict[str, Any] | None:
@@ -60,6 +62,8 @@ def build(inputs: Inputs, selection: Selection, config: ReportConfig) -> dict[st
                 "image": entry["image"],
                 "picture": picture,
                 "wide": bool(picture and picture.width > WIDE),
+                "high": bool(picture and picture.height > HIGH),
+                "least": int(LEAST * picture.width) if picture else 0,
             }
         )
     if not groups:
@@ -70,6 +74,8 @@ def build(inputs: Inputs, selection: Selection, config: ReportConfig) -> dict[st
         images = list(dict.fromkeys(entry["image"] for entry in entries))
         entries.sort(key=lambda entry: images.index(entry["image"]))
         count = SHOWN_WIDE if entries and entries[0]["wide"] else SHOWN
+        if entries and entries[0]["high"]:
+            count = 0
         shown.append(
             {
                 "title": title,
@@ -134,11 +140,12 @@ def table(kind: str, metrics: Mapping[str, Any]) -> dict[str, Any] | None:
     if kind == "word_saliency" and (words := metrics.get("words")):
         head = ("Decoder", "Digit words", "Map", "Strongest", "of two digits", "Share of map", "of image")
         caption = (
-            "Do the maps of digit words lie on the digit that they name? How often their strongest pixel "
-            "does, also where a scene has two digits; how much of them does, beside the digit’s share of the "
-            "image. For comparison the distance of each pixel to the image’s mean, and a random map"
+            "How often their strongest pixel does, also where a scene has two digits; how much of them does, "
+            "beside the digit’s share of the image. For comparison the distance of each pixel to the image’s "
+            "mean, and a random map"
         )
-        return _table(caption, head, _word_rows(words))
+        summary = "Do the maps of digit words lie on the digit that they name?"
+        return _table(caption, head, _word_rows(words), summary)
     return None
 
 
@@ -163,5 +170,8 @@ def _share(found: Mapping[str, float]) -> str:
     return number(found["share_above_0.9"], "percent")
 
 
-def _table(caption: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> dict[str, Any]:
-    return {"caption": caption, "head": head, "rows": rows}
+def _table(
+    caption: str, head: Sequence[str], rows: Sequence[Sequence[str]], summary: str = ""
+) -> dict[str, Any] | None:
+    """The table, which unfolds under its summary if it has one; None without rows."""
+    return {"caption": caption, "head": head, "rows": rows, "summary": summary} if rows else None
