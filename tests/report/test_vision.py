@@ -68,6 +68,10 @@ def test_a_word_that_is_pointed_at_shows_its_pixels(outputs, browser, tmp_path: 
     browser.evaluate(change.format("decoder", "rnn"))
     assert browser.evaluate(words) == NAMES["rnn"]
     assert reddest() == [1, 1], "the method stays, and the last word is pointed at"
+    browser.call("Emulation.setEmulatedMedia", media="print")
+    chosen = "[...document.querySelectorAll('.maps label')].map((own) => own.checkVisibility())"
+    assert browser.evaluate(chosen) == [True] * 3, "paper says of which image, decoder and method"
+    browser.call("Emulation.setEmulatedMedia", media="")
     browser.evaluate("document.querySelector('.maps a').click()")
     browser.evaluate("new Promise((done) => setTimeout(done, 100))")
     assert browser.evaluate("document.querySelector('dialog[open] h3').textContent") == "Image 103"
