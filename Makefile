@@ -43,7 +43,7 @@ repro: $(READY) ## run the pipeline: data, features, decoders, captions, report
 		$(BIN)/recap heal || code=$$?; $(BIN)/recap sync --within 30 || true; exit $$code
 	@echo "report: reports/index.html   runs: make ui"
 
-seeds: $(READY) ## every decoder under N seeds (make seeds N=5): mean, spread, paired tests in docs/seeds.md
+seeds: $(READY) ## every decoder under N seeds (make seeds N=5): mean, spread, paired tests in docs/seeds
 	@$(BIN)/recap config --check
 	@$(BIN)/recap heal
 	$(BIN)/recap seeds $(N)

@@ -21,6 +21,7 @@ FOLDERS = Folders(
     vision=paths.VISION,
     visualize_report=Path("reports/visualize"),
     sanity=paths.SANITY,
+    seeds=Path("docs/seeds"),
     requirements=Path("requirements.lock"),
 )
 

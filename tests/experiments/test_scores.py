@@ -57,8 +57,8 @@ def test_every_cell_names_its_runs() -> None:
 
 
 def test_the_readme_shows_the_committed_scores() -> None:
-    """To renew them: make seeds, then the first table of docs/seeds.md."""
-    summary = json.loads((ROOT / "docs" / "seeds.json").read_text(encoding="utf-8"))
+    """To renew them: make seeds, then the first table of docs/seeds/seeds.md."""
+    summary = json.loads((ROOT / "docs" / "seeds" / "seeds.json").read_text(encoding="utf-8"))
     readme = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
     start = next(place for place, line in enumerate(readme) if line.startswith("| "))
     head, *rows = means(summary)
@@ -68,7 +68,7 @@ def test_the_readme_shows_the_committed_scores() -> None:
     ]
     assert shown == rows
     for ending, style in (("md", "markdown"), ("tex", "latex")):
-        written = (ROOT / "docs" / f"seeds.{ending}").read_text(encoding="utf-8")
+        written = (ROOT / "docs" / "seeds" / f"seeds.{ending}").read_text(encoding="utf-8")
         assert written == format_scores(summary, style) + "\n"
 
 

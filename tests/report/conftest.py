@@ -62,6 +62,7 @@ def write_outputs(
         vision=root / "reports/vision",
         visualize_report=root / "reports/visualize",
         sanity=root / "reports/sanity",
+        seeds=root / "docs/seeds",
         requirements=root / "requirements.lock",
     )
     root.mkdir(parents=True, exist_ok=True)
@@ -114,6 +115,7 @@ def write_outputs(
     write_json(folders.vision / "index.json", [entry])
     write_json(folders.visualize_report / "metrics.json", {"pictures": 1})
     _write_sanity(folders.sanity, decoders, captions)
+    write_json(folders.seeds / "seeds.json", {})
     return folders
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from recap.cli.numbers import seconds, whole
 
 ROOT = Path()
-SEEDS = Path("docs/seeds")
+SEEDS = Path("docs/seeds/seeds")
 
 
 def add_commands(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

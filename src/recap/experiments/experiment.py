@@ -22,6 +22,8 @@ from recap.workspace.lock_file import digest
 
 REFERENCE = re.compile(r"refs/exps/[0-9a-f]{2}/[0-9a-f]{38}/(\S+) ([0-9a-f]{40})")
 DIGITS = 8
+REPORTED = Path("docs/seeds")
+"""Holds what experiments found, for the page: it does not change what they are."""
 
 
 def base_digest(root: Path, settings: Sequence[str]) -> str:
@@ -33,7 +35,8 @@ def base_digest(root: Path, settings: Sequence[str]) -> str:
     """
     definition = read_definition(find_in(root))
     others = {name: value for name, value in flatten(definition.params).items() if name not in settings}
-    return digest(hash_file(root / paths.PIPELINE), definition.sources, others)[:DIGITS]
+    sources = {path: md5 for path, md5 in definition.sources.items() if Path(path) != REPORTED}
+    return digest(hash_file(root / paths.PIPELINE), sources, others)[:DIGITS]
 
 
 def run_experiment(

@@ -34,6 +34,7 @@ class Folders:
     vision: Path
     visualize_report: Path
     sanity: Path
+    seeds: Path
     requirements: Path
 
 
@@ -96,6 +97,7 @@ class Inputs:
         description: what ``recap.report.describe`` finds in the data.
         backbone_losses: steps and losses by phase of its training; empty when it was not trained here.
         sanity: None when the stage `sanity` did not run.
+        seeds: what `recap seeds` found, of this pipeline or another; empty where it never ran.
         pictures: entries of the index.json of `visualize`.
         vision_metrics: what `visualize` measured, by kind of picture.
         params: all settings, by group.
@@ -113,6 +115,7 @@ class Inputs:
     spectrum: Table
     decoders: list[Decoder]
     sanity: Sanity | None
+    seeds: dict[str, Any]
     pictures: list[dict[str, Any]]
     vision_metrics: dict[str, Any]
     vision: Path
@@ -158,6 +161,7 @@ def load_inputs(folders: Folders, decoders: Sequence[str], params: dict[str, Any
         spectrum=read_table(folders.reduced / "spectrum.csv"),
         decoders=[load_decoder(folders.decoders / name, folders.models / name, ids) for name in decoders],
         sanity=_sanity(folders.sanity),
+        seeds=read_json(seeds) if (seeds := folders.seeds / "seeds.json").exists() else {},
         pictures=read_json(folders.vision / "index.json"),
         vision_metrics=read_json(folders.visualize_report / "metrics.json"),
         vision=folders.vision,
@@ -174,6 +178,7 @@ def _hashes(folders: Folders) -> dict[str, str]:
         "data/captions": folders.captions,
         "data/raw": folders.raw,
         "data/reduced/spectrum.csv": folders.reduced / "spectrum.csv",
+        "docs/seeds": folders.seeds,
         "models": folders.models,
         "reports/backbone/metrics.json": folders.backbone_report / "metrics.json",
         "reports/decoders": folders.decoders,

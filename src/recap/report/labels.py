@@ -71,6 +71,9 @@ PARTS = {
     "test": "Images that training never shows.",
 }
 
+LARGEST_CHANCE = 0.05
+"""A difference that chance alone makes as rarely as this is marked."""
+
 
 def metric(name: str) -> Metric:
     """Return how to show a metric; an unknown one keeps its own name and is never marked as best."""
@@ -93,6 +96,17 @@ def number(value: float | None, form: str) -> str:
     else:
         text = f"{value:.2f}" if form == "decimal" else f"{value:.3f}"
     return text.replace("-", "−")
+
+
+def chance(p_value: float) -> str:
+    """A p-value as it is written."""
+    return "< 0.001" if p_value < 0.001 else f"{p_value:.3f}"
+
+
+def signed(value: float, form: str) -> str:
+    """A difference as it is written, with its sign."""
+    text = number(abs(value), form)
+    return f"{'−' if value < 0 else '+'}{text}"
 
 
 def count_of(value: int, thing: str) -> str:

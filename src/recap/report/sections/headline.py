@@ -4,8 +4,8 @@ from typing import Any
 
 from recap.report.config import ReportConfig
 from recap.report.inputs import Inputs
-from recap.report.labels import count_of, listing, metric, name, number
-from recap.report.sections.scores import chance, leaders
+from recap.report.labels import chance, count_of, listing, metric, name, number
+from recap.report.sections.scores import leaders
 from recap.report.selection import Selection, shown_image
 
 SMALL_NUMBERS = ("no", "one", "two", "three", "four", "five", "six")

@@ -10,7 +10,8 @@ import numpy as np
 from recap.metrics.resampling import PairedDifference, paired_difference
 from recap.report.config import ReportConfig
 from recap.report.inputs import Decoder, Inputs
-from recap.report.labels import METRICS, PARTS, metric, name, number
+from recap.report.labels import LARGEST_CHANCE, METRICS, PARTS, chance, metric, name, number, signed
+from recap.report.sections import seeds
 from recap.report.selection import Selection
 
 BARS = ("truth", "cider_d")
@@ -29,8 +30,6 @@ TABLES = {"scores": "every score", "manner": "what the captions are like"}
 BESIDE = ("images", "references")
 """Counts of what was scored: said above the table."""
 LONG_NUMBER = re.compile(r"\d{4,}")
-LARGEST_CHANCE = 0.05
-"""A difference that chance alone makes as rarely as this is marked."""
 
 
 def build(inputs: Inputs, selection: Selection, config: ReportConfig) -> dict[str, Any]:
@@ -40,6 +39,7 @@ def build(inputs: Inputs, selection: Selection, config: ReportConfig) -> dict[st
         "search": search(inputs.params),
         "last": inputs.params.get("train", {}).get("keep") == "last",
         "parts": [_part(inputs, part, config) for part in inputs.parts],
+        "seeds": seeds.build(inputs.seeds, inputs.decoders),
     }
 
 
@@ -226,17 +226,6 @@ def differences(decoders: list[Decoder], part: str, seed: int) -> dict[str, Any]
         names = [(name(decoders[index].name), decoders[index].name) for index in (first, second)]
         rows.append({"names": names, "cells": cells})
     return {"heads": [metric(key) for key in keys], "rows": rows} if rows and keys else None
-
-
-def chance(p_value: float) -> str:
-    """A p-value as it is written."""
-    return "< 0.001" if p_value < 0.001 else f"{p_value:.3f}"
-
-
-def signed(value: float, form: str) -> str:
-    """A difference as it is written, with its sign."""
-    text = number(abs(value), form)
-    return f"{'−' if value < 0 else '+'}{text}"
 
 
 def _failed_claims(decoders: list[Decoder], part: str) -> dict[str, Any] | None:
