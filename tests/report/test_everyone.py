@@ -77,3 +77,14 @@ def test_paper_keeps_bars_and_columns(page: Path, browser) -> None:
     assert len(browser.evaluate(style.format(".columns", "gridTemplateColumns")).split()) == 2
     assert browser.evaluate(style.format("h3", "breakAfter")) == "avoid"
     browser.call("Emulation.setEmulatedMedia", media="")
+
+
+@pytest.mark.slow
+def test_long_addresses_fit_on_paper(outputs, browser, tmp_path: Path) -> None:
+    folders = outputs(source="coco", url=f"http://images.example.org/{'a' * 80}.jpg")
+    html = render_page(load_inputs(folders, DECODERS, {}), ReportConfig(gallery_images=30, seed=3))
+    (tmp_path / "index.html").write_text(html, encoding="utf-8")
+    browser.open(tmp_path / "index.html", 703)
+    browser.call("Emulation.setEmulatedMedia", media="print")
+    assert browser.evaluate("document.documentElement.scrollWidth") <= 703, "186 mm: else all is made smaller"
+    browser.call("Emulation.setEmulatedMedia", media="")
