@@ -11,7 +11,7 @@ ROWS = ("truth", "claims_per_caption", "cider_d")
 
 
 def build(summary: Mapping[str, Any], decoders: Sequence[Decoder]) -> dict[str, Any] | None:
-    """Return means with spreads, and a table of differences a part.
+    """Return of each part the means with spreads, and a table of differences.
 
     None where the first seed's scores are not those of the page, or no other seed follows.
 
@@ -37,13 +37,18 @@ def build(summary: Mapping[str, Any], decoders: Sequence[Decoder]) -> dict[str, 
     return {
         "count": len(summary["runs"]),
         "heads": [(own.name, name(own.name)) for own in decoders],
-        "rows": [
-            (metric(key), name(part), [_spread(values[own.name][part][key], key) for own in decoders])
+        "parts": [
+            {
+                "title": name(part),
+                "rows": [
+                    (metric(key), [_spread(values[own.name][part][key], key) for own in decoders])
+                    for key in ROWS
+                    if key in keys
+                ],
+                "differences": _differences(summary["tests"], part),
+            }
             for part, keys in parts.items()
-            for key in ROWS
-            if key in keys
         ],
-        "differences": [(name(part), own) for part in parts if (own := _differences(summary["tests"], part))],
     }
 
 
