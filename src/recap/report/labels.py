@@ -1,7 +1,7 @@
 """What the names in files are called on the page, and how their numbers are written."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 
 @dataclass(frozen=True)
@@ -107,6 +107,13 @@ def signed(value: float, form: str) -> str:
     """A difference as it is written, with its sign."""
     text = number(abs(value), form)
     return f"{'−' if value < 0 else '+'}{text}"
+
+
+def tested(mean: float, low: float, high: float, p_value: float, form: str) -> dict[str, Any]:
+    """A difference with its interval and p as cells of a table; one that is certain is marked."""
+    ends = f"{signed(low, form)} to {signed(high, form)}"
+    certain = p_value <= LARGEST_CHANCE
+    return {"text": signed(mean, form), "range": ends, "p": chance(p_value), "certain": certain}
 
 
 def count_of(value: int, thing: str) -> str:

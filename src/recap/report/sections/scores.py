@@ -10,7 +10,7 @@ import numpy as np
 from recap.metrics.resampling import PairedDifference, paired_difference
 from recap.report.config import ReportConfig
 from recap.report.inputs import Decoder, Inputs
-from recap.report.labels import LARGEST_CHANCE, METRICS, PARTS, chance, metric, name, number, signed
+from recap.report.labels import LARGEST_CHANCE, METRICS, PARTS, metric, name, number, tested
 from recap.report.sections import seeds
 from recap.report.selection import Selection
 
@@ -214,15 +214,7 @@ def differences(decoders: list[Decoder], part: str, seed: int) -> dict[str, Any]
         cells = []
         for key in keys:
             found = difference(decoders[first], decoders[second], part, key, seed)
-            written = [signed(value, metric(key).form) for value in (found.mean, found.low, found.high)]
-            cells.append(
-                {
-                    "text": written[0],
-                    "range": f"{written[1]} to {written[2]}",
-                    "p": chance(found.p_value),
-                    "certain": found.p_value <= LARGEST_CHANCE,
-                }
-            )
+            cells.append(tested(found.mean, found.low, found.high, found.p_value, metric(key).form))
         names = [(name(decoders[index].name), decoders[index].name) for index in (first, second)]
         rows.append({"names": names, "cells": cells})
     return {"heads": [metric(key) for key in keys], "rows": rows} if rows and keys else None
