@@ -95,9 +95,8 @@ GROUPS = {
     ),
     "verify": Group(
         (
-            *("proof/verify", "cli/proof", "proof/contents", "proof/lock", "proof/metrics", "report/promise"),
+            *("proof/verify", "cli/proof", "proof/contents", "proof/lock", "report/promise"),
             *(
-                "proof/array_differences",
                 "workspace/cache",
                 "proof/report",
                 "proof/differences",

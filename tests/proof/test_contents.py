@@ -107,7 +107,7 @@ def test_another_checkout_is_compared_when_it_holds_what_its_lock_records(
     received = tmp_path / "received"
     shutil.copytree(finished_run / "models" / "lstm", received)
     (received / "history.csv").write_text("epoch,loss\n1,2.5\n2,9.5\n")
-    found = 'history.csv: row 2, column loss: expected "1.5", received "9.5"'
+    found = "history.csv: line 3: expected '2,1.5', received '2,9.5'"
     assert difference_from(finished_run, outputs["models/lstm"], received) == found
     rewrite(finished_run / "models/lstm/history.csv", "no more what was recorded\n")
     assert difference_from(finished_run, outputs["models/lstm"], received) == ""

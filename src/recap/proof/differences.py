@@ -1,15 +1,17 @@
 """Describes the first difference of two outputs in terms of their format: array, key, line or pixel."""
 
-import csv
 import itertools
 import json
 import warnings
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from recap.core.hashes import folder_files
-from recap.proof import array_differences
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 LONGEST_VALUE = 60
 LONGEST_ANSWER = 300
@@ -22,8 +24,7 @@ def first_difference(expected: Path, received: Path) -> str:
     """Describe in one line where two files or folders differ first; empty when they hold the same bytes.
 
     Of folders, the first file by name that is missing, extra or different. The suffix of a file says how it
-    is
-    read: safetensors, HDF5, npz, JSON, CSV, text, PNG; others, and broken ones, are compared by bytes.
+    is read: safetensors, HDF5, JSON, text, PNG; others, and broken ones, are compared by bytes.
     """
     if expected.is_dir() != received.is_dir():
         kinds = ["a folder" if path.is_dir() else "a file" for path in (expected, received)]
@@ -110,23 +111,6 @@ def _excerpt(line: str, column: int) -> str:
     return f"{'…' if start else ''}{line[start:stop]!r}{'…' if stop < len(line) else ''}"
 
 
-def _csv_difference(expected: Path, received: Path) -> str:
-    tables = []
-    for path in (expected, received):
-        with open(path, encoding="utf-8", newline="") as file:
-            tables.append(list(csv.reader(file, strict=True)))
-    header = tables[0][0] if tables[0] else []
-    for row, (left, right) in enumerate(itertools.zip_longest(*tables)):
-        if left is None or right is None:
-            return f"row {row}: {'extra' if left is None else 'missing'}"
-        for column, (ours, theirs) in enumerate(itertools.zip_longest(left, right, fillvalue=NOTHING)):
-            if ours != theirs:
-                place = f"row {row}" if row else "header"
-                name = header[column] if row and column < len(header) else column + 1
-                return f"{place}, column {name}: expected {_value(ours)}, received {_value(theirs)}"
-    return ""
-
-
 def _json_difference(expected: Path, received: Path) -> str:
     ours, theirs = (json.loads(path.read_text(encoding="utf-8")) for path in (expected, received))
     return _values_difference(ours, theirs, "")
@@ -156,17 +140,56 @@ def _value(value: Any) -> str:
     return text if len(text) <= LONGEST_VALUE else text[: LONGEST_VALUE - 1] + "…"
 
 
+def _arrays_difference(
+    read: Callable[[Path], "dict[str, NDArray[Any]]"], expected: Path, received: Path
+) -> str:
+    """Find the first array, by name, that one side lacks, or that differs in layout or bits."""
+    import numpy as np
+
+    ours, theirs = read(expected), read(received)
+    for name in sorted(ours.keys() | theirs.keys()):
+        if name not in ours or name not in theirs:
+            return absent_file(name, missing=name in ours)
+        left, right = ours[name], theirs[name]
+        layouts = [f"{side.dtype} {side.shape}" for side in (left, right)]
+        if layouts[0] != layouts[1]:
+            return f"{name}: expected {layouts[0]}, received {layouts[1]}"
+        bits = [np.ascontiguousarray(side).reshape(-1).view(np.uint8) for side in (left, right)]
+        differs = bits[0] != bits[1]
+        if differs.any():
+            place = np.unravel_index(int(differs.argmax()) // left.itemsize, left.shape)
+            return f"{name}{[*map(int, place)]}: expected {left[place]!s}, received {right[place]!s}"
+    return ""
+
+
+def _read_safetensors(path: Path) -> "dict[str, NDArray[Any]]":
+    from safetensors.numpy import load_file
+
+    return load_file(path)
+
+
+def _read_hdf5(path: Path) -> "dict[str, NDArray[Any]]":
+    from recap.core.hdf5 import open_readers  # follows no link to elsewhere
+
+    with open_readers(path, path.name) as readers:
+        return {name: read() for name, read in readers.items()}
+
+
+def _read_png(path: Path) -> "dict[str, NDArray[Any]]":
+    import numpy as np
+    from PIL import Image
+
+    with Image.open(path, formats=["PNG"]) as image:
+        return {"pixels": np.asarray(image)}
+
+
 Compare = Callable[[Path, Path], str]
 TEXT = ("text", "lines", _text_difference)
-HDF5 = ("HDF5", "values", array_differences.hdf5_difference)
 FORMATS: dict[str, tuple[str, str, Compare]] = {
-    ".csv": ("CSV", "cells", _csv_difference),
-    ".h5": HDF5,
-    ".hdf5": HDF5,
+    ".h5": ("HDF5", "values", partial(_arrays_difference, _read_hdf5)),
     ".json": ("JSON", "values", _json_difference),
-    ".npz": ("npz", "values", array_differences.npz_difference),
-    ".png": ("PNG", "pixels", array_differences.png_difference),
-    ".safetensors": ("safetensors", "values", array_differences.safetensors_difference),
-    **dict.fromkeys((".txt", ".md", ".html", ".svg", ".yaml", ".js", ".css"), TEXT),
+    ".png": ("PNG", "pixels", partial(_arrays_difference, _read_png)),
+    ".safetensors": ("safetensors", "values", partial(_arrays_difference, _read_safetensors)),
+    **dict.fromkeys((".txt", ".csv", ".md", ".html", ".svg", ".yaml", ".js", ".css"), TEXT),
 }
 """By a file's ending: the format's name, what it holds, and what finds the first difference of it."""
