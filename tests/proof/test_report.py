@@ -10,8 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recap.proof.lock import LockedOutput
-from recap.proof.metrics import MetricChange
-from recap.proof.report import Report, as_json, as_line, as_markdown, counts
+from recap.proof.report import as_json, as_line, as_markdown, counts
 from recap.proof.verify import Finding
 from recap.report.promise import is_exact, promise
 
@@ -19,11 +18,6 @@ PORTABLE = {"arithmetic": "portable", "threads": 2, "device": "cpu"}
 SAME = Finding(LockedOutput("fetch", "data/raw", "a.dir"), "identical", "a.dir")
 OTHER = Finding(LockedOutput("train@rnn", "models/rnn", "b"), "different", "c", "line 1: expected 'x|y'")
 GONE = Finding(LockedOutput("report", "reports/index.html", "d"), "missing", None)
-CHANGE = MetricChange("reports/rnn/metrics.json:cider_d", 1.5, 1.25)
-
-
-def report(*findings: Finding, base: str | None = None, changes: Any = (), runtime: Any = None) -> Report:
-    return Report(findings, False, PORTABLE if runtime is None else runtime, base, changes)
 
 
 def test_lines() -> None:
@@ -34,7 +28,7 @@ def test_lines() -> None:
 
 
 def test_json() -> None:
-    values = json.loads(as_json(report(SAME, OTHER, GONE, base="main", changes=[CHANGE])))
+    values = json.loads(as_json([SAME, OTHER, GONE], False, PORTABLE))
     assert values["counts"] == {"identical": 1, "different": 1, "missing": 1}
     assert values["acceptable"] is False
     assert values["outputs"][1] == {
@@ -46,13 +40,10 @@ def test_json() -> None:
         "difference": "line 1: expected 'x|y'",
     }
     assert values["outputs"][2]["received"] is None
-    assert values["metrics"] == [{"metric": CHANGE.path, "base": 1.5, "this": 1.25, "difference": -0.25}]
-    assert values["base"] == "main"
-    assert "metrics" not in json.loads(as_json(report(SAME)))
 
 
 def test_markdown() -> None:
-    text = as_markdown(report(SAME, OTHER, base="main", changes=[CHANGE, MetricChange("x:y", None, "a|b")]))
+    text = as_markdown([SAME, OTHER], False, PORTABLE)
     lines = text.splitlines()
     assert lines[0] == "## recap verify"
     assert lines[2] == "**1 different, 1 identical**: not as promised."
@@ -60,20 +51,11 @@ def test_markdown() -> None:
     assert lines[6] == "| Stage | Output | Verdict | MD5 expected | First difference |"
     assert lines[8] == "| fetch | data/raw | identical | a.dir |  |"
     assert lines[9] == "| train&#64;rnn | models/rnn | different | b | line 1: expected 'x&#124;y' |"
-    assert lines[-2] == "| reports/rnn/metrics.json:cider&#95;d | 1.5 | 1.25 | -0.25 |"
-    assert lines[-1] == '| x:y | – | "a&#124;b" | – |'
-
-
-def test_markdown_says_when_no_metric_differs() -> None:
-    assert as_markdown(report(SAME, base="main")).endswith(
-        "### Metrics that differ from those of main\n\nNone differ."
-    )
-    assert "Metrics" not in as_markdown(report(SAME))
 
 
 @given(st.text())
 def test_no_text_escapes_its_cell(text: str) -> None:
-    row = as_markdown(report(Finding(SAME.output, "different", "x", text))).splitlines()[-1]
+    row = as_markdown([Finding(SAME.output, "different", "x", text)], False, {}).splitlines()[-1]
     assert row.count("|") == 6
     cell = row.split("|")[5]
     assert not re.search(r"[<>`*_\[\]\\@]", cell)

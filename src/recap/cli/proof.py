@@ -27,9 +27,6 @@ def add_commands(subparsers: Any) -> None:
     verify.add_argument(
         "--cache", action="store_true", help="hash the objects of DVC's cache too, and remove bad ones"
     )
-    verify.add_argument(
-        "--base", metavar="REVISION", help="report the metrics that differ from those of a git revision"
-    )
     verify.set_defaults(run=_verify, at_root=True)
 
     doctor = subparsers.add_parser("doctor", help="how this machine differs from the one that made dvc.lock")
@@ -40,15 +37,10 @@ def add_commands(subparsers: Any) -> None:
 
 
 def _verify(options: argparse.Namespace) -> int:
-    from recap.errors import InputError
     from recap.proof.lock import read_lock
-    from recap.proof.metrics import metric_changes
-    from recap.proof.report import Report, as_json, as_line, as_markdown, counts
+    from recap.proof.report import as_json, as_line, as_markdown, counts
 
     in_lines = not (options.json or options.markdown)
-    if options.base is not None and in_lines:
-        raise InputError("--base: expected --markdown or --json beside it, received neither")
-    changes = [] if options.base is None else metric_changes(ROOT, options.base)
     bad = _check_cache() if options.cache else 0
     findings = []
     for finding in _findings(options):
@@ -63,8 +55,7 @@ def _verify(options: argparse.Namespace) -> int:
             print(f"{paths.PAGE}: made from {digest}, as it says itself")
     else:
         runtime = read_lock(options.against or ROOT).runtime
-        report = Report(findings, acceptable, runtime, options.base, changes)
-        print(as_json(report) if options.json else as_markdown(report))
+        print((as_json if options.json else as_markdown)(findings, acceptable, runtime))
     if bad:
         _fill_cache(findings)
     return 0 if acceptable and not bad else 1

@@ -4,25 +4,12 @@ import json
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
-from recap.proof.metrics import MetricChange
 from recap.proof.verify import Finding
 from recap.report.promise import promise
 
 MARKUP = re.compile(r"[&<>|`*_\[\]\\~!#@$]")
-
-
-@dataclass(frozen=True)
-class Report:
-    """Everything that was found."""
-
-    findings: Sequence[Finding]  # one an output
-    acceptable: bool  # whether they are as promised
-    runtime: Mapping[str, Any]  # the params group `runtime` of the expected run
-    base: str | None  # a git revision whose metrics were compared, if any
-    changes: Sequence[MetricChange]  # the metrics that differ from the revision's
 
 
 def as_line(finding: Finding) -> str:
@@ -38,11 +25,17 @@ def counts(findings: Sequence[Finding]) -> str:
     return ", ".join(f"{count} {verdict}" for verdict, count in sorted(found.items())) or "no outputs"
 
 
-def as_json(report: Report) -> str:
-    """Return one JSON object: verdicts, counts, the promise and the metrics that differ from a base."""
-    values: dict[str, Any] = {
-        "acceptable": report.acceptable,
-        "counts": dict(Counter(finding.verdict for finding in report.findings)),
+def as_json(findings: Sequence[Finding], acceptable: bool, runtime: Mapping[str, Any]) -> str:
+    """Return one JSON object: verdicts, counts and the promise.
+
+    Args:
+        findings: one an output.
+        acceptable: whether they are as promised.
+        runtime: the params group `runtime` of the expected run.
+    """
+    values = {
+        "acceptable": acceptable,
+        "counts": Counter(finding.verdict for finding in findings),
         "outputs": [
             {
                 "stage": own.output.stage,
@@ -52,56 +45,33 @@ def as_json(report: Report) -> str:
                 "received": own.received,
                 "difference": own.difference or None,
             }
-            for own in report.findings
+            for own in findings
         ],
-        "promise": promise(report.runtime),
+        "promise": promise(runtime),
     }
-    if report.base is not None:
-        values["base"] = report.base
-        values["metrics"] = [
-            {"metric": own.path, "base": own.base, "this": own.this, "difference": own.difference}
-            for own in report.changes
-        ]
     return json.dumps(values, indent=2, sort_keys=True)
 
 
-def as_markdown(report: Report) -> str:
-    """Return a report for a pull request or a job's summary: counts, the promise, a verdict an output."""
-    outputs = [
-        (own.output.stage, own.output.path, own.verdict, own.output.md5, own.difference)
-        for own in report.findings
+def as_markdown(findings: Sequence[Finding], acceptable: bool, runtime: Mapping[str, Any]) -> str:
+    """Return a report for a pull request: counts, the promise, a verdict an output; arguments as before."""
+    rows: list[tuple[str, ...]] = [("Stage", "Output", "Verdict", "MD5 expected", "First difference")]
+    rows.append(("---",) * 5)
+    rows += [
+        tuple(map(_escape, (own.output.stage, own.output.path, own.verdict, own.output.md5, own.difference)))
+        for own in findings
     ]
     lines = [
         "## recap verify",
         "",
-        f"**{counts(report.findings)}**: {'as promised' if report.acceptable else 'not as promised'}.",
+        f"**{counts(findings)}**: {'as promised' if acceptable else 'not as promised'}.",
         "",
-        f"> {_escape(promise(report.runtime))}",
+        f"> {_escape(promise(runtime))}",
         "",
-        *_table(("Stage", "Output", "Verdict", "MD5 expected", "First difference"), outputs),
+        *(f"| {' | '.join(row)} |" for row in rows),
     ]
-    if report.base is not None:
-        lines += ["", f"### Metrics that differ from those of {_escape(report.base)}", ""]
-        metrics = [
-            (own.path, _value(own.base), _value(own.this), _signed(own.difference)) for own in report.changes
-        ]
-        lines += _table(("Metric", "Base", "This", "Difference"), metrics) if metrics else ["None differ."]
     return "\n".join(lines)
-
-
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    written = [[_escape(cell) for cell in row] for row in rows]
-    return [f"| {' | '.join(row)} |" for row in (header, ["---"] * len(header), *written)]
 
 
 def _escape(text: str) -> str:
     """Return a text that Markdown shows as it is: in one line, without markup, mentions or HTML."""
     return MARKUP.sub(lambda match: f"&#{ord(match[0])};", " ".join(text.split()))
-
-
-def _value(value: Any) -> str:
-    return "–" if value is None else json.dumps(value, ensure_ascii=False)
-
-
-def _signed(difference: float | int | None) -> str:
-    return "–" if difference is None else f"{difference:+.6g}"
