@@ -72,40 +72,40 @@ def test_a_stage_that_dvc_yaml_no_longer_has_is_not_looked_at(finished_run: Path
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        (lambda entry: entry.clear(), "no outs of the stage fetch"),
+        (lambda entry: entry.clear(), "fetch.cmd: expected a value, received nothing"),
         (lambda entry: entry.update(outs=[]), "nothing of data/raw, reports/fetch/metrics.json"),
-        (lambda entry: entry.update(outs={"path": "data/raw"}), "no list as the outs"),
-        (lambda entry: entry.update(outs="data/raw"), "no list as the outs"),
+        (lambda entry: entry.update(outs={"path": "data/raw"}), "fetch.outs: expected"),
+        (lambda entry: entry.update(outs="data/raw"), "fetch.outs: expected"),
         (lambda entry: entry["outs"].pop(), "nothing of reports/fetch/metrics.json"),
         (lambda entry: entry["outs"].pop(0), "nothing of data/raw"),
-        (lambda entry: entry["outs"].append(3), "without a path"),
-        (lambda entry: entry["outs"].append({"md5": MD5}), "without a path"),
+        (lambda entry: entry["outs"].append(3), "fetch.outs.2: expected"),
+        (lambda entry: entry["outs"].append({"md5": MD5}), "fetch.outs.2.path: expected a value"),
         (
             lambda entry: entry["outs"].append({"path": "x", "hash": "md5", "md5": MD5, "size": 3}),
             "x in the stage fetch, which dvc.yaml does not declare",
         ),
         (lambda entry: entry["outs"].append(dict(entry["outs"][0])), "data/raw in the stage fetch, twice"),
-        (lambda entry: entry["outs"][0].pop("md5"), "no MD5 of data/raw"),
-        (lambda entry: entry["outs"][0].update(path=7), "without a path"),
-        (lambda entry: entry["outs"][0].pop("size"), "another kind of size or hash of data/raw"),
-        (lambda entry: entry["outs"][0].update(size=True), "another kind of size or hash of data/raw"),
-        (lambda entry: entry["outs"][0].update(size=-1), "another kind of size or hash of data/raw"),
-        (lambda entry: entry["outs"][0].pop("hash"), "another kind of size or hash of data/raw"),
-        (lambda entry: entry["outs"][0].update(isexec=3), "another kind of size or hash of data/raw"),
+        (lambda entry: entry["outs"][0].pop("md5"), "fetch.outs.0.md5: expected a value"),
+        (lambda entry: entry["outs"][0].update(path=7), "fetch.outs.0.path: expected text"),
+        (lambda entry: entry["outs"][0].pop("size"), "fetch.outs.0.size: expected a value"),
+        (lambda entry: entry["outs"][0].update(size=True), "fetch.outs.0.size: expected an integer"),
+        (lambda entry: entry["outs"][0].update(size=-1), "fetch.outs.0.size: expected"),
+        (lambda entry: entry["outs"][0].pop("hash"), "fetch.outs.0.hash: expected a value"),
+        (lambda entry: entry["outs"][0].update(isexec=3), "fetch.outs.0.isexec: expected"),
         (lambda entry: entry["outs"][0].pop("nfiles"), "another number of files of data/raw"),
         (lambda entry: entry["outs"][1].update(nfiles=1), "another number of files of reports/fetch"),
-        (lambda entry: entry["outs"][0].update(odd=1), "the key 'odd' in the stage fetch"),
-        (lambda entry: entry.update(odd=1), "the key 'odd' in the stage fetch"),
-        (lambda entry: entry.pop("cmd"), "no command of the stage fetch"),
-        (lambda entry: entry.update(params=[]), "no mapping as the params"),
-        (lambda entry: entry.update(params={"params.yaml": 3}), "no mapping as the params"),
+        (lambda entry: entry["outs"][0].update(odd=1), "fetch.outs.0.odd: expected no such key"),
+        (lambda entry: entry.update(odd=1), "fetch.odd: expected no such key"),
+        (lambda entry: entry.pop("cmd"), "fetch.cmd: expected a value"),
+        (lambda entry: entry.update(params=[]), "fetch.params: expected"),
+        (lambda entry: entry.update(params={"params.yaml": 3}), "fetch.params.params.yaml: expected"),
         (
             lambda entry: entry.update(params={"params.yaml": {"runtime": 3}}),
             "no mapping as the params group",
         ),
     ]
     + [
-        (lambda entry, md5=md5: entry["outs"][0].update(md5=md5), "no MD5 of data/raw")
+        (lambda entry, md5=md5: entry["outs"][0].update(md5=md5), "fetch.outs.0.md5: expected")
         for md5 in (None, 3, "", MD5[:-1], MD5 + "0", MD5.upper(), MD5[:-1] + "g", MD5 + ".dirs", f"{MD5}\n")
     ],
 )
@@ -137,7 +137,7 @@ def test_an_entry_that_is_no_mapping_is_refused(finished_run: Path, declared: No
     content = read_lock_file(finished_run)
     content["stages"]["page"] = entry
     write_lock_file(finished_run, content)
-    assert "no mapping as the entry of the stage page" in refusal(finished_run)
+    assert "page: expected a group of settings" in refusal(finished_run)
 
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -1,23 +1,45 @@
 """Reads dvc.lock strictly: whole, and with every output of every stage that dvc.yaml declares."""
 
-import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
+import pydantic
+from annotated_types import Ge
+
+from recap.core.config import STRICT, parse
 from recap.core.paths import PAGE
 from recap.core.plain_yaml import parse_yaml, read_content
 from recap.errors import InputError
 from recap.proof.pipeline import declared_outputs
 from recap.report.promise import is_exact, made_from
 
-MD5 = re.compile(r"[0-9a-f]{32}(\.dir)?")
 PARAMS = "params.yaml"
 RUNTIME = ("arithmetic", "threads", "device")
-STAGE_KEYS = frozenset({"cmd", "deps", "params", "outs"})
-FILE_KEYS = frozenset({"path", "hash", "md5", "size", "nfiles", "isexec"})
 SCHEMA = "2.0"
+
+
+@pydantic.dataclasses.dataclass(config=STRICT, frozen=True)
+class _File:
+    """A dependency or an output as DVC writes it; of a folder the number of its files is there."""
+
+    path: str
+    hash: Literal["md5"]
+    md5: Annotated[str, pydantic.Field(pattern=r"^[0-9a-f]{32}(\.dir)?$")]
+    size: Annotated[int, Ge(0)]
+    nfiles: Annotated[int, Ge(0)] | None = None
+    isexec: Literal[True] = True
+
+
+@pydantic.dataclasses.dataclass(config=STRICT, frozen=True)
+class _Entry:
+    """What DVC writes of a stage."""
+
+    cmd: str | list[str]
+    deps: list[_File] = field(default_factory=list)
+    params: dict[str, dict[str, Any]] | None = None
+    outs: list[_File] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -76,16 +98,14 @@ def read_lock(root: Path) -> Lock:
     outputs: list[LockedOutput] = []
     inputs: list[LockedOutput] = []
     runtimes: dict[str, dict[str, Any]] = {}
-    for stage, entry in stages.items():
-        if stage in declared:
-            if not isinstance(entry, dict):
-                raise _refuse(path, f"no mapping as the entry of the stage {stage}")
-            outputs += _outputs(path, stage, entry.get("outs"), declared[stage])
-            inputs += _files(path, stage, "deps", entry.get("deps"))
-            _check_keys(path, stage, entry, STAGE_KEYS)
-            if not isinstance(entry.get("cmd"), str | list):
-                raise _refuse(path, f"no command of the stage {stage}")
-            runtimes[stage] = _runtime(path, stage, entry.get("params"))
+    for stage in (name for name in stages if name in declared):
+        try:
+            entry = parse(stage, stages[stage], _Entry)
+        except InputError as error:
+            raise _refuse(path, str(error).partition("\n")[0]) from None
+        outputs += _outputs(path, stage, entry.outs, declared[stage])
+        inputs += _files(path, stage, entry.deps)
+        runtimes[stage] = _runtime(path, stage, (entry.params or {}).get(PARAMS, {}))
     made = {output.path: output for output in outputs}
     for own in inputs:
         if own.path in made and replace(own, stage=made[own.path].stage) != made[own.path]:
@@ -115,11 +135,9 @@ def _read_stages(path: Path) -> dict[str, Any]:
     return stages
 
 
-def _outputs(path: Path, stage: str, entries: Any, declared: Sequence[str]) -> list[LockedOutput]:
+def _outputs(path: Path, stage: str, files: list[_File], declared: Sequence[str]) -> list[LockedOutput]:
     """Return the outputs of a stage's entry, which must be those that dvc.yaml declares."""
-    if entries is None and declared:
-        raise _refuse(path, f"no outs of the stage {stage}")
-    outputs = _files(path, stage, "outs", entries)
+    outputs = _files(path, stage, files)
     found = [output.path for output in outputs]
     if absent := [name for name in declared if name not in found]:
         raise _refuse(path, f"nothing of {', '.join(absent)}, which the stage {stage} of dvc.yaml declares")
@@ -128,52 +146,25 @@ def _outputs(path: Path, stage: str, entries: Any, declared: Sequence[str]) -> l
     return outputs
 
 
-def _files(path: Path, stage: str, kind: str, entries: Any) -> list[LockedOutput]:
-    """Return the files of a stage's entry, its `deps` or `outs`, each as DVC writes one and no path twice."""
-    if not isinstance(entries, list | None):
-        raise _refuse(path, f"no list as the {kind} of the stage {stage}")
-    files = []
-    for entry in entries or []:
-        values = entry if isinstance(entry, dict) else {}
-        name, md5 = values.get("path"), values.get("md5")
-        if not isinstance(name, str):
-            raise _refuse(path, f"one of the {kind} without a path in the stage {stage}")
-        if not (isinstance(md5, str) and MD5.fullmatch(md5)):
-            raise _refuse(path, f"no MD5 of {name} in the stage {stage}")
-        _check_keys(path, stage, entry, FILE_KEYS)
-        size, number = values.get("size"), values.get("nfiles")
-        if values.get("hash") != "md5" or not _is_count(size) or values.get("isexec", True) is not True:
-            raise _refuse(path, f"another kind of size or hash of {name} in the stage {stage}")
-        if not _is_count(number) if md5.endswith(".dir") else "nfiles" in values:
-            raise _refuse(path, f"another number of files of {name} in the stage {stage}")
-        files.append(LockedOutput(stage, name, md5, size, number))
+def _files(path: Path, stage: str, files: list[_File]) -> list[LockedOutput]:
+    """Return the dependencies or outputs of a stage, no path twice."""
     names = [own.path for own in files]
-    if doubled := [name for name in names if names.count(name) > 1]:
-        raise _refuse(path, f"{doubled[0]} in the stage {stage}, twice among its {kind}")
-    return files
+    for own in files:
+        if own.md5.endswith(".dir") != (own.nfiles is not None):
+            raise _refuse(path, f"another number of files of {own.path} in the stage {stage}")
+        if names.count(own.path) > 1:
+            raise _refuse(path, f"{own.path} in the stage {stage}, twice")
+    return [LockedOutput(stage, own.path, own.md5, own.size, own.nfiles) for own in files]
 
 
-def _is_count(value: Any) -> bool:
-    return type(value) is int and value >= 0
-
-
-def _check_keys(path: Path, stage: str, entry: dict[Any, Any], known: frozenset[str]) -> None:
-    if odd := [key for key in entry if key not in known]:
-        raise _refuse(path, f"the key {str(odd[0])[:60]!r} in the stage {stage}")
-
-
-def _runtime(path: Path, stage: str, params: Any) -> dict[str, Any]:
+def _runtime(path: Path, stage: str, values: dict[str, Any]) -> dict[str, Any]:
     """Return the group `runtime` in a stage's locked params, listed as a group or by its keys.
 
     A group without `arithmetic` was written before there was a choice: native.
     """
-    files = {} if params is None else params
-    values = files.get(PARAMS, {}) if isinstance(files, dict) else None
-    if not isinstance(values, Mapping) or not all(isinstance(own, Mapping) for own in files.values()):
-        raise _refuse(path, f"no mapping as the params of the stage {stage}")
     found = {key: values[f"runtime.{key}"] for key in RUNTIME if f"runtime.{key}" in values}
     if "runtime" in values:
-        if not isinstance(values["runtime"], Mapping):
+        if not isinstance(values["runtime"], dict):
             raise _refuse(path, f"no mapping as the params group runtime of the stage {stage}")
-        found |= {"arithmetic": "native"} | dict(values["runtime"])
+        found |= {"arithmetic": "native"} | values["runtime"]
     return found
