@@ -92,16 +92,20 @@ def _findings(options: argparse.Namespace) -> "Iterator[Finding]":
 
 
 def _doctor(options: argparse.Namespace) -> int:
+    from dataclasses import asdict
+
+    from recap.core.artifacts import write_json
     from recap.core.config import load
-    from recap.proof.doctor import as_table, examine, inspect, read_machine, read_pins, write_machine
+    from recap.errors import expecting
+    from recap.proof.doctor import as_lines, examine, inspect, read_machine, read_pins
     from recap.runtime.config import RuntimeConfig
 
-    here = inspect(load(ROOT / paths.PARAMS, RuntimeConfig))
+    here, path = inspect(load(ROOT / paths.PARAMS, RuntimeConfig)), ROOT / paths.MACHINE
     if options.record:
-        write_machine(ROOT / paths.MACHINE, here)
-        print(f"{paths.MACHINE}: written")
+        with expecting(f"{path}: expected a file that can be written", OSError):
+            write_json(path, asdict(here))
+        print(f"{path}: written")
         return 0
-    there, pins = read_machine(ROOT / paths.MACHINE), read_pins(ROOT / paths.REQUIREMENTS)
-    rows = examine(here, there, pins, os.environ)
-    print(as_table(rows))
+    rows = examine(here, read_machine(path), read_pins(ROOT / paths.REQUIREMENTS), os.environ)
+    print("\n".join(as_lines(rows)))
     return 1 if any(row.weight == "matters" for row in rows) else 0
