@@ -28,7 +28,7 @@ import numpy as np
 from pydantic import TypeAdapter
 from ruamel.yaml import YAML
 
-from recap.cli.decodings import GREEDY
+from decodings import GREEDY
 from recap.core.feature_files import open_features
 from recap.core.raw_data import load_raw, read_json
 from recap.decoders.build import load_decoder

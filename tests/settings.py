@@ -10,9 +10,32 @@ from tests.imports import ROOT
 
 from recap.core.config import load
 from recap.decoders.config import DecoderConfig, DecodersConfig
+from recap.decoding.config import DecodingConfig
 from recap.training.config import TrainConfig
 
 Group = TypeVar("Group")
+GREEDY = DecodingConfig(
+    search="greedy",
+    beam_width=5,
+    length_normalisation=0.0,
+    groups=1,
+    diversity=0.0,
+    candidates=40,
+    pseudo_references=40,
+    pseudo_reference_temperature=1.0,
+    neighbours=0,
+    temperature=1.0,
+    top_k=None,
+    top_p=1.0,
+    max_length=30,
+    min_length=0,
+    allow_unknown=False,
+    banned_words=(),
+    banned_last_words=(),
+    repeat_trigrams=True,
+    seed=0,
+)
+"""The likeliest word, without constraints."""
 
 
 def settings(group: type[Group], **changes: Any) -> Group:

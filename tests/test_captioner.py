@@ -16,12 +16,12 @@ import torch
 from PIL import Image
 from ruamel.yaml import YAML
 from tests.finished_models import FEATURES, IMAGES, SIZES, make_finished_models
+from tests.settings import GREEDY
 from torch import nn
 
 import recap
 from recap.backbones.images import load_images
 from recap.captioner import SEEN_AT_ONCE, Captioner
-from recap.cli.decodings import GREEDY
 from recap.core.artifacts import write_json
 from recap.core.feature_files import write_features
 from recap.decoders.ensemble import Ensemble

@@ -15,9 +15,9 @@ from zipfile import ZipFile
 import numpy as np
 import pytest
 from tests.finished_models import IMAGES, make_finished_models
+from tests.settings import GREEDY
 
 import recap
-from recap.cli.decodings import GREEDY
 from recap.cli.main import main
 from recap.cli.prepare import _runtime
 from recap.core.raw_data import Source, write_captions, write_source

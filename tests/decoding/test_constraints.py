@@ -7,8 +7,8 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.settings import GREEDY
 
-from recap.cli.decodings import GREEDY
 from recap.decoding.beam import beam
 from recap.decoding.caption import Constraints, usual_constraints
 from recap.decoding.greedy import greedy

@@ -10,8 +10,8 @@ import torch
 from pycocoevalcap.cider.cider_scorer import CiderScorer
 from sklearn.kernel_ridge import KernelRidge
 from sklearn.preprocessing import normalize
+from tests.settings import GREEDY
 
-from recap.cli.decodings import GREEDY
 from recap.decoders.build import build_decoder
 from recap.decoders.decoder import Decoder
 from recap.decoders.ensemble import Ensemble

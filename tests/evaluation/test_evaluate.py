@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
+from tests.settings import GREEDY
 
-from recap.cli.decodings import GREEDY
 from recap.evaluation import evaluate as module
 from recap.evaluation.config import EvaluateConfig
 from recap.evaluation.evaluate import claim_metrics, evaluate, invalid_words

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from tests.settings import GREEDY
 
 from recap.backbones.backbone import Backbone
 from recap.backbones.build import load_backbone, save_backbone
@@ -17,7 +18,6 @@ from recap.backbones.images import load_images
 from recap.backbones.scene_heads import HEADS
 from recap.backbones.small_vgg import SmallVgg
 from recap.captioner import Captioner
-from recap.cli.decodings import GREEDY
 from recap.core.artifacts import write_json
 from recap.core.raw_data import SPLITS, Source, load_raw, write_captions, write_source
 from recap.decoders.build import build_decoder, load_decoder, save_decoder

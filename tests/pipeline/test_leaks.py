@@ -12,8 +12,6 @@ from tests.settings import settings
 
 from recap.backbones.config import BackboneConfig, FeaturesConfig
 from recap.backbones.training import train_backbone
-from recap.captioner import load_model
-from recap.cli import decodings
 from recap.core.artifacts import write_json
 from recap.core.raw_data import Source, load_raw, write_source
 from recap.decoders.config import DecodersConfig
@@ -43,7 +41,7 @@ def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def learn(raw: Path, root: Path) -> dict[str, bytes]:
-    """Run the stages on scenes; returns the files that were learnt, by name, and the table of decodings."""
+    """Run the stages on scenes; returns the files that were learnt, by name."""
     small = settings(BackboneConfig, feature_dim=16, crop_steps=1, steps=1, batch_size=8)
     train_backbone(load_raw(raw), root / "backbone", small, CPU, lambda *_: None, root / "checkpoints")
     data = root / "data"
@@ -69,11 +67,7 @@ def learn(raw: Path, root: Path) -> dict[str, bytes]:
     )
     learnt = [*(root / "backbone").iterdir(), *(root / "lstm").iterdir(), data / "captions/vocabulary.json"]
     learnt += [path for path in (data / "reduced").iterdir() if path.name != "test.h5"]
-    files = {path.relative_to(root).as_posix(): path.read_bytes() for path in learnt}
-    scored = decodings.load_scored(raw, data / "captions", data / "reduced", "validation")
-    table = decodings.compare_decodings(load_model([root / "lstm"], CPU), scored, 64)
-    kept = [{key: value for key, value in row.items() if key != "time"} for row in table]
-    return files | {"decodings": json.dumps(kept).encode()}
+    return {path.relative_to(root).as_posix(): path.read_bytes() for path in learnt}
 
 
 def scores(raw: Path, root: Path) -> dict[str, Any]:
@@ -98,10 +92,8 @@ def spoilt(raw: Path, split: str, target: Path) -> Path:
 
 
 def test_labels_and_pictures_of_the_test_images_reach_nothing_but_their_scores(
-    scenes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    scenes: Path, tmp_path: Path
 ) -> None:
-    few = ("greedy", "beam 2")
-    monkeypatch.setattr(decodings, "DECODINGS", {name: decodings.DECODINGS[name] for name in few})
     found = learn(scenes, tmp_path / "as_drawn")
     other = spoilt(scenes, "test", tmp_path / "spoilt")
     again = learn(other, tmp_path / "of_spoilt")
@@ -111,5 +103,5 @@ def test_labels_and_pictures_of_the_test_images_reach_nothing_but_their_scores(
     # so this can fail: what is said and shown in validation images chooses
     chosen = learn(spoilt(scenes, "validation", tmp_path / "other"), tmp_path / "of_other")
     changed = {name for name in found if found[name] != chosen[name]}
-    assert changed >= {"decodings", "lstm/history.csv", "data/reduced/familiarity.safetensors"}
+    assert changed >= {"lstm/history.csv", "data/reduced/familiarity.safetensors"}
     assert not changed & {"backbone/weights.safetensors", "data/reduced/pca.safetensors"}

@@ -14,8 +14,8 @@ import numpy as np
 import pandas
 import pytest
 import torch
+from tests.settings import GREEDY
 
-from recap.cli.decodings import GREEDY
 from recap.core.artifacts import write_json
 from recap.core.feature_files import write_features
 from recap.decoders.build import build_decoder, load_decoder, save_decoder

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from tests.settings import GREEDY
 
-from recap.cli.decodings import GREEDY
 from recap.errors import InputError
 from recap.tracking.models import model_address
 from recap.tracking.store import Store

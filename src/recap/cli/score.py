@@ -1,16 +1,14 @@
-"""The commands `recap score` and `recap decodings`."""
+"""The command `recap score`."""
 
 import argparse
 from typing import Any
 
 from recap.cli.numbers import LARGEST_SEED, whole
-from recap.cli.prepare import prepare
-from recap.core import paths
 from recap.errors import InputError
 
 
 def add_commands(subparsers: Any) -> None:
-    """Add `score` and `decodings` to the commands."""
+    """Add `score` to the commands."""
     score = subparsers.add_parser("score", help="score captions of one or more captioners against people's")
     score.add_argument(
         "files",
@@ -56,23 +54,6 @@ def add_commands(subparsers: Any) -> None:
     score.add_argument("--seed", type=whole(0, LARGEST_SEED), default=0, help="draws them (default 0)")
     score.set_defaults(run=_score)
 
-    decodings = subparsers.add_parser(
-        "decodings", help="compare searches on the validation images: quality and cost, a table a model"
-    )
-    decodings.add_argument(
-        "models",
-        nargs="+",
-        metavar="MODEL",
-        help="a trained decoder, such as lstm; several joined by + are an ensemble",
-    )
-    decodings.add_argument(
-        "--split",
-        choices=("validation", "test"),
-        default="validation",
-        help="choose on validation images (default), report on test images",
-    )
-    decodings.set_defaults(run=_decodings)
-
 
 def _score(options: argparse.Namespace) -> None:
     import json
@@ -103,23 +84,3 @@ def _score(options: argparse.Namespace) -> None:
         print(json.dumps(summary, indent=2, sort_keys=True, ensure_ascii=False))
     else:
         print(format_scores(summary, options.format))
-
-
-def _decodings(options: argparse.Namespace) -> None:
-    device = prepare()
-    from recap.captioner import load_model
-    from recap.cli.decodings import compare_decodings, format_markdown, load_scored
-    from recap.core.config import load
-    from recap.evaluation.config import EvaluateConfig
-
-    batch_size = load(paths.PARAMS, EvaluateConfig).batch_size
-    scored = load_scored(paths.RAW, paths.CAPTIONS, paths.REDUCED, options.split)
-    references = sum(map(len, scored.references))
-    for name in options.models:
-        model = load_model([paths.MODELS / member for member in name.split("+")], device)
-        rows = compare_decodings(model, scored, batch_size)
-        print(
-            f"{name}: {len(scored.image_ids)} {options.split} images, {references} references, "
-            "from which the idf comes"
-        )
-        print(f"\n{format_markdown(rows)}\n", flush=True)

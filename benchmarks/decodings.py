@@ -1,17 +1,25 @@
-"""Many ways to write the captions of one model, each scored beside what it costs.
+"""Every way to write the captions of models, each scored beside its cost: the tables of docs/decoding.md.
+
+In a checkout whose pipeline has run; names joined by + are an ensemble. Validation images choose, test images
+report:
+
+    python benchmarks/decodings.py [lstm rnn+lstm ...] [--split test]
 
 Shapes: N rows, D feature, V vocabulary.
 """
 
+import argparse
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from torch import Tensor
 
+from recap.captioner import load_model
+from recap.core import paths
+from recap.core.config import load
 from recap.core.feature_files import open_features
 from recap.core.raw_data import load_raw
 from recap.decoders.decoder import Decoder, State
@@ -20,11 +28,15 @@ from recap.decoding.config import DecodingConfig
 from recap.decoding.generate import generate
 from recap.decoding.search import StepDecoder, members_of
 from recap.decoding.searches import make_constraints, make_search
+from recap.evaluation.config import EvaluateConfig
+from recap.loading import decoder_names
 from recap.metrics.diversity import diversity
 from recap.metrics.scores import score_captions
 from recap.metrics.tokenization.by_name import tokenize_groups
 from recap.metrics.tokenization.treebank import tokenize
 from recap.metrics.truth import check_caption, is_true
+from recap.runtime.config import RuntimeConfig
+from recap.runtime.setup import configure
 from recap.text.batches import CaptionedFeatures
 from recap.text.captions import load_captions
 from recap.text.coco_files import read_references
@@ -113,22 +125,18 @@ class _Counted:
         return self.decoder.step(tokens, state)
 
 
-def load_scored(raw: Path, captions: Path, reduced: Path, split: str) -> Scored:
-    """Read what belongs to the images of a split from the folders of `fetch`, `tokenize` and `reduce`.
-
-    Raises:
-        InputError: a folder does not hold what its stage writes.
-    """
-    source = load_raw(raw)
-    references = read_references(captions / f"references_{split}.json")
-    encoded = load_captions(captions)
+def load_scored(split: str) -> Scored:
+    """Read what belongs to the images of a split."""
+    source = load_raw(paths.RAW)
+    references = read_references(paths.CAPTIONS / f"references_{split}.json")
+    encoded = load_captions(paths.CAPTIONS)
     return Scored(
         references.image_ids,
-        np.array(open_features(reduced / f"{split}.h5")),
+        np.array(open_features(paths.REDUCED / f"{split}.h5")),
         tokenize_groups(tokenize, references.captions),
         source.scenes(split) if source.source.scenes else None,
         encoded.vocabulary,
-        CaptionedFeatures(*encoded.of("train"), open_features(reduced / "train.h5")),
+        CaptionedFeatures(*encoded.of("train"), open_features(paths.REDUCED / "train.h5")),
     )
 
 
@@ -202,3 +210,28 @@ def format_markdown(rows: Sequence[Mapping[str, Any]]) -> str:
         cells = [str(row[key]) if key == "decoding" else f"{row[key]:.{digits.get(key, 3)}f}" for key in keys]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
+
+
+def main() -> None:
+    """Print a table a model."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("models", nargs="*")
+    parser.add_argument("--split", choices=("validation", "test"), default="validation")
+    options = parser.parse_args()
+    if not paths.MODELS.is_dir():
+        print("models: expected trained decoders, received none; make repro")
+        return
+    device = configure(replace(load(paths.PARAMS, RuntimeConfig), arithmetic="native"))
+    batch_size = load(paths.PARAMS, EvaluateConfig).batch_size
+    scored = load_scored(options.split)
+    images, references = len(scored.image_ids), sum(map(len, scored.references))
+    for name in options.models or decoder_names(paths.MODELS):
+        model = load_model([paths.MODELS / member for member in name.split("+")], device)
+        print(f"{name}: {images} {options.split} images, {references} references, from which the idf comes")
+        print(f"\n{format_markdown(compare_decodings(model, scored, batch_size))}\n", flush=True)
+
+
+if __name__ == "__main__":
+    main()
