@@ -71,7 +71,6 @@ COMMANDS = (
     "score good.json good.json --idf ODD",
     "init new --from ODD",
     "init new --from ODD good.json",
-    "data coco-captions ODD ODD --to new",
     "data add http://127.0.0.1/x ODD",
     "see predict ODD",
     "caption ODD --model bundle",

@@ -26,6 +26,6 @@ def test_every_command_and_option_of_the_parser_is_drawn() -> None:
     told = {" ".join(arguments[:2]) for arguments in drawn} | {
         arguments[0] for arguments in drawn if arguments
     }
-    assert {"sync", "heal", "restore", "report", "seeds", "sweep", "data coco-archive"} <= told
+    assert {"sync", "heal", "restore", "report", "seeds", "sweep", "data describe"} <= told
     texts = {text.partition("=")[0] for arguments in drawn for text in arguments}
     assert {"--compare", "--cache", "--clip-images", "--allowed-host", "--repeat-trigrams"} <= texts

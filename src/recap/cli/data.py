@@ -63,33 +63,6 @@ def add_commands(subparsers: Any) -> None:
     pin.add_argument("--offline", action="store_true", help="pin the copy that is there")
     pin.set_defaults(run=_pin)
 
-    captions = commands.add_parser(
-        "coco-captions", help="make the captions of CS231n's archive again from COCO's annotations"
-    )
-    captions.add_argument(
-        "annotations", type=Path, nargs="+", help="annotations_trainval2014.zip, or its two caption files"
-    )
-    captions.add_argument(
-        "--to", type=Path, required=True, metavar="DIR", help="a new folder for the members"
-    )
-    captions.set_defaults(run=_coco_captions)
-
-    archive = commands.add_parser(
-        "coco-archive",
-        help="zip those captions and VGG-16's features of your COCO images, as CS231n's archive",
-    )
-    archive.add_argument("captions", type=Path, metavar="DIR", help="what coco-captions wrote")
-    archive.add_argument("archive", type=Path, help="the archive to write, such as coco_captioning.zip")
-    source = archive.add_mutually_exclusive_group(required=True)
-    source.add_argument("--images", type=Path, metavar="FOLDER", help="your images: train2014 and val2014")
-    source.add_argument(
-        "--features", type=Path, metavar="PLACE", help="features by image id: a folder of .npy, .npz or .h5"
-    )
-    archive.add_argument("--weights", help="path or URL of the backbone's weights (beside --images)")
-    archive.add_argument("--backbone", default="vgg16", help="what sees the images (default: vgg16)")
-    archive.add_argument("--batch-size", type=whole(1, 4096), default=64, metavar="N", help="images at once")
-    archive.set_defaults(run=_coco_archive)
-
     describe = commands.add_parser("describe", help="sizes, lengths, words, duplicates, overlaps, samples")
     describe.add_argument(
         "--samples", type=whole(0, 1_000_000), default=3, metavar="N", help="images of each split"
@@ -126,37 +99,6 @@ def _pin(options: argparse.Namespace) -> None:
     pin(paths.REGISTRY, remote, download(remote, paths.DOWNLOADS, options.offline))
     remote = find_remote(remote.url, paths.REGISTRY)
     print(f"{paths.REGISTRY}: {remote.url}: {remote.size} bytes, SHA-256 {remote.sha256}")
-
-
-def _coco_captions(options: argparse.Namespace) -> None:
-    from recap.importing.coco_captions import rebuild_captions
-
-    found = rebuild_captions(options.annotations, options.to)
-    for part in ("train", "val"):
-        print(f"{part}: {found[part]['images']:,} images, {found[part]['captions']:,} captions")
-    print(f"{options.to}: {found['vocabulary']:,} words")
-
-
-def _coco_archive(options: argparse.Namespace) -> None:
-    from recap.cli.prepare import prepare
-    from recap.core.config import parse
-
-    source = options.features
-    device = prepare()
-    from recap.backbones.config import FeaturesConfig
-    from recap.importing.coco_archive import Seen, make_archive
-    from recap.sources.download import Files
-
-    if source is None:
-        values = {"backbone": options.backbone, "weights": options.weights, "batch_size": options.batch_size}
-        values |= dict.fromkeys(("given", "weights_sha256", "class_names")) | {"grid": False}
-        config = parse("features", values, FeaturesConfig)
-        files = Files(paths.DOWNLOADS, paths.REGISTRY, False)
-        source = Seen(options.images, config, files, paths.SHARDS / "archive", device)
-    found = make_archive(options.captions, source, options.archive)
-    print(
-        f"{options.archive}: {found['train']:,} + {found['val']:,} images, {found['feature_dim']:,} features"
-    )
 
 
 def _describe(options: argparse.Namespace) -> None:

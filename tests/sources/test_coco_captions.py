@@ -10,10 +10,9 @@ from pathlib import Path
 import h5py
 import pytest
 
-from recap.cli.main import main
+from coco_captions import rebuild_captions
 from recap.core.input_files import read_json
 from recap.errors import InputError
-from recap.importing.coco_captions import rebuild_captions
 from recap.sources.cs231n import CAPTION_ROWS, IMAGE_ROWS, MEMBER_BYTES
 
 LONG = "a " * 15 + "zebra"
@@ -42,10 +41,10 @@ def archive(tmp_path: Path) -> Path:
     return path
 
 
-def test_words_rows_and_names(tmp_path: Path, archive: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["data", "coco-captions", str(archive), "--to", str(tmp_path / "out")]) == 0
-    assert "train: 2 images, 3 captions" in capsys.readouterr().out
+def test_words_rows_and_names(tmp_path: Path, archive: Path) -> None:
     out = tmp_path / "out"
+    out.mkdir()
+    assert rebuild_captions(archive, out) == {"vocabulary": 10, "train": 3, "val": 1}
     vocabulary = read_json(out / "coco2014_vocab.json")["idx_to_word"]
     assert vocabulary == [
         "<NULL>",
@@ -72,28 +71,19 @@ def test_words_rows_and_names(tmp_path: Path, archive: Path, capsys: pytest.Capt
         "coco/images/train2014/COCO_train2014_000000000001.jpg",
     ]
     assert (out / "val2014_urls.txt").read_text() == "http://127.0.0.1/7.jpg\n"
-    with zipfile.ZipFile(archive) as members:
-        members.extractall(tmp_path)
-    files = [tmp_path / "annotations" / f"captions_{part}2014.json" for part in ("train", "val")]
-    rebuild_captions(files, tmp_path / "again")
-    for path in out.iterdir():
-        assert path.read_bytes() == (tmp_path / "again" / path.name).read_bytes()
-    assert all(path.is_file() for path in files)
 
 
 def test_what_is_no_annotations(tmp_path: Path, archive: Path) -> None:
     with pytest.raises(InputError, match="nowhere: expected"):
-        rebuild_captions([tmp_path / "nowhere"], tmp_path / "out")
-    with pytest.raises(InputError, match="received 3 files"):
-        rebuild_captions([archive] * 3, tmp_path / "out")
+        rebuild_captions(tmp_path / "nowhere", tmp_path)
+    (tmp_path / "captions.json").write_bytes(annotations("train", [(1, "A dog.")]))
+    with pytest.raises(InputError, match=r"captions\.json: expected COCO's zip"):
+        rebuild_captions(tmp_path / "captions.json", tmp_path)
+    assert (tmp_path / "captions.json").is_file()
     with zipfile.ZipFile(tmp_path / "empty.zip", "w") as empty:
         empty.writestr("a", "b")
     with pytest.raises(InputError, match=r"expected one member captions_train2014\.json, received 0"):
-        rebuild_captions([tmp_path / "empty.zip"], tmp_path / "out")
-    (tmp_path / "full").mkdir()
-    (tmp_path / "full" / "mine").write_text("mine")
-    with pytest.raises(InputError, match="full: expected a new folder"):
-        rebuild_captions([archive], tmp_path / "full")
+        rebuild_captions(tmp_path / "empty.zip", tmp_path)
 
 
 TOKENIZE = """
@@ -143,9 +133,10 @@ def official() -> Path:
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_the_captions_of_coco_have_the_known_shapes(tmp_path: Path, official: Path) -> None:
-    summary = rebuild_captions([official], tmp_path)
-    assert {part: summary[part]["captions"] for part in CAPTION_ROWS} == CAPTION_ROWS
-    assert {part: summary[part]["images"] for part in IMAGE_ROWS} == IMAGE_ROWS
+    summary = rebuild_captions(official, tmp_path)
+    assert {part: summary[part] for part in CAPTION_ROWS} == CAPTION_ROWS
+    for part, count in IMAGE_ROWS.items():
+        assert (tmp_path / f"{part}2014_images.txt").read_text().count("\n") == count
     sizes = {path.name: path.stat().st_size for path in tmp_path.iterdir()}
     assert sizes == {name: size for name, size in MEMBER_BYTES.items() if "fc7" not in name}
     with h5py.File(tmp_path / "coco2014_captions.h5") as hdf5:
@@ -161,7 +152,7 @@ def test_the_captions_of_coco_have_the_known_shapes(tmp_path: Path, official: Pa
 @pytest.mark.shared
 @pytest.mark.timeout(600)
 def test_the_vocabulary_is_the_published_one(tmp_path: Path, official: Path, shared: Path) -> None:
-    rebuild_captions([official], tmp_path)
+    rebuild_captions(official, tmp_path)
     with zipfile.ZipFile(shared / "real" / "coco_captioning_mini.zip") as archive:
         published = json.loads(archive.read("coco_captioning/coco2014_vocab.json"))["idx_to_word"]
     ours = read_json(tmp_path / "coco2014_vocab.json")["idx_to_word"]

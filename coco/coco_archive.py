@@ -27,11 +27,9 @@ from recap.features.shards import Batches, fill_shard, read_shards
 from recap.progress import track
 from recap.runtime.fingerprint import fingerprint
 from recap.sources.cs231n import (
-    CAPTIONS_MEMBER,
     MEMBER_BYTES,
     PARTS,
     PCA_WIDTH,
-    VOCABULARY_MEMBER,
     pca_member,
     read_images,
 )
@@ -55,16 +53,10 @@ def make_archive(members: Path, features: "Path | Seen", target: Path) -> dict[s
         ``feature_dim``, and the number of images of each part.
 
     Raises:
-        InputError: a member, an image or its features are absent, or the archive is there already.
+        InputError: an image or its features are absent, or the archive is there already.
     """
     if target.exists():
         raise InputError(f"{target}: expected a new file, received one that is there")
-    names = [CAPTIONS_MEMBER, VOCABULARY_MEMBER]
-    names += [f"{part}2014_{kind}.txt" for part in PARTS.values() for kind in ("images", "urls")]
-    if missing := [name for name in names if not (members / name).is_file()]:
-        raise InputError(
-            f"{members}: expected what `recap data coco-captions` writes, received no {missing[0]}"
-        )
     summary: dict[str, Any] = {}
     with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as folder:
         work = Path(folder)
@@ -80,7 +72,7 @@ def make_archive(members: Path, features: "Path | Seen", target: Path) -> dict[s
                 )
             write_feature_blocks(path, (len(images), width), _same_width(first, blocks, part))
         _reduce(work)
-        files = [members / name for name in names] + sorted(work.iterdir())
+        files = sorted(members.iterdir()) + sorted(work.iterdir())
         write_atomically(target, lambda file: _zip(files, file))
     return summary
 

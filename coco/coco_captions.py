@@ -7,9 +7,7 @@ import json
 import os
 import string
 from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,45 +29,34 @@ from recap.sources.cs231n import (
 from recap.text.captions import Captions, save_captions
 from recap.text.coco_files import check_coco_captions
 from recap.text.vocabulary import SPECIAL_WORDS, Vocabulary
-from recap.workspace.new_folder import new_folder
 
 _NO_PUNCTUATION = str.maketrans("", "", string.punctuation)
 
 
-def rebuild_captions(annotations: Sequence[Path], directory: Path) -> dict[str, Any]:
+def rebuild_captions(annotations: Path, directory: Path) -> dict[str, int]:
     """Write captions, vocabulary, names and URLs of images as members of the archive have them.
 
     Words are lowercase and without punctuation; captions of more than 15 are left out. The vocabulary holds
     the most frequent words of all training captions, equally frequent ones by alphabet.
 
     Args:
-        annotations: COCO's zip (or any that holds its files), or its two caption files.
-        directory: new or empty; receives the members.
+        annotations: COCO's zip, or any that holds its files.
+        directory: empty; receives the members.
 
     Returns:
-        ``vocabulary``, and for each part of the archive ``images`` and ``captions``.
+        ``vocabulary``, and for each part of the archive the number of captions.
 
     Raises:
-        InputError: a file is absent or is no such file, or the folder is not empty.
+        InputError: the file is absent or is no such file.
     """
-    if len(annotations) not in (1, len(PARTS)):
-        raise InputError(
-            f"annotations: expected COCO's zip, or the files of training and validation, "
-            f"received {len(annotations)} files"
-        )
-    with new_folder(directory) as part:
-        return _rebuild(annotations, part)
-
-
-def _rebuild(annotations: Sequence[Path], directory: Path) -> dict[str, Any]:
     words: dict[str, list[list[str]]] = {}
     rows: dict[str, list[int]] = {}
-    summary: dict[str, Any] = {}
-    for part, path in zip(PARTS.values(), [*annotations, *annotations], strict=False):
-        file = unzipped(path, part, directory)
-        images, captions = check_coco_captions(read_json(file), str(path))
-        if file != path:
-            file.unlink()
+    for part in PARTS.values():
+        file = unzipped(annotations, part, directory)
+        if file == annotations:
+            raise InputError(f"{annotations}: expected COCO's zip of annotations, received another file")
+        images, captions = check_coco_captions(read_json(file), str(annotations))
+        file.unlink()
         row_of = {image["id"]: row for row, image in enumerate(images)}
         captions.sort(key=lambda caption: row_of[caption["image_id"]])
         words[part] = [
@@ -78,11 +65,8 @@ def _rebuild(annotations: Sequence[Path], directory: Path) -> dict[str, Any]:
         rows[part] = [row_of[caption["image_id"]] for caption in captions]
         names = "".join(f"coco/images/{part}2014/{image['file_name']}\n" for image in images)
         write_text(directory / f"{part}2014_images.txt", names)
-        write_text(
-            directory / f"{part}2014_urls.txt",
-            "".join(f"{image.get('flickr_url', '')}\n" for image in images),
-        )
-        summary[part] = {"images": len(images)}
+        urls = "".join(f"{image.get('flickr_url', '')}\n" for image in images)
+        write_text(directory / f"{part}2014_urls.txt", urls)
     counts = Counter(word for caption in words["train"] for word in caption)
     ranked = sorted(counts, key=lambda word: (-counts[word], word))
     vocabulary = Vocabulary((*SPECIAL_WORDS, *ranked[: WORDS - len(SPECIAL_WORDS)]))
@@ -91,11 +75,11 @@ def _rebuild(annotations: Sequence[Path], directory: Path) -> dict[str, Any]:
         kept = [number for number, caption in enumerate(own) if len(caption) <= STEPS - 2]
         encoded = vocabulary.encode([own[number] for number in kept], STEPS)  # (M, L)
         splits[part] = (encoded, np.array([rows[part][number] for number in kept], np.int32))
-        summary[part]["captions"] = len(kept)
     save_captions(directory, Captions(vocabulary, splits))
     path = (directory / "captions.h5").rename(directory / CAPTIONS_MEMBER)
-    if {part: summary[part]["captions"] for part in words} == CAPTION_ROWS:
+    counted = {part: len(encoded) for part, (encoded, _) in splits.items()}
+    if counted == CAPTION_ROWS:
         os.truncate(path, MEMBER_BYTES[CAPTIONS_MEMBER])  # bytes behind the end of an HDF5 file mean nothing
     (directory / "vocabulary.json").unlink()
     write_text(directory / VOCABULARY_MEMBER, json.dumps(vocabulary.to_json()))
-    return {"vocabulary": len(vocabulary), **summary}
+    return {"vocabulary": len(vocabulary), **counted}
