@@ -1,6 +1,7 @@
 """The commands `recap init` and `recap data ...`: your own pictures, files from elsewhere, a look inside."""
 
 import argparse
+import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -8,8 +9,6 @@ from typing import Any
 from recap.cli.numbers import LARGEST_SEED, whole
 from recap.core import paths
 from recap.errors import InputError
-
-WIDEST_BAR = 40
 
 
 def add_commands(subparsers: Any) -> None:
@@ -71,88 +70,40 @@ def add_commands(subparsers: Any) -> None:
     describe.set_defaults(run=_describe)
 
 
-def _url(options: argparse.Namespace) -> str:
-    from recap.sources.registry import check_url
-
-    return check_url(options.url, "recap data")
-
-
 def _download(options: argparse.Namespace) -> None:
     from recap.sources.download import download
     from recap.sources.registry import find_remote
 
-    print(download(find_remote(_url(options), paths.REGISTRY), paths.DOWNLOADS, options.offline))
+    print(download(find_remote(options.url, paths.REGISTRY), paths.DOWNLOADS, options.offline))
 
 
 def _add(options: argparse.Namespace) -> None:
     from recap.sources.download import bring
     from recap.sources.registry import find_remote
 
-    print(bring(find_remote(_url(options), paths.REGISTRY), options.file, paths.DOWNLOADS))
+    print(bring(find_remote(options.url, paths.REGISTRY), options.file, paths.DOWNLOADS))
 
 
 def _pin(options: argparse.Namespace) -> None:
     from recap.sources.download import download
     from recap.sources.registry import find_remote, pin
 
-    remote = find_remote(_url(options), paths.REGISTRY)
+    remote = find_remote(options.url, paths.REGISTRY)
     pin(paths.REGISTRY, remote, download(remote, paths.DOWNLOADS, options.offline))
     remote = find_remote(remote.url, paths.REGISTRY)
     print(f"{paths.REGISTRY}: {remote.url}: {remote.size} bytes, SHA-256 {remote.sha256}")
 
 
 def _describe(options: argparse.Namespace) -> None:
+    from ruamel.yaml import YAML
+
     from recap.report.describe import describe
 
     found = describe(paths.RAW, paths.CAPTIONS, paths.REDUCED, options.samples, options.seed)
-    print(f"source {found['source']['source']}, references {found['source']['references']}")
-    for split, counts in found["splits"].items():
-        shape = (
-            f", features {counts['features'][0]:,} x {counts['features'][1]:,}"
-            if "features" in counts
-            else ""
-        )
-        print(f"\n{split}: {counts['images']:,} images, {counts['captions']:,} captions{shape}")
-        repeated = counts["duplicates"]
-        print(f"  equal to an earlier one: {repeated['images']:,} images, {repeated['captions']:,} captions")
-        _print_histogram(counts["lengths"])
-    print()
-    for split, shared in found["overlap"].items():
-        print(f"{split} in training: " + ", ".join(f"{count:,} {what}" for what, count in shared.items()))
-    vocabulary = found["vocabulary"]
-    print(
-        f"\ntraining words: {vocabulary['words']:,}, {vocabulary['once']:,} of them once; the most frequent"
-    )
-    for words, share in vocabulary["curve"].items():
-        print(f"  {words:>7,} cover {100 * share:6.2f} %")
-    if "encoded" in found:
-        for split in found["splits"]:
-            row = found["encoded"][split]
-            print(
-                f"encoded {split}: {row['captions']:,} captions, {100 * row['unknown_share']:.2f} % <UNK> "
-                f"of {found['encoded']['words']:,} words, {100 * row['of_full_length']:.2f} % fill all steps"
-            )
-    if "spectrum" in found:
-        spectrum = found["spectrum"]
-        needed = ", ".join(f"{100 * share:g} % by {k}" for share, k in spectrum["components_for"].items())
-        explained = f"{100 * spectrum['explained']:.2f} % of the variance"
-        print(
-            f"\nPCA: {spectrum['components']} components explain {explained}{'; ' if needed else ''}{needed}"
-        )
-    for split, counts in found["splits"].items():
-        for sample in counts["samples"]:
-            print(f"\n{split} {sample['row']}: {sample['image']}")
-            for caption in sample["captions"]:
-                print(f"  {' '.join(caption.split())}")
-
-
-def _print_histogram(lengths: dict[int, int]) -> None:
-    """Captions by number of words, as bars."""
-    most = max(lengths.values())
-    total = sum(lengths.values())
-    for length, count in lengths.items():
-        if 1000 * count >= total:  # one in a thousand and more
-            print(f"  {length:3} words {100 * count / total:5.1f} % {'#' * round(WIDEST_BAR * count / most)}")
+    yaml = YAML(typ="safe", pure=True)
+    yaml.default_flow_style, yaml.allow_unicode, yaml.width = False, True, 1 << 16
+    yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
+    yaml.dump(found, sys.stdout)
 
 
 def _init(options: argparse.Namespace) -> None:
