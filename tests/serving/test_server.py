@@ -151,16 +151,15 @@ def test_what_is_misspelt_is_refused(server: tuple[str, Path]) -> None:
         ({"dataframe_records": [ROW], "params": {"max_lenght": 1}}, 'received "max_lenght"'),
         ({"dataframe_records": [ROW], "param": {}}, 'received "param"'),
         ({"dataframe_records": [ROW | {"imgae": "x"}]}, 'received "imgae"'),
-        ({"dataframe_split": {"columns": ["fetures"], "data": [[[1.0]]]}}, 'received "fetures"'),
-        ({"inputs": {"fetures": [[1.0]]}}, 'received "fetures"'),
+        ({"instances": [ROW]}, 'received "instances"'),
         ({"dataframe_records": [ROW], "params": [1]}, "params: expected an object"),
         (
             {"dataframe_records": [ROW, ROW | {"image": "aGk="}]},
             "row 1: expected features or an image, received both",
         ),
         (
-            b'{"inputs": [], "inputs": [{"features": [1]}]}',
-            'the request: expected JSON, received: the key "inputs" twice',
+            b'{"params": {}, "params": {}}',
+            'the request: expected JSON, received: the key "params" twice',
         ),
         (
             {"dataframe_records": [{"features": ["1.0"] * len(ROW["features"])}]},
@@ -219,10 +218,7 @@ def test_bad_requests_get_400_in_a_line(server: tuple[str, Path]) -> None:
         b"", b"{", b"\xff\xfe", b"[" * 100_000, b'{"a":' * 100_000, b"null", b"3", b'"x"', b"[]", b"{}",
         {"dataframe_records": None}, {"dataframe_records": 3}, {"dataframe_records": [None]},
         {"dataframe_records": [[1]]}, {"dataframe_records": {"a": 1}}, {"dataframe_records": [{}]},
-        {"dataframe_records": [ROW], "instances": [ROW]}, {"dataframe_split": {"columns": 3}},
-        {"dataframe_split": {"columns": ["features"], "data": [[1, 2]]}}, {"dataframe_split": []},
-        {"dataframe_split": {"columns": ["features", "features"], "data": [[[1.0], [2.0]]]}},
-        {"inputs": 3}, {"inputs": {"features": {"a": 1}}}, {"inputs": [[["a"]]]}, {"instances": {"a": []}},
+        {"dataframe_records": [ROW], "instances": [ROW]}, {"params": {}},
         *({"dataframe_records": [{"features": value}]} for value in (
             None, "x", 3, [], {}, [[1.0]], ["a"], [None] * 5, [True] * 4, [1e300] * 5, [large] * 5,
             [float("nan")] * 5, [float("inf")] * 5, [[1], 2, 3, 4, 5], [{}] * 5)),

@@ -1,4 +1,4 @@
-"""What requests to the server hold: bounded bodies, JSON in MLflow's forms, and uploads."""
+"""What requests to the server hold: bounded bodies, JSON in MLflow's form, and uploads."""
 
 import asyncio
 import json
@@ -17,7 +17,7 @@ LARGEST_BODY = 64 << 20
 MOST_ROWS = 1024
 MOST_PARTS = 1024
 SECONDS_TO_SEND = 60.0
-FORMS = ("dataframe_records", "dataframe_split", "inputs", "instances")
+ROWS = "dataframe_records"
 Rows = list[Mapping[str, Any]]
 
 
@@ -46,7 +46,7 @@ async def read_rows(request: Request, options: Collection[str]) -> tuple[Rows, d
     """The rows of a request and its params, from JSON or from uploads.
 
     Args:
-        request: with one of ``FORMS`` in JSON, or a form with images, whose other fields are params.
+        request: with ``ROWS`` in JSON, or a form with images, whose other fields are params.
         options: what params there are.
 
     Raises:
@@ -75,47 +75,21 @@ def _value(text: str) -> Any:
 
 
 def _parse(document: Any, options: Collection[str]) -> tuple[Rows, dict[str, Any]]:
-    """The rows and params of MLflow's forms; a misspelt key is a mistake."""
+    """The rows and params of a request, as MLflow names them; a misspelt key is a mistake."""
     if not isinstance(document, dict):
-        raise HTTPException(400, f"expected an object with one of {', '.join(FORMS)}, received another value")
-    check_names("the request", document, {*FORMS, "params"})
-    params = document.get("params")
+        raise HTTPException(400, f"expected an object with {ROWS}, received another value")
+    check_names("the request", document, (ROWS, "params"))
+    rows, params = document.get(ROWS), document.get("params")
     if params is not None and not isinstance(params, dict):
         raise HTTPException(400, "params: expected an object, received another value")
     check_names("params", params or {}, options)
-    given = [name for name in FORMS if name in document]
-    if len(given) != 1:
-        raise HTTPException(400, f"expected one of {', '.join(FORMS)}, received {len(given)}")
-    rows = _rows(given[0], document[given[0]])
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise HTTPException(400, f"{ROWS}: expected rows with features or an image, received another value")
     if len(rows) > MOST_ROWS:
         raise HTTPException(400, f"expected at most {MOST_ROWS} rows, received {len(rows)}")
     for row in rows:
         check_names("a row", row, COLUMNS)
     return rows, params or {}
-
-
-def _rows(form: str, value: Any) -> Rows:
-    if form == "dataframe_split":
-        columns = value.get("columns") if isinstance(value, dict) else None
-        data = value.get("data") if isinstance(value, dict) else None
-        if (
-            isinstance(columns, list)
-            and isinstance(data, list)
-            and set(value) <= {"columns", "data", "index"}
-        ):
-            names = [name if isinstance(name, str) else json.dumps(name) for name in columns]
-            if len(set(names)) == len(names) and all(
-                isinstance(row, list) and len(row) == len(names) for row in data
-            ):
-                return [dict(zip(names, row, strict=True)) for row in data]
-    elif isinstance(value, list):
-        if all(isinstance(row, dict) for row in value):
-            return value
-    elif form == "inputs" and isinstance(value, dict):  # columns
-        lengths = {len(column) if isinstance(column, list) else -1 for column in value.values()}
-        if len(lengths) == 1 and lengths != {-1}:
-            return [dict(zip(value, row, strict=True)) for row in zip(*value.values(), strict=True)]
-    raise HTTPException(400, f"{form}: expected rows with features or an image, received another value")
 
 
 def check_names(where: str, names: Collection[str], known: Collection[str]) -> None:

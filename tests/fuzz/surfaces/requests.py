@@ -110,10 +110,8 @@ class Requests:
             row = {"image": generator.choice((self.image, "a.png", *TEXTS))}
         params: dict[str, Any] = {"search": "sample", "max_length": 3, "top_k": 2, "banned_words": ["a"]}
         request: dict[str, Any] = {"dataframe_records": [row] * generator.choice((1, 1, 3))}
-        if generator.random() < 0.2:
-            request = {"dataframe_split": {"columns": list(row), "data": [list(row.values())]}}
-        elif generator.random() < 0.1:
-            request = {generator.choice(("inputs", "instances")): generator.choice((row, [row], [[0.5] * 8]))}
+        if generator.random() < 0.1:
+            request = {"dataframe_records": generator.choice((row, [[0.5] * 8]))}
         if generator.random() < 0.5:
             request["params"] = params
         kind = generator.randrange(6)
