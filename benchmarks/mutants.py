@@ -95,7 +95,7 @@ GROUPS = {
     ),
     "verify": Group(
         (
-            *("proof/verify", "cli/proof", "proof/contents", "proof/lock", "report/promise"),
+            *("proof/verify", "cli/proof", "proof/lock", "report/promise"),
             *(
                 "workspace/cache",
                 "proof/report",

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from tests.small_pipeline import read_lock_file
 
-from recap.proof.contents import difference_from
+from recap.proof.differences import difference_from
 from recap.proof.lock import LockedOutput
 from recap.workspace.cache import Cache
 

@@ -10,12 +10,15 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+from annotated_types import Ge, Le, MinLen
+from pydantic import Field
+from pydantic.dataclasses import dataclass
 
 from recap.core import paths
-from recap.core.config import parse, read_content, read_values
+from recap.core.config import STRICT, Seed, parse, read_content, read_values
 from recap.errors import InputError
-from recap.experiments.config import Choices, Range, SweepConfig
 from recap.experiments.experiment import base_digest, run_experiment
 from recap.runtime.writer import only_writer
 from recap.tracking.importer import bring
@@ -26,6 +29,44 @@ if TYPE_CHECKING:
 
 FOLDER = paths.STATE / "sweeps"
 LOSS = "validation_loss"
+
+
+@dataclass(config=STRICT, frozen=True)
+class Choices:
+    """A setting that takes one of several values."""
+
+    choices: Annotated[tuple[str | int | float | bool | None, ...], MinLen(1)]
+
+
+@dataclass(config=STRICT, frozen=True)
+class Range:
+    """A setting between two numbers, both included; whole numbers when both are whole."""
+
+    low: int | float
+    high: int | float
+    log: bool = False
+
+
+@dataclass(config=STRICT, frozen=True)
+class SweepConfig:
+    """What Optuna varies, and how often.
+
+    Attributes:
+        name: of the sweep; its experiments' names begin with it.
+        decoder: which is trained; its validation loss is what trials are compared by.
+        trials: that finish or are pruned.
+        prune_after: epochs after which a trial ends whose lowest validation loss so far is above the median
+            of those that finished, at least five; None: every trial trains to its end.
+        seed: of the sampler.
+        space: a setting of params.yaml, such as "decoders.lstm.hidden_dim" -> its values.
+    """
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=50)]
+    decoder: Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
+    trials: Annotated[int, Ge(1), Le(100_000)]
+    prune_after: Annotated[int, Ge(1)] | None
+    seed: Seed
+    space: Annotated[dict[str, Choices | Range], MinLen(1)]
 
 
 def read_sweep(path: Path) -> SweepConfig:

@@ -15,6 +15,7 @@ from recap.core.artifacts import write_bytes, write_csv
 from recap.core.directories import make_empty
 from recap.core.feature_files import (
     NO_GRID,
+    Grid,
     finite,
     open_features,
     read_blocks,
@@ -27,7 +28,6 @@ from recap.errors import InputError
 from recap.features.concepts import Concepts, fit_concepts, project_cross_fitted, word_shares
 from recap.features.config import ReduceConfig
 from recap.features.familiarity import write_familiarity
-from recap.features.grid import feature_part, places_part
 from recap.features.pca import BLOCK_ROWS, fit_pca, project, whiten
 from recap.progress import track
 from recap.text.captions import load_captions
@@ -75,7 +75,7 @@ def reduce(
         write_familiarity(directory)
         return {"components": shapes["train"][1]}
     with threadpool_limits(threads):
-        own_part, channels_part = partial(feature_part, grid=grid), partial(places_part, grid=grid)
+        own_part, channels_part = partial(_feature_part, grid=grid), partial(_places_part, grid=grid)
         pca = fit_pca(paths["train"], config.components, own_part)
         if config.whiten:  # in the matrix, so that its readers need not know
             whiten(pca)
@@ -114,6 +114,16 @@ def reduce(
         }
     write_bytes(directory / "pca.safetensors", save(arrays))
     return {"components": len(pca.components_), "explained_variance_ratio": float(ratios.sum())}
+
+
+def _feature_part(rows: NDArray[Any], grid: Grid) -> NDArray[Any]:
+    """The feature in rows whose last columns are P places of M channels: (N, D + P M) -> (N, D)."""
+    return rows[:, : rows.shape[1] - grid[0] * grid[1]]
+
+
+def _places_part(rows: NDArray[Any], grid: Grid) -> NDArray[Any]:
+    """What is seen at each place, of the same rows: (N, D + P M) -> (N P, M)."""
+    return rows[:, rows.shape[1] - grid[0] * grid[1] :].reshape(-1, grid[1])
 
 
 def _beside(

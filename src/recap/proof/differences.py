@@ -8,7 +8,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from recap.core.hashes import folder_files
+from recap.core.hashes import folder_files, hash_file, hash_output
+from recap.proof.lock import LockedOutput
+from recap.workspace.cache import Cache
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -18,6 +20,52 @@ LONGEST_ANSWER = 300
 CHUNK_BYTES = 2**20
 NOTHING = object()
 """Stands for what one side does not have."""
+
+
+def difference_from(root: Path, output: LockedOutput, received: Path) -> str:
+    """Find where ``received``, a file or folder, differs first from what a checkout's dvc.lock records.
+
+    Recorded content that does not hash to its MD5 is not used. Empty when it is nowhere, or nothing differs.
+    """
+    if not received.exists():
+        return ""
+    own = root / output.path
+    try:
+        if own.exists() and not own.samefile(received) and hash_output(own) == output.md5:
+            return first_difference(own, received)
+        return _difference_from_cache(Cache(root), output, received)
+    except OSError:
+        return "cannot be read"
+
+
+def _cached(cache: Cache, md5: str) -> Path | None:
+    """Return a file of the cache if its content fits its name."""
+    path = cache.path(md5)
+    return path if path.is_file() and hash_file(path) == md5.removesuffix(".dir") else None
+
+
+def _difference_from_cache(cache: Cache, output: LockedOutput, received: Path) -> str:
+    content = _cached(cache, output.md5)
+    if content is None:
+        return ""
+    is_folder = output.md5.endswith(".dir")
+    if is_folder != received.is_dir():
+        return "expected a folder, received a file" if is_folder else "expected a file, received a folder"
+    if not is_folder:
+        return _file_difference(content, received, output.path)
+    try:
+        ours = {str(entry["relpath"]): str(entry["md5"]) for entry in json.loads(content.read_bytes())}
+    except (ValueError, TypeError, LookupError):  # a folder's list that its MD5 fits, and yet is none
+        return ""
+    theirs = folder_files(received)
+    for name in sorted(ours.keys() | theirs.keys()):
+        if name not in theirs or name not in ours:
+            return _absent(name, missing=name in ours)
+        if hash_file(theirs[name]) != ours[name]:
+            file = _cached(cache, ours[name])
+            found = _file_difference(file, theirs[name], name) if file else "differs"
+            return one_line(f"{name}: {found}")
+    return ""
 
 
 def first_difference(expected: Path, received: Path) -> str:
@@ -30,22 +78,22 @@ def first_difference(expected: Path, received: Path) -> str:
         kinds = ["a folder" if path.is_dir() else "a file" for path in (expected, received)]
         return f"expected {kinds[0]}, received {kinds[1]}"
     if not expected.is_dir():
-        return file_difference(expected, received, received.name)
+        return _file_difference(expected, received, received.name)
     ours, theirs = folder_files(expected), folder_files(received)
     for name in sorted(ours.keys() | theirs.keys()):
         if name not in theirs or name not in ours:
-            return absent_file(name, missing=name in ours)
-        if found := file_difference(ours[name], theirs[name], name):
+            return _absent(name, missing=name in ours)
+        if found := _file_difference(ours[name], theirs[name], name):
             return one_line(f"{name}: {found}")
     return ""
 
 
-def absent_file(name: str, *, missing: bool) -> str:
+def _absent(name: str, *, missing: bool) -> str:
     """Describe a file that a folder lacks, or has in excess."""
     return one_line(f"{name}: {'missing' if missing else 'extra'}")
 
 
-def file_difference(expected: Path, received: Path, name: str) -> str:
+def _file_difference(expected: Path, received: Path, name: str) -> str:
     """Describe in one line where two files differ first; empty when they hold the same bytes.
 
     The suffix of ``name`` says what they hold.
@@ -149,7 +197,7 @@ def _arrays_difference(
     ours, theirs = read(expected), read(received)
     for name in sorted(ours.keys() | theirs.keys()):
         if name not in ours or name not in theirs:
-            return absent_file(name, missing=name in ours)
+            return _absent(name, missing=name in ours)
         left, right = ours[name], theirs[name]
         layouts = [f"{side.dtype} {side.shape}" for side in (left, right)]
         if layouts[0] != layouts[1]:

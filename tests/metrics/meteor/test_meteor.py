@@ -16,8 +16,7 @@ from recap.metrics.meteor.normalization import normalize
 from recap.metrics.meteor.paraphrases import Paraphrases, load
 from recap.metrics.meteor.scoring import Scorer, count_statistics, meteor, score_statistics
 from recap.metrics.meteor.stemming import stem
-from recap.metrics.meteor.synonyms import Synonyms
-from recap.metrics.meteor.tables import Tables
+from recap.metrics.meteor.tables import Synonyms, Tables
 
 GOLDEN = json.loads(Path(__file__).with_name("golden.json").read_text(encoding="utf-8"))
 ROWS = GOLDEN["captions"]
