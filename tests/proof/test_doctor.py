@@ -28,6 +28,7 @@ CUDA = RuntimeConfig(arithmetic="portable", threads=2, device="cuda")
 PINS = dict.fromkeys(COMPUTING, "1.2.3")
 MACHINE = Machine(
     processor="A processor",
+    instructions="avx2 fma avx512f",
     accelerators="",
     architecture="x86_64",
     system="Linux",
@@ -64,6 +65,7 @@ def test_a_machine_equals_itself() -> None:
     ("change", "name", "weight"),
     [
         ({"processor": "AMD EPYC"}, "processor", "does not matter"),
+        ({"instructions": "avx2 fma"}, "instructions", "does not matter"),
         ({"accelerators": "H100"}, "accelerators", "does not matter"),
         ({"architecture": "aarch64"}, "architecture", "matters"),
         ({"system": "Darwin"}, "system", "matters"),
@@ -77,9 +79,10 @@ def test_a_difference_weighs_what_it_can_change(change: dict[str, Any], name: st
     assert weights(MACHINE, replace(MACHINE, **change)) == {name: weight}
 
 
-def test_native_arithmetic_follows_the_processor() -> None:
-    here, there = replace(MACHINE, runtime=NATIVE), replace(MACHINE, runtime=NATIVE, processor="other")
-    assert weights(here, there) == {"processor": "matters"}
+@pytest.mark.parametrize("field", ["processor", "instructions"])
+def test_native_arithmetic_follows_the_processor(field: str) -> None:
+    here, there = replace(MACHINE, runtime=NATIVE), replace(MACHINE, runtime=NATIVE, **{field: "other"})
+    assert weights(here, there) == {field: "matters"}
 
 
 def test_one_native_run_is_enough_for_the_processor_to_matter() -> None:
@@ -102,7 +105,7 @@ def test_other_settings_matter() -> None:
 def test_a_processor_that_cannot_compute_portably_matters(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recap.proof.doctor, "unsupported", lambda: "a processor without avx2")
     (row,) = (row for row in examine(MACHINE, MACHINE, PINS, {}) if row.weight != "same")
-    assert (row.name, row.weight) == ("processor", "matters")
+    assert (row.name, row.weight) == ("instructions", "matters")
     assert "a processor without avx2" in row.reason
     assert weights(replace(MACHINE, runtime=NATIVE), replace(MACHINE, runtime=NATIVE)) == {}
 

@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 from pydantic import TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
-from recap.core.arithmetic import STEERING, unsupported
+from recap.core.arithmetic import STEERING, processor_facts, unsupported
 from recap.core.config import STRICT
 from recap.errors import expecting
 from recap.report.promise import is_exact
@@ -18,6 +18,11 @@ from recap.workspace.machine import LIBRARIES, machine_tags
 
 COMPUTING = tuple(name for name in LIBRARIES if name not in ("dvc", "mlflow", "recap"))
 """The libraries that compute what outputs hold."""
+INSTRUCTIONS = (
+    *("sse4_2", "avx", "avx2", "fma", "bmi2", "f16c"),
+    *("avx512f", "avx512_vnni", "avx512_bf16", "amx_tile"),
+)
+"""The sets by which libraries choose code, as the kernel names them."""
 Weight = Literal["same", "does not matter", "may matter", "matters"]
 MARKS: dict[Weight, str] = {"same": " ", "does not matter": "~", "may matter": "?", "matters": "!"}
 
@@ -27,6 +32,7 @@ class Machine:
     """The properties of a machine that can change a result; no host name, path or time."""
 
     processor: str  # its name
+    instructions: str  # those of ``INSTRUCTIONS`` that it has, separated by spaces
     accelerators: str  # GPUs, separated by commas; empty without
     architecture: str  # x86_64, aarch64 or another
     system: str  # Linux, Darwin or another
@@ -48,9 +54,10 @@ class Row(NamedTuple):
 
 def inspect(runtime: RuntimeConfig) -> Machine:
     """Describe this machine; ``runtime`` are its params."""
-    tags = machine_tags()
+    tags, flags = machine_tags(), processor_facts().get("flags", "").split()
     return Machine(
         processor=tags["machine.processor"],
+        instructions=" ".join(name for name in INSTRUCTIONS if name in flags),
         accelerators=tags.get("machine.accelerators", ""),
         architecture={"AMD64": "x86_64"}.get(platform.machine(), platform.machine()),
         system=platform.system(),
@@ -109,7 +116,8 @@ def examine(
         of_python = ("does not matter", "the same but for corrections")
     steering = " ".join(sorted(name for name in environment if STEERING.fullmatch(name)))
     rows = [
-        _row("processor", here.processor, there.processor, *hardware, always=bool(lack)),
+        _row("processor", here.processor, there.processor, *hardware),
+        _row("instructions", here.instructions, there.instructions, *hardware, always=bool(lack)),
         _row("accelerators", here.accelerators, there.accelerators, *of_gpu),
         _row(
             "architecture", here.architecture, there.architecture, "matters", "bytes are promised on x86-64"
