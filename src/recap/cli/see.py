@@ -134,21 +134,12 @@ def _image(backbone: "Backbone", path: Path) -> "Tensor":
 
 
 def _write(path: Path, pixels: "Pixels") -> None:
-    """Write the picture that was asked for.
-
-    Raises:
-        InputError: there is no writing to that path.
-    """
+    """Write the picture that was asked for."""
     from recap.core.artifacts import write_png
-    from recap.errors import InputError
+    from recap.errors import expecting
 
-    try:
+    with expecting(f"--output: {path}: expected a file that can be written", OSError, ValueError):
         write_png(path, pixels)
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
-        raise InputError(
-            f"--output: expected a file that can be written, received {path}: {reason}"
-        ) from None
 
 
 def _predict(options: argparse.Namespace) -> None:
