@@ -19,17 +19,10 @@ from pathlib import Path
 from filelock import FileLock
 
 from recap.core.artifacts import write_json
+from recap.core.config import parse
 from recap.core.input_files import read_json
 from recap.errors import InputError
-from recap.sources.registry import (
-    RemoteFile,
-    find_remote,
-    hash_file,
-    is_sha256,
-    is_size,
-    is_url,
-    mismatch,
-)
+from recap.sources.registry import Known, RemoteFile, find_remote, hash_file, is_url, mismatch
 from recap.sources.transfer import TransientError, UnusableError, discard, transfer
 
 FAILURES_IN_A_ROW = 7  # attempts at one address that bring no byte, or too few
@@ -142,12 +135,12 @@ def _check_copy(path: Path, remote: RemoteFile) -> str | None:
     if problem:
         return f"another: {problem}"
     try:
-        record = read_json(_record_path(path))
+        record = parse("record", read_json(_record_path(path)), Known)
     except InputError:
-        record = None
-    if not isinstance(record, dict) or not is_size(record.get("size")) or not is_sha256(record.get("sha256")):
         return "one whose record is broken"
-    problem = mismatch(path, RemoteFile(remote.url, (), record["size"], record["sha256"]))
+    if None in (record.size, record.sha256):
+        return "one whose record is broken"
+    problem = mismatch(path, RemoteFile(remote.url, (), record.size, record.sha256))
     return f"a broken one: {problem}" if problem else None
 
 

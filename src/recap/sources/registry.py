@@ -8,10 +8,14 @@ import hashlib
 import re
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import urlsplit
 
+import pydantic
+from annotated_types import Ge, Lt
+
 from recap.core.artifacts import write_json
+from recap.core.config import STRICT, parse
 from recap.core.input_files import read_json
 from recap.errors import InputError
 
@@ -20,6 +24,15 @@ LONGEST_NAME = 100  # characters of a URL's last part in the name of the copy
 LABEL = r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 HOST = re.compile(rf"(?=.{{1,253}}$){LABEL}(\.{LABEL})*\.?|[0-9a-fA-F.]*:[0-9a-fA-F:.]*")
 SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+
+
+@pydantic.dataclasses.dataclass(config=STRICT, frozen=True)
+class Known:
+    """What the registry, or the record beside a copy, says of a file."""
+
+    size: Annotated[int, Ge(0), Lt(1 << 63)] | None = None
+    sha256: Annotated[str, pydantic.Field(pattern="^[0-9A-Fa-f]{8,64}$")] | None = None
+    mirrors: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -77,33 +90,9 @@ def find_remote(url: str, registry: Path, sha256: str | None = None) -> RemoteFi
         InputError: the URL cannot be one, or the registry cannot be read or has another form.
     """
     check_url(url, "download")
-    entry = _read(registry).get(url, {})
-    if not _is_entry(entry):
-        shown = repr(entry)[:200]
-        raise InputError(f"{registry}: {url}: expected mirrors, sha256 and size, received {shown}")
-    mirrors = tuple(check_url(mirror, f"{registry}: {url}") for mirror in entry.get("mirrors") or ())
-    return RemoteFile(url, mirrors, entry.get("size"), sha256 or entry.get("sha256"))
-
-
-def is_size(value: Any) -> bool:
-    """Return whether a value of a JSON file is a number of bytes."""
-    return type(value) is int and 0 <= value < 1 << 63
-
-
-def is_sha256(value: Any) -> bool:
-    """Return whether a value of a JSON file is a SHA-256 or the first digits of one."""
-    return isinstance(value, str) and re.fullmatch("[0-9A-Fa-f]{8,64}", value) is not None
-
-
-def _is_entry(entry: Any) -> bool:
-    if not isinstance(entry, dict) or not entry.keys() <= {"mirrors", "sha256", "size"}:
-        return False
-    mirrors, size, sha256 = entry.get("mirrors"), entry.get("size"), entry.get("sha256")
-    return (
-        (mirrors is None or (isinstance(mirrors, list) and all(isinstance(url, str) for url in mirrors)))
-        and (size is None or is_size(size))
-        and (sha256 is None or is_sha256(sha256))
-    )
+    known = parse(f"{registry}: {url}", _read(registry).get(url, {}), Known)
+    mirrors = tuple(check_url(mirror, f"{registry}: {url}") for mirror in known.mirrors or ())
+    return RemoteFile(url, mirrors, known.size, sha256 or known.sha256)
 
 
 def pin(registry: Path, remote: RemoteFile, path: Path) -> None:

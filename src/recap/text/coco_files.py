@@ -29,29 +29,20 @@ class References:
     parts: tuple[str, ...]
 
 
-def read_coco_captions(
-    path: Path, *, named: bool = True
-) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Read the images and annotations of a caption file.
-
-    Args:
-        path: JSON, ``{"images": [{"id", "file_name", ...}], "annotations": [{"image_id", "caption", ...}]}``.
-        named: True demands a file name of every image.
-
-    Returns:
-        The images and the annotations, as they stand in the file.
-
-    Raises:
-        InputError: the file cannot be read, has another form, holds none, an image id or file name twice, or
-            an annotation of an image that it does not list.
-    """
-    return check_coco_captions(read_json(path), str(path), named=named)
-
-
 def check_coco_captions(
     content: Any, where: str, *, named: bool = True
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Check JSON that is already parsed, as ``read_coco_captions`` does; ``where`` is named in the error."""
+    """Check a caption file that is already parsed; returns its images and annotations.
+
+    Args:
+        content: ``{"images": [{"id", "file_name", ...}], "annotations": [{"image_id", "caption", ...}]}``.
+        where: named in the error.
+        named: True demands a file name of every image.
+
+    Raises:
+        InputError: it has another form, holds none, an image id or file name twice, or an annotation of an
+            image that it does not list.
+    """
     if not isinstance(content, dict):
         raise InputError(
             f"{where}: expected an object with images and annotations, received {_kind(content)}"
@@ -90,12 +81,12 @@ def read_references(path: Path) -> References:
     """Read the captions that people wrote of each image.
 
     Args:
-        path: as for ``read_coco_captions``; images need no file names.
+        path: as for ``check_coco_captions``; images need no file names.
 
     Raises:
-        InputError: as in ``read_coco_captions``, or an image has no caption.
+        InputError: as there, or the file cannot be read, or an image has no caption.
     """
-    images, annotations = read_coco_captions(path, named=False)
+    images, annotations = check_coco_captions(read_json(path), str(path), named=False)
     captions: dict[int, list[str]] = {image["id"]: [] for image in images}
     parts = {image["id"]: str(image.get("part", WHOLE_SET)) for image in images}
     for annotation in annotations:

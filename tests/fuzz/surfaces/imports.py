@@ -14,8 +14,9 @@ from pyarrow import parquet
 from tests.fuzz.mutations import TEXTS, json_bytes, mutate_bytes, mutate_json
 from tests.fuzz.surface import Failed, run_command
 
+from recap.core.input_files import read_json
 from recap.errors import InputError
-from recap.text.coco_files import read_coco_captions
+from recap.text.coco_files import check_coco_captions
 
 ROOT = Path(__file__).resolve().parents[3]
 NAMES = tuple(f"{number}.png" for number in range(6))
@@ -131,6 +132,6 @@ class Imports:
 
     def _check_project(self) -> bool:
         for path in Path("new").glob("*.json"):
-            read_coco_captions(path)
+            check_coco_captions(read_json(path), str(path))
         run_command(["config", "--check"], codes=(0,))
         return True
