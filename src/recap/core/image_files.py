@@ -5,11 +5,12 @@ Only the decoders of ``FORMATS`` are ever started, and no pixel is decoded befor
 
 import os
 import stat
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError
+from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from recap.core.environment import positive_number
 from recap.errors import InputError
@@ -23,17 +24,6 @@ LARGEST_MEGAPIXELS = 100.0
 LARGEST_SIDE = 100_000
 
 Image.MAX_IMAGE_PIXELS = None  # the limits above take its place, before a pixel is decoded
-
-_UPRIGHT = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-"""What undoes each EXIF orientation."""
 
 PHOTOMETRIC_INTERPRETATION, WHITE_IS_ZERO = 262, 0
 """A tag of TIFF that Pillow reads for 8 bits and not for 16."""
@@ -69,9 +59,9 @@ def read_image(source: ImageSource) -> Image.Image:
                 )
             layout = _layout(image)
             image.load()
-            upright = _UPRIGHT.get(_orientation(image))
-            picture = _on_white(image, layout)
-            return picture if upright is None else picture.transpose(upright)
+            with suppress(Exception):  # of broken EXIF; the pixels may be good all the same
+                ImageOps.exif_transpose(image, in_place=True)
+            return _on_white(image, layout)
     except InputError:
         raise
     except UnidentifiedImageError:
@@ -143,11 +133,3 @@ def _from_16_bits(image: Image.Image, layout: str) -> Image.Image:
     if isinstance(key, int):
         grey[wide == key] = 255
     return Image.fromarray(grey).convert("RGB")
-
-
-def _orientation(image: Image.Image) -> int:
-    """Return EXIF's orientation of a loaded image, 1 without any."""
-    try:
-        return int(image.getexif().get(ExifTags.Base.Orientation, 1))
-    except Exception:  # the pixels may be good all the same
-        return 1
