@@ -11,7 +11,6 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from recap.metrics.files.tables import Style, format_rows
 from recap.metrics.resampling import paired_difference
@@ -90,9 +89,11 @@ def summarize(runs: Sequence[Scores]) -> dict[str, Any]:
         able = [name for name in first if key in runs[0].per_image.get(name, {}).get(part, {})]
         found = []
         for one, other in itertools.combinations(able, 2):
-            ours, theirs = ([_images(run, name, part, key) for run in runs] for name in (one, other))
+            ours, theirs = (
+                np.array([run.per_image[name][part][key] for run in runs]) for name in (one, other)
+            )
             result = paired_difference(
-                np.mean(ours, axis=0), np.mean(theirs, axis=0), RESAMPLES, np.random.default_rng(0)
+                ours.mean(axis=0), theirs.mean(axis=0), RESAMPLES, np.random.default_rng(0)
             )
             by_run = [float(own.mean() - their.mean()) for own, their in zip(ours, theirs, strict=True)]
             error = statistics.stdev(by_run) / len(runs) ** 0.5 if len(runs) > 1 else None
@@ -101,10 +102,6 @@ def summarize(runs: Sequence[Scores]) -> dict[str, Any]:
         corrected = holm([pair["p_value"] for pair in found])
         tests += [pair | {"p_holm": p} for pair, p in zip(found, corrected, strict=True)]
     return {"runs": [run.run for run in runs], "values": values, "tests": tests}
-
-
-def _images(run: Scores, decoder: str, part: str, key: str) -> NDArray[np.float64]:
-    return np.array(run.per_image[decoder][part][key], dtype=np.float64)
 
 
 def format_scores(summary: Mapping[str, Any], style: Style) -> str:

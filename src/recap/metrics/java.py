@@ -37,13 +37,10 @@ def tokenize_with_stanford(captions: Iterable[str]) -> list[str]:
         done = subprocess.run(command, input=text.encode("utf-8", "replace"), capture_output=True, check=True)
     except (OSError, subprocess.CalledProcessError) as error:
         said = getattr(error, "stderr", b"") or str(error).encode()
-        raise InputError(f"tokenizer: expected Java to run for 'stanford', received: {_line(said)}") from None
+        line = next(iter(said.decode("utf-8", "replace").strip().splitlines()), "no word")
+        raise InputError(f"tokenizer: expected Java to run for 'stanford', received: {line}") from None
     output = done.stdout.decode()
     return [
         " ".join(word for word in line.rstrip().split(" ") if word and word not in PUNCTUATION)
         for line in output.split("\n")[: len(lines)]
     ]
-
-
-def _line(said: bytes) -> str:
-    return next(iter(said.decode("utf-8", "replace").strip().splitlines()), "no word")

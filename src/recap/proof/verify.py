@@ -151,13 +151,10 @@ def compare(expected: Path, received: Path) -> Iterator[Finding]:
             continue
         all_agree = bool(agrees) and all(agrees.values())
         verdict: Verdict = "different"
-        if not _is_exact(output.stage, ours, theirs) and agrees.get(output.path, all_agree):
+        is_exact = output.stage in EXACT_STAGES or all(lock.is_exact(output.stage) for lock in (ours, theirs))
+        if not is_exact and agrees.get(output.path, all_agree):
             verdict = "equivalent"
         yield Finding(output, verdict, md5, difference_from(expected, output, received / output.path))
-
-
-def _is_exact(stage: str, ours: Lock, theirs: Lock) -> bool:
-    return stage in EXACT_STAGES or (ours.is_exact(stage) and theirs.is_exact(stage))
 
 
 def _metrics_agree(expected: Path, received: Path) -> bool:

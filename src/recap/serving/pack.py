@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Mapping
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,19 +26,17 @@ def model_files(outputs: "Outputs", decoder: str) -> dict[str, str]:
 
 
 def pack(outputs: "Outputs", decoder: str, settings: Mapping[str, Any], folder: Path) -> None:
-    """Write a decoder's model to ``folder/model``.
+    """Write a decoder's model to ``folder/model``; the folder is empty.
 
-    Args:
-        outputs: of the pipeline.
-        decoder: its name.
-        settings: the groups of params.yaml; their options of decoding are those of requests that name none.
-        folder: an empty one.
+    Settings are the groups of params.yaml; their options of decoding are those of requests that name none.
 
     Raises:
         FileNotFoundError: a file of it is not here.
     """
     import mlflow
     import pandas
+
+    from recap.core.feature_files import open_features
 
     files = model_files(outputs, decoder)
     known = files | outputs.files([SOURCE, COUNTS, SCORES.format(decoder)])
@@ -49,7 +48,7 @@ def pack(outputs: "Outputs", decoder: str, settings: Mapping[str, Any], folder: 
     write_bundle(folder / "pipeline", Run(read, outputs.made.get), [decoder], decoding, settings)
     package = Path(__file__).resolve().parents[1]
     shutil.copytree(package, folder / "recap", ignore=shutil.ignore_patterns("__pycache__"))
-    example = _example_features(outputs.cache.path(files[FEATURES]))
+    example = open_features(outputs.cache.path(files[FEATURES]))[0].astype(float).tolist()
     has_images = (folder / "pipeline" / "backbone" / "weights.safetensors").is_file()
     mlflow.pyfunc.save_model(
         folder / "model",
@@ -58,7 +57,7 @@ def pack(outputs: "Outputs", decoder: str, settings: Mapping[str, Any], folder: 
         code_paths=[str(folder / "recap")],
         signature=make_signature(has_images, decoding),
         input_example=pandas.DataFrame({"features": [example]}),
-        pip_requirements=_requirements(),
+        pip_requirements=[f"{name}=={version(name).partition('+')[0]}" for name in REQUIREMENTS],
         model_config={"images": None},
         metadata={"decoder": decoder, "feature_dim": len(example)},
     )
@@ -98,16 +97,3 @@ def make_signature(has_images: bool, decoding: dict[str, Any]) -> "ModelSignatur
             ]
         ),
     )
-
-
-def _requirements() -> list[str]:
-    from importlib.metadata import version
-
-    return [f"{name}=={version(name).partition('+')[0]}" for name in REQUIREMENTS]
-
-
-def _example_features(path: Path) -> list[float]:
-    """The first test image's features."""
-    from recap.core.feature_files import open_features
-
-    return [float(value) for value in open_features(path)[0]]

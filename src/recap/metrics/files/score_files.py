@@ -68,9 +68,11 @@ def score_files(
     tokenize = tokenizer(tokenizer_name)
     originals = tokenize_groups(tokenize, [people[image] for image in images])
     documents = None if idf is None else tokenize_groups(tokenize, corpus(idf))
+    labels = [Path(name).stem for name in results]
+    labels = labels if len(set(labels)) == len(labels) else list(results)
     candidates = {
         label: tokenize_groups(tokenize, [own[image] for image in images])
-        for label, own in zip(_labels(results), said.values(), strict=True)
+        for label, own in zip(labels, said.values(), strict=True)
     }
     several = len(results) > 1 or any(len(own) > 1 for group in candidates.values() for own in group)
     if several and embeddings:
@@ -136,12 +138,6 @@ def _clip_scores(files: Sequence[str], images: Sequence[str]) -> dict[str, NDArr
         sizes = ", ".join(f"{name}: {own[0].shape[-1]}" for name, own in zip(files, read, strict=True))
         raise InputError(f"expected embeddings of one size, received {sizes}")
     return clip_scores(*read)
-
-
-def _labels(results: Sequence[str]) -> list[str]:
-    """The names of files without folder and ending, or whole where that is not unique."""
-    short = [Path(name).stem for name in results]
-    return short if len(set(short)) == len(short) else list(results)
 
 
 def corpus(name: str) -> list[list[str]]:
