@@ -24,13 +24,7 @@ ABSENT = "–"
 
 
 def render_comparison(base: Side, this: Side, folder: Path) -> str:
-    """The page as HTML that loads nothing.
-
-    Args:
-        base: what the checkout is compared with.
-        this: the checkout.
-        folder: receives the pictures that are shown.
-    """
+    """The page as HTML that loads nothing; ``folder`` receives the pictures that are shown."""
     ids = [image for image, digest in this.digests.items() if base.digests.get(image) == digest]
     places = [{image: row for row, image in enumerate(side.digests)} for side in (base, this)]
     rows = {image: (places[0][image], places[1][image]) for image in ids}

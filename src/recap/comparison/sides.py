@@ -57,12 +57,7 @@ class Side:
 
 @contextmanager
 def open_sides(root: Path, revision: str, folder: Path) -> Iterator[tuple[Side, Side]]:
-    """Read a revision or an experiment, and the checkout.
-
-    Args:
-        root: the checkout.
-        revision: as git knows it, or the name of an experiment of DVC.
-        folder: an empty one, which receives files.
+    """Read a revision or an experiment of DVC, and the checkout; files go to a folder, which is empty.
 
     Raises:
         InputError: git refuses the checkout, nobody knows the revision, or outputs of one are not here.

@@ -27,12 +27,7 @@ REPORTED = Path("docs/seeds")
 
 
 def base_digest(root: Path, settings: Sequence[str]) -> str:
-    """Return a digest of a checkout's code and settings, but for the settings that experiments change.
-
-    Args:
-        root: the checkout.
-        settings: their names, such as "train.seed".
-    """
+    """Return a digest of a checkout's code and settings, but for those that experiments change."""
     definition = read_definition(find_in(root))
     others = {name: value for name, value in flatten(definition.params).items() if name not in settings}
     sources = {path: md5 for path, md5 in definition.sources.items() if Path(path) != REPORTED}
@@ -49,8 +44,7 @@ def run_experiment(
 ) -> str:
     """Run `dvc exp run` in a folder of its own, unless the experiment is there; return its commit.
 
-    Args:
-        watch: gets every line that stages write to stderr; what it raises ends the experiment.
+    ``watch`` gets every line that stages write to stderr; what it raises ends the experiment.
 
     Raises:
         InputError: it failed; what DVC and the stage say stands above.

@@ -29,16 +29,8 @@ def compare_seeds(root: Path, count: int, environment: Mapping[str, str], output
     """Run what is lacking of ``count`` seeds from `train.seed` on; write and record the comparison.
 
     Each seed is an experiment of DVC in which the stages `train` and `evaluate` run; what is there already is
-    not run again, so a command that was killed goes on.
-
-    Args:
-        root: the checkout.
-        count: how many seeds.
-        environment: the process's variables.
-        output: the tables' and numbers' file without its ending: .json, .md and .tex.
-
-    Yields:
-        Lines that tell what is done.
+    not run again, so a command that was killed goes on. ``output`` is the path of the files .json, .md and
+    .tex without their ending. Yields lines that tell what is done.
 
     Raises:
         InputError: an experiment failed, or another process runs seeds here.

@@ -84,11 +84,7 @@ def word_shares(
 ) -> NDArray[np.float64]:
     """For each image and word the share of captions with it, times log(images / images that have the word).
 
-    Args:
-        captions: (M, L), numbers of words.
-        image_rows: (M,).
-        images: N.
-        words: V.
+    Captions are numbers of words (M, L), image_rows (M,).
 
     Returns:
         (N, V); 0 for the special words and those that no caption has.

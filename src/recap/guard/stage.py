@@ -27,11 +27,8 @@ from recap.workspace.user_files import Digests, check_current, read_digests
 def guard(command: Sequence[str], environment: Mapping[str, str]) -> Iterator[None]:
     """Run a stage alone; refuse its outputs when its inputs changed meanwhile, or the cache has no room.
 
-    Of several processes that share a stage, only the one that DVC started is guarded.
-
-    Args:
-        command: the stage's script and its arguments.
-        environment: of the process; DVC names the stage in DVC_STAGE.
+    Of several processes that share a stage, only the one that DVC started is guarded. DVC names the stage in
+    the environment's DVC_STAGE; ``command`` is its script and the arguments.
 
     Raises:
         InputError: another process runs the stage, its inputs changed, or the cache has no room.

@@ -25,11 +25,9 @@ _LISTS = {"train": "train", "dev": "validation", "val": "validation", "test": "t
 
 
 def read_captions(path: Path, pictures: Path) -> Found:
-    """Read captions and the names of their images.
+    """Read captions, in one of ``FORMS``, and the names of their images.
 
-    Args:
-        path: a file or folder in one of ``FORMS``.
-        pictures: receives the pictures that lie inside a file of captions.
+    The folder ``pictures`` receives what lies inside a file of captions.
 
     Raises:
         InputError: it cannot be read, or has another form.

@@ -15,12 +15,10 @@ ROWS_AT_ONCE = 64
 
 
 def read_parquet(paths: Sequence[Path], pictures: Path) -> Found:
-    """Read captions, and write the pictures as files.
+    """Read captions, and write the pictures as files into a folder.
 
-    Args:
-        paths: tables with a column of images, ``{"bytes", "path"}``, and one of captions; the names of their
-            files tell the split, as in train-00000-of-00002.parquet.
-        pictures: receives the files.
+    Tables have a column of images, ``{"bytes", "path"}``, and one of captions; the names of their files tell
+    the split, as in train-00000-of-00002.parquet.
 
     Raises:
         InputError: a file is no such table.

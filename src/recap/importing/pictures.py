@@ -71,10 +71,6 @@ def read_split(value: object, where: str) -> str | None:
 def pictures_of(rows: Iterable[Mapping[Any, Any]], where: str) -> list[Picture]:
     """Put rows of an image and one or several captions together, images in the order of their first row.
 
-    Args:
-        rows: values by the names of columns or keys.
-        where: named in the error.
-
     Raises:
         InputError: a row has no image or no caption, or an image is in two splits.
     """

@@ -26,13 +26,7 @@ def counts(findings: Sequence[Finding]) -> str:
 
 
 def as_json(findings: Sequence[Finding], acceptable: bool, runtime: Mapping[str, Any]) -> str:
-    """Return one JSON object: verdicts, counts and the promise.
-
-    Args:
-        findings: one an output.
-        acceptable: whether they are as promised.
-        runtime: the params group `runtime` of the expected run.
-    """
+    """Return one JSON object: verdicts, counts and the promise; ``runtime`` is that of the expected run."""
     values = {
         "acceptable": acceptable,
         "counts": Counter(finding.verdict for finding in findings),

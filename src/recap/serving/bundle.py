@@ -47,11 +47,7 @@ class Run:
 
 
 def run_around(models: Path) -> Run:
-    """The run whose decoders lie in a folder, as its checkout holds it.
-
-    Args:
-        models: of a checkout, under whatever name.
-    """
+    """The run whose decoders lie in a folder, under whatever name, as its checkout holds it."""
     models = models.resolve()
 
     def place(path: str) -> Path:

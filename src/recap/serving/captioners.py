@@ -24,11 +24,9 @@ def load_captioners(
     device: "torch.device | str",
     change: Callable[["DecodingConfig"], "DecodingConfig"],
 ) -> dict[str, Captioner]:
-    """Load each decoder, and their ensemble where there are several, as the last.
+    """Load each decoder as ``recap.load`` does, and their ensemble where there are several, as the last.
 
-    Args:
-        models, decoders, device: as ``recap.load`` takes them.
-        change: gives the options of decoding, from those of the run.
+    ``change`` gives the options of decoding, from those of the run.
 
     Raises:
         InputError: as ``recap.load``.

@@ -42,11 +42,8 @@ def fetch_images(
 ) -> dict[str, Path | str]:
     """Fetch images by URL: for each a file that decodes, or a few words on why there is none.
 
-    Args:
-        urls: http or https.
-        directory: keeps the files from run to run.
-        timeout: seconds without an answer after which an image is given up.
-        offline: True takes what ``directory`` has and asks nobody.
+    The directory keeps the files from run to run; the timeout is of seconds without an answer. Offline nobody
+    is asked.
     """
     directory.mkdir(parents=True, exist_ok=True)
     different = list(dict.fromkeys(urls))

@@ -12,10 +12,6 @@ def deal(ids: Sequence[int], shares: Mapping[str, float]) -> dict[str, list[int]
     So an image stays in its split when others come or go. Only where a split would have none, the next one
     in the order of the hashes goes there.
 
-    Args:
-        ids: of the images.
-        shares: about which part of all images other splits get.
-
     Returns:
         The rows of "train" and of each other split, ascending.
 

@@ -28,14 +28,9 @@ SNAPSHOTS = 8
 def draw_classes(
     gallery: Gallery, backbone: Backbone, head: str, classes: Sequence[int], iterations: int, seed: int
 ) -> dict[str, Any]:
-    """Add pictures of classes of a head, and one of how the first class grows.
+    """Add pictures of N classes of a head to a gallery, and one of how the first class grows.
 
-    Args:
-        gallery: receives the pictures.
-        backbone: in evaluation mode.
-        head, classes: N class indices of a head.
-        iterations: steps.
-        seed: of the first noise and the jitter.
+    The backbone is in evaluation mode; the seed is of the first noise and the jitter.
 
     Returns:
         For "pixels" and "spectrum": ``mean_probability`` of the classes and ``share_above_0.9``.

@@ -43,14 +43,7 @@ def overlay(pixels: Pixels, values: NDArray[np.floating]) -> Pixels:
 def draw_saliency(
     gallery: Gallery, backbone: Backbone, images: Tensor, names: Sequence[str], heads: Sequence[str]
 ) -> None:
-    """Add a picture an image: the image, then a saliency map for the predicted class of each head.
-
-    Args:
-        gallery: receives the pictures.
-        backbone: in evaluation mode.
-        images, names: (N, S, S, 3) uint8, N file names.
-        heads: of the backbone.
-    """
+    """Add a picture an image (S, S, 3) uint8: it, then a saliency map of each head's predicted class."""
     x = backbone.preprocess(images)
     panels = [[enlarge(pixels, PANEL_SIDE)] for pixels in images.numpy()]
     titles: list[list[str]] = [[] for _ in names]

@@ -64,11 +64,7 @@ def draw_words(
 ) -> None:
     """Add a sheet of maps an image, as ``word_sheet`` makes it, and one of a Transformer's attention.
 
-    Args:
-        gallery: receives the pictures.
-        captioner: with a backbone.
-        decoder_name: named in the labels.
-        images, names, texts: (N, S, S, 3) uint8, N file names, N captions of the decoder.
+    Images are (N, S, S, 3) uint8, with N file names and N captions of the decoder.
     """
     assert captioner.backbone is not None
     x = captioner.backbone.preprocess(images)

@@ -124,10 +124,8 @@ def meteor(
 ) -> MeteorScores:
     """METEOR 1.5 (Denkowski and Lavie 2014) with English defaults, as COCO's official code runs it.
 
-    Args:
-        captions: N tokenized captions.
-        references: tokenized captions of people for each of the N images.
-        cache: the folder of compiled tables; by default the user's folder of caches.
+    Of N tokenized captions, each with those of people; ``cache`` is the folder of compiled tables, by default
+    the user's.
     """
     counts = Scorer(cache).count(captions, references)
     scores, rows = np.empty(len(captions)), np.empty((len(captions), _NUMBERS))

@@ -166,13 +166,9 @@ def sample_scene(
     pairs: Sequence[Pair],
     required: Sequence[Pair] | None = None,
 ) -> Scene:
-    """Draw a scene.
+    """Draw a scene of digit images, by number for every digit, and of pairs (colour, digit).
 
-    Args:
-        generator: the randomness.
-        digit_images: the image numbers to choose from, for every digit.
-        pairs: the pairs (colour, digit) to choose from.
-        required: when given, one object's pair comes from here.
+    One object's pair comes from ``required`` when that is given.
     """
     count = 2 if generator.random() < SHARE_OF_PAIRS else 1
     chosen = [pairs[i] for i in generator.integers(len(pairs), size=count)]
