@@ -3,7 +3,7 @@
 import itertools
 import json
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,47 +25,32 @@ NOTHING = object()
 def difference_from(root: Path, output: LockedOutput, received: Path) -> str:
     """Find where ``received``, a file or folder, differs first from what a checkout's dvc.lock records.
 
-    Recorded content that does not hash to its MD5 is not used. Empty when it is nowhere, or nothing differs.
+    Recorded content, in the checkout or in DVC's cache, that does not hash to its MD5 is not used. Empty when
+    it is nowhere, or nothing differs.
     """
     if not received.exists():
         return ""
-    own = root / output.path
+    own, cache = root / output.path, Cache(root)
     try:
         if own.exists() and not own.samefile(received) and hash_output(own) == output.md5:
             return first_difference(own, received)
-        return _difference_from_cache(Cache(root), output, received)
+        recorded = cache.expand("", output.md5) or {}  # "/name" -> MD5, of a file "" -> MD5
     except OSError:
         return "cannot be read"
-
-
-def _cached(cache: Cache, md5: str) -> Path | None:
-    """Return a file of the cache if its content fits its name."""
-    path = cache.path(md5)
-    return path if path.is_file() and hash_file(path) == md5.removesuffix(".dir") else None
-
-
-def _difference_from_cache(cache: Cache, output: LockedOutput, received: Path) -> str:
-    content = _cached(cache, output.md5)
-    if content is None:
-        return ""
-    is_folder = output.md5.endswith(".dir")
-    if is_folder != received.is_dir():
-        return "expected a folder, received a file" if is_folder else "expected a file, received a folder"
-    if not is_folder:
-        return _file_difference(content, received, output.path)
-    try:
-        ours = {str(entry["relpath"]): str(entry["md5"]) for entry in json.loads(content.read_bytes())}
     except (ValueError, TypeError, LookupError):  # a folder's list that its MD5 fits, and yet is none
         return ""
-    theirs = folder_files(received)
-    for name in sorted(ours.keys() | theirs.keys()):
-        if name not in theirs or name not in ours:
-            return _absent(name, missing=name in ours)
-        if hash_file(theirs[name]) != ours[name]:
-            file = _cached(cache, ours[name])
-            found = _file_difference(file, theirs[name], name) if file else "differs"
-            return one_line(f"{name}: {found}")
-    return ""
+    theirs = _files(received)
+
+    def compare(name: str) -> str:
+        md5 = recorded[name and f"/{name}"]
+        if hash_file(theirs[name]) == md5:
+            return ""
+        cached = cache.path(md5)
+        if cached.is_file() and hash_file(cached) == md5:
+            return _file_difference(cached, theirs[name], name or output.path)
+        return "differs" if name else ""
+
+    return _first({name[1:] for name in recorded}, theirs, compare) if recorded else ""
 
 
 def first_difference(expected: Path, received: Path) -> str:
@@ -74,22 +59,34 @@ def first_difference(expected: Path, received: Path) -> str:
     Of folders, the first file by name that is missing, extra or different. The suffix of a file says how it
     is read: safetensors, HDF5, JSON, text, PNG; others, and broken ones, are compared by bytes.
     """
-    if expected.is_dir() != received.is_dir():
-        kinds = ["a folder" if path.is_dir() else "a file" for path in (expected, received)]
-        return f"expected {kinds[0]}, received {kinds[1]}"
-    if not expected.is_dir():
-        return _file_difference(expected, received, received.name)
-    ours, theirs = folder_files(expected), folder_files(received)
-    for name in sorted(ours.keys() | theirs.keys()):
+    ours, theirs = _files(expected), _files(received)
+    return _first(
+        ours, theirs, lambda name: _file_difference(ours[name], theirs[name], name or received.name)
+    )
+
+
+def _files(path: Path) -> dict[str, Path]:
+    """Return the files below a folder by name, or the file itself under the empty name."""
+    return folder_files(path) if path.is_dir() else {"": path}
+
+
+def _first(ours: Collection[str], theirs: Collection[str], compare: Callable[[str], str]) -> str:
+    """Find the first name that one side lacks, or of which ``compare`` says something."""
+    if ("" in ours) != ("" in theirs):
+        return f"expected a {_kind(ours)}, received a {_kind(theirs)}"
+    for name in sorted({*ours, *theirs}):
         if name not in theirs or name not in ours:
             return _absent(name, missing=name in ours)
-        if found := _file_difference(ours[name], theirs[name], name):
-            return one_line(f"{name}: {found}")
+        if found := compare(name):
+            return one_line(f"{name}: {found}" if name else found)
     return ""
 
 
+def _kind(names: Collection[str]) -> str:
+    return "file" if "" in names else "folder"
+
+
 def _absent(name: str, *, missing: bool) -> str:
-    """Describe a file that a folder lacks, or has in excess."""
     return one_line(f"{name}: {'missing' if missing else 'extra'}")
 
 
