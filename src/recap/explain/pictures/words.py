@@ -1,18 +1,19 @@
 """Pictures of words: for each word of a caption the pixels that made it likely, as panels or as maps.
 
-Shapes: N images, S side of the backbone's square input in pixels, T tokens of a caption.
+Shapes: N images, S side of the backbone's square input in pixels, T tokens of a caption, A heads.
 """
 
 from collections.abc import Sequence
 
 import numpy as np
 import torch
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 from torch import Tensor
 
 from recap.captioner import Captioner
 from recap.decoders.transformer import TransformerDecoder
 from recap.decoding.caption import Caption
-from recap.explain.pictures.attention import draw_attention
 from recap.explain.pictures.drawing import Pixels, enlarge, heat_over, scale_heat, side_by_side, stack
 from recap.explain.pictures.gallery import Gallery
 from recap.explain.word_attention import attention_weights
@@ -21,6 +22,8 @@ from recap.explain.word_saliency import word_gradients, word_integrated_gradient
 METHODS = {"integrated gradients": word_integrated_gradients, "gradient": word_gradients}
 PANEL_SIDE = 128
 PANELS_A_ROW = 8
+ATTENTION_WIDTH, ATTENTION_CELL = 2.6, 0.19  # inches, of a panel and of a word
+DOTS_PER_INCH = 90
 
 
 def word_panels(captioner: Captioner, x: Tensor, pixels: Pixels, caption: Caption) -> Pixels:
@@ -93,3 +96,28 @@ def draw_words(
                 label=f"Which words the Transformer looks back at while it writes “{caption.text}”",
                 **details,
             )
+
+
+def draw_attention(layers: Sequence[Tensor], words: Sequence[str]) -> Pixels:
+    """Draw attention to words, of what ``attention_weights`` returns, as grids: (height, width, 3) uint8.
+
+    A row stands for each word written, a column for each word read.
+    """
+    heads = len(layers[0])
+    size = (ATTENTION_WIDTH * heads + 0.8, len(layers) * (ATTENTION_CELL * len(words) + 0.95))
+    figure = Figure(figsize=size, dpi=DOTS_PER_INCH, layout="constrained")
+    panels = figure.subplots(len(layers), heads, squeeze=False)
+    read = ["<START>", *words[:-1]]
+    for number, own in enumerate(layers):
+        for head in range(heads):
+            panel = panels[number, head]
+            panel.imshow(own[head].cpu().numpy(), cmap="Blues", vmin=0, vmax=1, aspect="auto")
+            panel.set_title(f"layer {number + 1}, head {head + 1}", fontsize=8)
+            panel.set_xticks(range(len(read)), read, fontsize=7, rotation=90)
+            panel.set_yticks(range(len(words)), words if head == 0 else [], fontsize=7)
+            panel.tick_params(length=0)
+            for side in panel.spines.values():
+                side.set_visible(False)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.ascontiguousarray(np.asarray(canvas.buffer_rgba())[:, :, :3])
