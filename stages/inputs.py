@@ -8,8 +8,8 @@ from recap.core.artifacts import write_json
 from recap.core.config import load_all
 from recap.core.directories import make_empty
 from recap.tracking.stage import execute
-from recap.tracking.store import repository_root
 from recap.workspace.definition import look_up
+from recap.workspace.root import repository_root
 from recap.workspace.user_files import ENCODERS, OF_ENCODER, SETTINGS, Digests, user_files
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from recap.core.plain_yaml import DEEPEST, LARGEST, parse_yaml, read_yaml
 from recap.errors import InputError
-from recap.tracking.pipeline import find_in, read_definition
+from recap.workspace.pipeline import find_in, read_definition
 
 ROOT = Path(__file__).resolve().parents[2]
 SCALARS = (

@@ -9,7 +9,7 @@ from tests.imports import ROOT
 from recap.core.config import load_all
 from recap.errors import InputError
 from recap.experiments.sweep import Choices, Range, read_sweep, watch_losses
-from recap.tracking.views import flatten
+from recap.workspace.definition import flatten
 
 HEAD = "name: a\ndecoder: lstm\ntrials: 2\nprune_after: null\nseed: 1\n"
 

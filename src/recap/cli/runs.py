@@ -45,8 +45,7 @@ def add_commands(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser
 
 def _sync(options: argparse.Namespace) -> int:
     from recap.tracking.importer import bring
-    from recap.tracking.runs import check_checkout
-    from recap.tracking.store import repository_root
+    from recap.workspace.root import check_checkout, repository_root
 
     check_checkout(os.environ)
     return 0 if bring(os.environ, options.within, repository_root(os.environ), everything=True) else 1
@@ -69,7 +68,7 @@ def _runs(options: argparse.Namespace) -> None:
 
 def _seeds(options: argparse.Namespace) -> None:
     from recap.experiments.seeds import compare_seeds, name_seeds
-    from recap.tracking.runs import check_checkout
+    from recap.workspace.root import check_checkout
 
     check_checkout(os.environ)
     if options.names:
@@ -81,7 +80,7 @@ def _seeds(options: argparse.Namespace) -> None:
 
 def _sweep(options: argparse.Namespace) -> None:
     from recap.experiments.sweep import read_sweep, sweep
-    from recap.tracking.runs import check_checkout
+    from recap.workspace.root import check_checkout
 
     check_checkout(os.environ)
     for line in sweep(ROOT, read_sweep(options.settings), os.environ):

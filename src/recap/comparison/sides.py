@@ -13,10 +13,10 @@ from recap.core.raw_data import RawData, load_raw
 from recap.errors import InputError
 from recap.report.inputs import Decoder, Split, load_decoder, load_split
 from recap.text.vocabulary import Vocabulary, parse_vocabulary
-from recap.tracking.pipeline import Pipeline, open_commit, open_repository, open_workspace
-from recap.tracking.views import flatten
+from recap.workspace.definition import flatten
 from recap.workspace.git import ask_git
 from recap.workspace.lock_file import Outputs, entry_params, overlap
+from recap.workspace.pipeline import Pipeline, open_commit, open_repository, open_workspace
 
 DECODER_FILES = ("captions.json", "per_image.json", "metrics.json")
 MODEL_FILES = ("summary.json", "history.csv")

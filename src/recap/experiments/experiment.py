@@ -15,10 +15,10 @@ from recap.core import paths
 from recap.core.hashes import hash_file
 from recap.errors import InputError
 from recap.runtime.parent import MAKE
-from recap.tracking.pipeline import find_in, read_definition
-from recap.tracking.views import flatten
+from recap.workspace.definition import flatten
 from recap.workspace.git import ask_git
 from recap.workspace.lock_file import digest
+from recap.workspace.pipeline import find_in, read_definition
 
 REFERENCE = re.compile(r"refs/exps/[0-9a-f]{2}/[0-9a-f]{38}/(\S+) ([0-9a-f]{40})")
 DIGITS = 8

@@ -16,8 +16,8 @@ from recap.metrics.files.tables import Style, format_rows
 from recap.metrics.resampling import paired_difference
 from recap.metrics.systems import holm
 from recap.report.labels import NAMES
-from recap.tracking.pipeline import Pipeline
 from recap.tracking.views import MAIN_PARTS
+from recap.workspace.pipeline import Pipeline
 
 RESAMPLES = 10_000
 ROWS = (

@@ -15,10 +15,10 @@ from recap.metrics.files.tables import Style
 from recap.runtime.writer import only_writer
 from recap.tracking.importer import bring
 from recap.tracking.journal import milliseconds
-from recap.tracking.pipeline import find_in, open_commit, open_repository, read_definition
 from recap.tracking.store import TAG_LENGTH, Store, Tag, describe_error, equals
-from recap.tracking.views import flatten
+from recap.workspace.definition import flatten
 from recap.workspace.lock_file import digest
+from recap.workspace.pipeline import find_in, open_commit, open_repository, read_definition
 
 SETTING = "train.seed"
 STYLES: dict[str, Style] = {"md": "markdown", "tex": "latex"}

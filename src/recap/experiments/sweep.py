@@ -22,7 +22,7 @@ from recap.errors import InputError
 from recap.experiments.experiment import base_digest, run_experiment
 from recap.runtime.writer import only_writer
 from recap.tracking.importer import bring
-from recap.tracking.pipeline import open_commit, open_repository
+from recap.workspace.pipeline import open_commit, open_repository
 
 if TYPE_CHECKING:
     from optuna import Study, Trial

@@ -17,9 +17,9 @@ from recap.guard.reading import check_unchanged, read
 from recap.guard.receipt import compare_receipts, forget, leave_receipt
 from recap.runtime.config import DistributedConfig
 from recap.runtime.writer import only_writer
-from recap.tracking.store import repository_root
 from recap.workspace.cache import Cache
 from recap.workspace.definition import read_definitions
+from recap.workspace.root import repository_root
 from recap.workspace.user_files import Digests, check_current, read_digests
 
 

@@ -17,14 +17,6 @@ from typing import TYPE_CHECKING
 from recap.core.environment import is_on, positive_number
 from recap.tracking.journal import Journal, journals, milliseconds
 from recap.tracking.models import choose_champions
-from recap.tracking.pipeline import (
-    Pipeline,
-    experiments,
-    find_in,
-    open_commit,
-    open_repository,
-    open_workspace,
-)
 from recap.tracking.pipeline_runs import (
     children,
     create_parent,
@@ -34,10 +26,19 @@ from recap.tracking.pipeline_runs import (
     update_state,
 )
 from recap.tracking.record import Record, write_run
-from recap.tracking.store import TAG_LENGTH, Store, Tag, describe_error, equals, repository_root
+from recap.tracking.store import TAG_LENGTH, Store, Tag, describe_error, equals
 from recap.workspace.cache import Cache
 from recap.workspace.git import git_state
 from recap.workspace.lock_file import Outputs, made_outputs, parse_lock, records, stage_key, title
+from recap.workspace.pipeline import (
+    Pipeline,
+    experiments,
+    find_in,
+    open_commit,
+    open_repository,
+    open_workspace,
+)
+from recap.workspace.root import repository_root
 from recap.workspace.rwlock import writers
 
 if TYPE_CHECKING:

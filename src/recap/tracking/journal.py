@@ -23,8 +23,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from recap.tracking.pipeline import Definition, find_in, read_definition
 from recap.workspace.git import git_state
+from recap.workspace.pipeline import Definition, find_in, read_definition
 
 
 @dataclass(frozen=True)

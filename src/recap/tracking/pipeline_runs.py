@@ -4,11 +4,11 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from recap.tracking.journal import Journal
-from recap.tracking.pipeline import Definition
 from recap.tracking.record import Record
 from recap.tracking.store import Store, Tag, equals
-from recap.tracking.views import flatten
+from recap.workspace.definition import flatten
 from recap.workspace.machine import machine_tags
+from recap.workspace.pipeline import Definition
 
 if TYPE_CHECKING:
     from mlflow.entities import Run

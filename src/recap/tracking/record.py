@@ -15,7 +15,8 @@ from typing import Any
 from recap.tracking.caption_table import write_caption_table
 from recap.tracking.models import register
 from recap.tracking.store import Point, Store, Tag, describe_error
-from recap.tracking.views import flatten, flatten_numbers, headline_metrics, headline_params
+from recap.tracking.views import flatten_numbers, headline_metrics, headline_params
+from recap.workspace.definition import flatten
 from recap.workspace.lock_file import Entry, Outputs, entry_params, stage_key
 
 KEPT_ARTIFACTS = (".csv", ".html", ".json", ".png", ".svg")

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 from recap.core.hashes import hash_file
 from recap.errors import InputError
 from recap.metrics.files.tables import format_rows
-from recap.tracking.pipeline import find_in
-from recap.tracking.store import Store, Tag, describe_error, equals, repository_root
+from recap.tracking.store import Store, Tag, describe_error, equals
 from recap.workspace.cache import Cache
 from recap.workspace.lock_file import Outputs, overlap, parse_lock, stage_key, title
+from recap.workspace.pipeline import find_in
+from recap.workspace.root import check_checkout, repository_root
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -29,17 +30,6 @@ def open_store(environment: Mapping[str, str]) -> Store:
     except Exception as error:  # MLflow, SQLAlchemy and requests each have their own
         reason = describe_error(error, environment)
         raise InputError(f"MLflow: expected a store that answers, received: {reason}") from None
-
-
-def check_checkout(environment: Mapping[str, str]) -> None:
-    """Check that there is a pipeline, so that no store is made where there is none.
-
-    Raises:
-        InputError: neither the working directory nor a folder around it has one.
-    """
-    root = repository_root(environment)
-    if "DVC_ROOT" not in environment and not (root / "dvc.yaml").is_file():
-        raise InputError(f"recap: expected to be in a checkout with dvc.yaml, received {root}")
 
 
 def runs_of_file(environment: Mapping[str, str], path: str) -> list[str]:

@@ -14,8 +14,10 @@ from typing import Any
 from recap.core.environment import is_on, positive_number, whole_number
 from recap.errors import exit_code
 from recap.tracking.journal import Journal, JournalWriter
-from recap.tracking.store import describe_error, hide_password, repository_root
-from recap.tracking.views import flatten, flatten_numbers
+from recap.tracking.store import describe_error, hide_password
+from recap.tracking.views import flatten_numbers
+from recap.workspace.definition import flatten
+from recap.workspace.root import repository_root
 
 SECONDS_BEFORE_LIVE = 60.0
 """A stage that takes longer imports MLflow and shows its curves while it runs."""

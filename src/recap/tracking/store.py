@@ -16,6 +16,7 @@ from urllib.parse import unquote
 from recap.core.artifacts import write_bytes
 from recap.errors import InputError
 from recap.tracking.views import experiment_tags
+from recap.workspace.root import repository_root
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -66,17 +67,6 @@ class Tag:
     COMMIT = "mlflow.source.git.commit"
     DIRTY = "recap.git_dirty"
     NOTE = "mlflow.note.content"
-
-
-def repository_root(environment: Mapping[str, str]) -> Path:
-    """Return the checkout that owns the store: DVC's root, also in an experiment's temporary workspace.
-
-    Outside of a stage it is searched from the working directory upwards, as DVC and git do.
-    """
-    if "DVC_ROOT" in environment:
-        return Path(environment["DVC_ROOT"]).resolve()
-    here = Path.cwd()
-    return next((folder for folder in (here, *here.parents) if (folder / ".dvc").is_dir()), here)
 
 
 def tracking_uri(environment: Mapping[str, str]) -> str:

@@ -9,6 +9,8 @@ import zlib
 from collections.abc import Mapping
 from typing import Any
 
+from recap.workspace.definition import flatten
+
 PARAMS = (
     "data.source",
     "data.scenes.train_images",
@@ -42,17 +44,6 @@ STATES = {
     "captions": LATEST_FIRST | {"searchFilter": "tags.`recap.stage` LIKE 'evaluate/%'"},
 }
 MODES = {"pipelines": "TABLE", "curves": "CHART", "captions": "ARTIFACT"}
-
-
-def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return nested groups as ``group.name``, the form of MLflow's params and metrics."""
-    flat: dict[str, Any] = {}
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            flat |= flatten(value, f"{prefix}{name}.")
-        else:
-            flat[f"{prefix}{name}"] = value
-    return flat
 
 
 def flatten_numbers(metrics: Mapping[str, Any]) -> dict[str, float]:

@@ -88,5 +88,16 @@ def look_up(values: Any, path: str) -> Any:
     return values
 
 
+def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested groups as ``group.name``, the form of DVC's and MLflow's params and metrics."""
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            flat |= flatten(value, f"{prefix}{name}.")
+        else:
+            flat[f"{prefix}{name}"] = value
+    return flat
+
+
 def _paths(entries: list[Any]) -> tuple[str, ...]:
     return tuple(entry if isinstance(entry, str) else next(iter(entry)) for entry in entries)

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from tests.small_pipeline import dvc, git
 
-from recap.tracking.pipeline import (
+from recap.workspace.lock_file import parse_lock, records
+from recap.workspace.pipeline import (
     LARGEST_SOURCE,
     find_in,
     open_commit,
@@ -14,7 +15,6 @@ from recap.tracking.pipeline import (
     open_workspace,
     read_definition,
 )
-from recap.workspace.lock_file import parse_lock, records
 
 CODE = {
     "code/a.py": "a",
