@@ -18,9 +18,8 @@ def add_commands(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser
     sync.add_argument("--within", type=seconds, metavar="SECONDS", help="try no longer; a later sync goes on")
     sync.set_defaults(run=_sync)
 
-    runs = subparsers.add_parser("runs", help="which run made this file; what two runs differ in")
+    runs = subparsers.add_parser("runs", help="which run made this file; all pipelines")
     runs.add_argument("path", nargs="?", help="an output, such as models/lstm; without it: all pipelines")
-    runs.add_argument("--compare", nargs=2, metavar=("A", "B"), help="two runs, by id or name")
     runs.set_defaults(run=_runs)
 
     many = subparsers.add_parser(
@@ -52,18 +51,10 @@ def _sync(options: argparse.Namespace) -> int:
 
 
 def _runs(options: argparse.Namespace) -> None:
-    from recap.errors import InputError
-    from recap.tracking.runs import compare_runs, list_pipelines, runs_of_file
+    from recap.tracking.runs import list_pipelines, runs_of_file
 
-    if options.compare and options.path:
-        raise InputError(f"runs: expected a path or --compare, received both, the path {options.path!r}")
-    if options.compare:
-        lines = compare_runs(os.environ, *options.compare)
-    elif options.path:
-        lines = runs_of_file(os.environ, options.path)
-    else:
-        lines = list_pipelines(os.environ)
-    print("\n".join(lines))
+    found = runs_of_file(os.environ, options.path) if options.path else list_pipelines(os.environ)
+    print("\n".join(found))
 
 
 def _seeds(options: argparse.Namespace) -> None:

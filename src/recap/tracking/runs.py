@@ -1,21 +1,27 @@
-"""`recap runs`: the run that made a file, the differences of two runs, the list of pipelines."""
+"""`recap runs`: the runs that made a file, and the list of pipelines."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from recap.core.hashes import hash_file
+from recap.core.hashes import hash_output
 from recap.errors import InputError
 from recap.metrics.files.tables import format_rows
 from recap.tracking.store import Store, Tag, describe_error, equals
-from recap.workspace.cache import Cache
-from recap.workspace.lock_file import Outputs, overlap, parse_lock, stage_key, title
-from recap.workspace.pipeline import find_in
+from recap.workspace.lock_file import overlap, parse_lock, stage_key, title
 from recap.workspace.root import check_checkout, repository_root
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
+
+FACTS = {
+    "pipeline": Tag.PARENT,
+    "commit": Tag.COMMIT,
+    "dirty": Tag.DIRTY,
+    "DVC experiment": Tag.EXPERIMENT_NAME,
+    "reason": Tag.REASON,
+}
 
 
 def open_store(environment: Mapping[str, str]) -> Store:
@@ -32,7 +38,7 @@ def open_store(environment: Mapping[str, str]) -> Store:
         raise InputError(f"MLflow: expected a store that answers, received: {reason}") from None
 
 
-def runs_of_file(environment: Mapping[str, str], path: str) -> list[str]:
+def runs_of_file(environment: Mapping[str, str], path: str) -> Iterator[str]:
     """Describe what made an output, or a file or folder in or around outputs: stages, runs, params and data.
 
     Raises:
@@ -41,80 +47,38 @@ def runs_of_file(environment: Mapping[str, str], path: str) -> list[str]:
     root = repository_root(environment)
     relative = os.path.relpath(path, root)
     lock = parse_lock((root / "dvc.lock").read_bytes()) if (root / "dvc.lock").is_file() else {}
-    made = {name: [out["path"] for out in entry.get("outs", [])] for name, entry in lock.items()}
-    makers = [name for name in made if any(relative == "." or overlap(out, relative) for out in made[name])]
-    if not makers:
+    made: dict[str, dict[str, str]] = {}  # stage -> output -> MD5
+    for name, entry in lock.items():
+        outs = {out["path"]: out["md5"] for out in entry.get("outs", [])}
+        if own := {out: outs[out] for out in outs if relative == "." or overlap(out, relative)}:
+            made[name] = own
+    if not made:
         raise InputError(f"{path}: expected an output that dvc.lock records, received another path")
-    store, outputs = open_store(environment), Outputs(lock, Cache(root), find_in(root))
-    lines: list[str] = []
-    for name in makers:
-        lines.append(f"stage {title(name)}")
-        files = outputs.files(made[name] if relative == "." else [relative])
-        own = {file: md5 for file, md5 in files.items() if any(overlap(file, out) for out in made[name])}
-        here = [file for file in sorted(own) if (root / file).is_file()]
-        changed = [file for file in here if hash_file(root / file) != own[file]]
-        if changed:
-            more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
-            lines.append(f"  changed since: {', '.join(changed[:3])}{more}")
-        lines += _describe_makers(store.search(equals(Tag.KEY, stage_key(name, lock[name]))))
-    return lines
+    store = open_store(environment)
+    for name, outs in made.items():
+        yield f"stage {title(name)}"
+        for out, md5 in outs.items():
+            if (root / out).exists() and hash_output(root / out) != md5:
+                yield f"  changed since: {out}"
+        runs = store.search(equals(Tag.KEY, stage_key(name, lock[name])))
+        makers = [run for run in runs if Tag.REUSED not in run.data.tags]
+        if not makers:
+            yield "  no run in this store made it; `recap sync` records what dvc.lock has"
+        for run in makers or runs[-1:]:
+            yield from _describe(run)
+        if len(runs) > len(makers) > 0:
+            yield f"  reused by {len(runs) - len(makers)} other pipelines"
 
 
-def _describe_makers(runs: "Sequence[Run]") -> list[str]:
-    """Describe the runs with a stage's key: those that made the outputs, and how many reused them."""
-    lines: list[str] = []
-    makers = [run for run in runs if Tag.REUSED not in run.data.tags]
-    if not makers:
-        makers = list(runs[-1:])
-        about = "`recap sync` recorded it" if runs else "`recap sync` records it from dvc.lock"
-        lines.append(f"  no run in this store made it; {about}")
-    for run in makers:
-        lines += _describe(run)
-    reusers = len(runs) - len(makers)
-    return [*lines, f"  reused by {reusers} other pipelines"] if reusers else lines
-
-
-def _describe(run: "Run") -> list[str]:
+def _describe(run: "Run") -> Iterator[str]:
     tags = run.data.tags
     moment = datetime.fromtimestamp(run.info.start_time / 1000).astimezone()
-    dirty = " with changes" if tags.get(Tag.DIRTY) == "true" else ""
-    facts = [("pipeline", tags.get(Tag.PARENT, ""))]
-    if tags.get(Tag.COMMIT):
-        facts.append(("commit", f"{tags[Tag.COMMIT]}{dirty}"))
-    facts += [
-        (name, tags[tag])
-        for name, tag in (("DVC experiment", Tag.EXPERIMENT_NAME), ("reason", Tag.REASON))
-        if tags.get(tag)
-    ]
+    yield f"  run {run.info.run_id}: {run.info.status}, started {moment:%Y-%m-%d %H:%M:%S %z}"
+    facts = [(name, tags[tag]) for name, tag in FACTS.items() if tags.get(tag)]
     facts += [("param", f"{name} = {value}") for name, value in sorted(run.data.params.items())]
-    data = [entry.dataset for entry in run.inputs.dataset_inputs] if run.inputs else []
-    facts += [("data", f"{own.name} {own.digest}") for own in data]
-    first = f"  run {run.info.run_id}: {run.info.status}, started {moment:%Y-%m-%d %H:%M:%S %z}"
-    return [first, *(f"    {name:<8} {value}" for name, value in facts)]
-
-
-def compare_runs(environment: Mapping[str, str], first: str, second: str) -> list[str]:
-    """Describe the params and metrics in which two runs differ.
-
-    A run is given by its id, a unique beginning of it, or its name (of several runs, the latest that made
-    something).
-
-    Raises:
-        InputError: a run is not found, or the store cannot be reached.
-    """
-    store = open_store(environment)
-    runs = [_find(store, name) for name in (first, second)]
-    names = [f"{run.info.run_name} ({run.info.run_id[:8]})" for run in runs]
-    rows = [("", *names)]
-    params, metrics = [run.data.params for run in runs], [run.data.metrics for run in runs]
-    for kind, values in (("param", params), ("metric", metrics)):
-        for name in sorted(values[0].keys() | values[1].keys()):
-            left, right = (_show(group.get(name)) for group in values)
-            if left != right:
-                rows.append((f"{kind} {name}", left, right))
-    if len(rows) == 1:
-        return [f"{names[0]} and {names[1]} have the same params and metrics"]
-    return format_rows(rows, "text").split("\n")
+    data = run.inputs.dataset_inputs if run.inputs else []
+    facts += [("data", f"{own.dataset.name} {own.dataset.digest}") for own in data]
+    yield from (f"    {name:<8} {value}" for name, value in facts)
 
 
 def list_pipelines(environment: Mapping[str, str]) -> list[str]:
@@ -129,19 +93,3 @@ def list_pipelines(environment: Mapping[str, str]) -> list[str]:
         commit = run.data.tags.get(Tag.COMMIT, "")[:8]
         rows.append((run.info.run_name, run.info.run_id[:8], run.info.status, commit, ", ".join(scores)))
     return format_rows(rows, "text").split("\n")
-
-
-def _find(store: Store, name: str) -> "Run":
-    runs = store.search()
-    named = [run for run in runs if name in (run.info.run_id, run.info.run_name)]
-    if named:
-        return min(named, key=lambda run: Tag.REUSED in run.data.tags)
-    begun = [run for run in runs if name and run.info.run_id.startswith(name)]
-    if len(begun) == 1:
-        return begun[0]
-    several = f", with which {len(begun)} ids begin" if begun else ""
-    raise InputError(f"runs: expected the id or the name of a run, received {name!r}{several}")
-
-
-def _show(value: object) -> str:
-    return "-" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)
