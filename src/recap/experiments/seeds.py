@@ -15,7 +15,7 @@ from recap.metrics.files.tables import Style
 from recap.runtime.writer import only_writer
 from recap.tracking.importer import bring
 from recap.tracking.journal import milliseconds
-from recap.tracking.store import TAG_LENGTH, Store, Tag, describe_error, equals
+from recap.tracking.store import Store, Tag, describe_error, equals
 from recap.workspace.definition import flatten
 from recap.workspace.lock_file import digest
 from recap.workspace.pipeline import find_in, open_commit, open_repository, read_definition
@@ -23,6 +23,7 @@ from recap.workspace.pipeline import find_in, open_commit, open_repository, read
 SETTING = "train.seed"
 STYLES: dict[str, Style] = {"md": "markdown", "tex": "latex"}
 TAG = "recap.comparison"
+NOTE_LENGTH = 5000  # what every store of MLflow takes
 
 
 def compare_seeds(root: Path, count: int, environment: Mapping[str, str], output: Path) -> Iterator[str]:
@@ -103,7 +104,7 @@ def _record(store: Store, summary: Mapping[str, Any]) -> None:
     if store.search(equals(TAG, identity), "attributes.status = 'FINISHED'"):
         return
     runs, table = summary["runs"], format_scores(summary, "markdown")
-    tags = {TAG: identity, Tag.NOTE: table[:TAG_LENGTH], "mlflow.source.name": "recap seeds"}
+    tags = {TAG: identity, Tag.NOTE: table[:NOTE_LENGTH], "mlflow.source.name": "recap seeds"}
     run = store.create_run(f"{len(runs)} seeds from {runs[0]}", moment, tags).info.run_id
     points = []
     for name, values in flatten(summary["values"]).items():

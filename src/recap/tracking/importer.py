@@ -26,7 +26,7 @@ from recap.tracking.pipeline_runs import (
     update_state,
 )
 from recap.tracking.record import Record, write_run
-from recap.tracking.store import TAG_LENGTH, Store, Tag, describe_error, equals
+from recap.tracking.store import Store, Tag, describe_error, equals
 from recap.workspace.cache import Cache
 from recap.workspace.git import git_state
 from recap.workspace.lock_file import Outputs, made_outputs, parse_lock, records, stage_key, title
@@ -161,7 +161,7 @@ class Importer:
                 store.client.delete_run(child.info.run_id)
         is_written = self._write(run, parent, record, end["moment"])
         if end["reason"]:
-            reason = f"{end['reason']} ({start.process})"[:TAG_LENGTH]
+            reason = f"{end['reason']} ({start.process})"
             store.client.set_tag(run, Tag.REASON, reason)
             store.client.set_tag(run, Tag.NOTE, reason)
         store.client.set_terminated(run, status=end["end"], end_time=end["moment"])
@@ -220,7 +220,7 @@ class Importer:
             return
         run = found or create_parent(store, definition, experiment or "", tags, milliseconds())
         parent = str(run.info.run_id)
-        expected = {Tag.STAGES: " ".join(map(title, pipeline.stages))[:TAG_LENGTH]}
+        expected = {Tag.STAGES: " ".join(map(title, pipeline.stages))}
         expected |= {name: tags[name] for name in tags.keys() & {Tag.REVISION}}
         for name in expected:
             if run.data.tags.get(name) != expected[name]:

@@ -8,7 +8,7 @@ import re
 import sqlite3
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
@@ -31,9 +31,7 @@ MLFLOW_SETTINGS = {
 """Defaults of MLflow's environment variables; those that the user sets stay."""
 METRICS_A_BATCH = 1000  # MLflow's limits for one log_batch
 PARAMS_A_BATCH = 100
-PARAM_LENGTH = 6000
-TAG_LENGTH = 5000
-RUNS_A_PAGE = 1000
+MOST_RUNS = 50_000  # of one search
 PLACES = (
     ("experiments", "artifact_location"),
     ("runs", "artifact_uri"),
@@ -105,7 +103,6 @@ class Store:
         """Connect; make the schema and the experiment where they are absent, one process at a time.
 
         Raises:
-            InputError: the experiment was deleted.
             Exception: whatever MLflow, its database or its server raise.
         """
         import logging
@@ -113,44 +110,29 @@ class Store:
         for name, value in MLFLOW_SETTINGS.items():
             os.environ.setdefault(name, value)
         logging.getLogger("alembic").setLevel(logging.ERROR)
-        from mlflow.exceptions import MlflowException
         from mlflow.tracking import MlflowClient
 
         self.environment = environment
         self.root = repository_root(environment)
-        uri = tracking_uri(environment)
+        uri, tags = tracking_uri(environment), experiment_tags()
         name = environment.get("MLFLOW_EXPERIMENT_NAME") or "recap"
+        database, own = _database(uri), self.root / "mlflow.db"
+        beside = (database.parent / "mlartifacts").as_uri() if database else None
+        # checkouts that share a server have runs of their own
+        named = environment.get("RECAP_CHECKOUT") or f"{_user()}@{platform.node()}:{self.root}"
+        self.checkout = "its own" if database == own else named
         with self.lock("store"):
-            with _no_stray_folder(uri):
-                _create_schema(uri)
-                self.client: MlflowClient = MlflowClient(uri)
-                experiment = self.client.get_experiment_by_name(name)
-                if "%" in uri:
-                    self.client.search_registered_models(max_results=1)  # connects to the registry too
-            database, own = _database(uri), self.root / "mlflow.db"
-            # checkouts that share a server have runs of their own
-            named = environment.get("RECAP_CHECKOUT") or f"{_user()}@{platform.node()}:{self.root}"
-            self.checkout = "its own" if database == own else named
-            beside = (database.parent / "mlartifacts").as_uri() if database else None
+            _create_schema(database)
+            self.client: MlflowClient = MlflowClient(uri)
+            experiment = self.client.get_experiment_by_name(name)
             if experiment is None:
-                try:
-                    self.experiment = self.client.create_experiment(name, beside, experiment_tags())
-                    return
-                except MlflowException:
-                    experiment = self.client.get_experiment_by_name(name)
-                    if experiment is None:  # no other checkout was first
-                        raise
-            self.experiment = str(experiment.experiment_id)
-            if experiment.lifecycle_stage != "active":
-                raise InputError(
-                    f"the experiment {name!r} was deleted: `mlflow experiments restore --experiment-id "
-                    f"{self.experiment}` brings it back; or name another in MLFLOW_EXPERIMENT_NAME"
-                )
-            old = str(experiment.artifact_location)
-            if database == own and beside != old and re.match("file:.*/mlartifacts$", old):
-                _follow(database, old, str(beside))
-            for tag in experiment_tags().keys() - experiment.tags.keys():  # the user's own views stay
-                self.client.set_experiment_tag(self.experiment, tag, experiment_tags()[tag])
+                experiment = self.client.get_experiment(self.client.create_experiment(name, beside, tags))
+        self.experiment = str(experiment.experiment_id)
+        old = str(experiment.artifact_location)
+        if beside and database == own and beside != old and re.match("file:.*/mlartifacts$", old):
+            _follow(own, old, beside)
+        for tag in tags.keys() - experiment.tags.keys():  # the user's own views stay
+            self.client.set_experiment_tag(self.experiment, tag, tags[tag])
 
     @contextmanager
     def lock(self, name: str) -> Iterator[None]:
@@ -163,16 +145,8 @@ class Store:
 
     def search(self, *conditions: str) -> "list[Run]":
         """Return the runs that meet all conditions, the latest start first."""
-        from mlflow.utils import get_results_from_paginated_fn
-
-        def find(size: int, token: str | None) -> "list[Run]":
-            latest = ["attributes.start_time DESC"]
-            wanted = " AND ".join(conditions)
-            return self.client.search_runs(
-                [self.experiment], wanted, max_results=size, order_by=latest, page_token=token
-            )
-
-        return list(get_results_from_paginated_fn(find, RUNS_A_PAGE))
+        wanted, latest = " AND ".join(conditions), ["attributes.start_time DESC"]
+        return self.client.search_runs([self.experiment], wanted, max_results=MOST_RUNS, order_by=latest)
 
     def create_run(self, name: str, moment: int, tags: Mapping[str, str]) -> "Run":
         """Make a run that started at a moment."""
@@ -182,18 +156,18 @@ class Store:
     def log_params(self, run: str, params: Mapping[str, Any]) -> None:
         """Log params, in batches; those that the store has already stay."""
         from mlflow.entities import Param
+        from mlflow.utils import chunk_list
 
-        entries = [Param(name, str(value)[:PARAM_LENGTH]) for name, value in params.items()]
-        for first in range(0, len(entries), PARAMS_A_BATCH):
-            self.client.log_batch(run, params=entries[first : first + PARAMS_A_BATCH])
+        for batch in chunk_list([Param(name, str(value)) for name, value in params.items()], PARAMS_A_BATCH):
+            self.client.log_batch(run, params=batch)
 
     def log_points(self, run: str, points: Iterable[Point]) -> None:
         """Log points of curves, in batches; those that the store has already stay."""
         from mlflow.entities import Metric
+        from mlflow.utils import chunk_list
 
-        metrics = [Metric(*point) for point in points]
-        for first in range(0, len(metrics), METRICS_A_BATCH):
-            self.client.log_batch(run, metrics=metrics[first : first + METRICS_A_BATCH])
+        for batch in chunk_list([Metric(*point) for point in points], METRICS_A_BATCH):
+            self.client.log_batch(run, metrics=batch)
 
     def log_numbers(self, run: str, numbers: Mapping[str, float], moment: int) -> None:
         """Log single numbers."""
@@ -227,29 +201,15 @@ def _database(uri: str) -> Path | None:
     return Path(unquote(uri.removeprefix("sqlite:///"))) if uri.startswith("sqlite:////") else None
 
 
-def _create_schema(uri: str) -> None:
+def _create_schema(path: Path | None) -> None:
     """Make a new SQLite store beside its place: a migration that is cut short cannot be continued."""
     from mlflow.tracking import MlflowClient
 
-    path = _database(uri)
     if path is None or path.exists():
         return
     with tempfile.TemporaryDirectory(prefix="recap-store-") as folder:
         MlflowClient(f"sqlite:///{folder}/schema.db").search_experiments()
         write_bytes(path, Path(folder, "schema.db").read_bytes())
-
-
-@contextmanager
-def _no_stray_folder(uri: str) -> Iterator[None]:
-    """Remove the folder that MLflow makes by mistake: it does not decode an address (``%3F`` for ``?``)."""
-    stray = Path(uri.removeprefix("sqlite:///")).parent
-    is_stray = uri.startswith("sqlite:///") and "%" in uri and not stray.exists()
-    try:
-        yield
-    finally:
-        if is_stray:
-            with suppress(OSError):
-                os.removedirs(stray)
 
 
 def _follow(path: Path, old: str, new: str) -> None:
