@@ -15,7 +15,7 @@ from typing import Any
 from recap.tracking.caption_table import write_caption_table
 from recap.tracking.models import register
 from recap.tracking.store import Point, Store, Tag, describe_error
-from recap.tracking.views import flatten_numbers, headline_metrics, headline_params
+from recap.tracking.views import flatten_numbers, headline_metrics
 from recap.workspace.definition import flatten
 from recap.workspace.lock_file import Entry, Outputs, entry_params, stage_key
 
@@ -91,7 +91,7 @@ def write_run(store: Store, run: str, parent: str, record: Record, moment: int) 
     """
     entry = record.entry
     own = dict(record.settings) if entry is None else flatten(entry_params(entry))
-    store.log_params(run, headline_params(record.params) | own)
+    store.log_params(run, own)
     try:
         points = list(record.points(moment))
         numbers, curves = record.numbers(), {point[0] for point in points}

@@ -11,16 +11,6 @@ from typing import Any
 
 from recap.workspace.definition import flatten
 
-PARAMS = (
-    "data.source",
-    "data.scenes.train_images",
-    "features.backbone",
-    "backbone.feature_dim",
-    "reduce.enabled",
-    "reduce.components",
-    "train.batch_size",
-    "train.seed",
-)
 EVALUATION_METRICS = ("cider_d", "bleu_4", "rouge_l", "truth", "perplexity")
 MAIN_PARTS = ("seen", "test")
 DECODERS = ("rnn", "lstm", "transformer")
@@ -53,12 +43,6 @@ def flatten_numbers(metrics: Mapping[str, Any]) -> dict[str, float]:
         for name, value in flatten(metrics).items()
         if isinstance(value, int | float) and not isinstance(value, bool)
     }
-
-
-def headline_params(params: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the most telling of a pipeline's params; every run has them."""
-    flat = flatten(params)
-    return {name: flat[name] for name in PARAMS if name in flat}
 
 
 def headline_metrics(stage: str, metrics: Mapping[str, float]) -> dict[str, float]:
