@@ -18,7 +18,7 @@ import platform
 import secrets
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -44,6 +44,8 @@ class Start(Definition):
 
 
 FOLDER = Path(".recap", "runs")  # below a checkout's root
+Point = tuple[str, float, int, int]
+"""Of a curve: name, value, moment in milliseconds since 1970, step."""
 
 
 class JournalWriter:
@@ -75,38 +77,34 @@ class JournalWriter:
         )
         folder = root / FOLDER
         folder.mkdir(parents=True, exist_ok=True)
-        name = f"{time.time_ns():020d}-{secrets.token_hex(4)}"
-        self.path = folder / f"{name}.jsonl"
-        draft = folder / f".{name}"
+        self.path = folder / f"{time.time_ns():020d}-{secrets.token_hex(4)}.jsonl"
         self._mutex = threading.Lock()
-        self._cut = False  # whether the last line may be incomplete
-        self._file = open(draft, "ab", buffering=0)  # noqa: SIM115  it is locked as long as the process lives
+        self._file = open(self.path, "xb", buffering=0)  # noqa: SIM115  it is locked as long as the process lives
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX)
-            self.write(**asdict(self.start))
-            draft.rename(self.path)  # readers never see half a start
+            self._append(json.dumps(asdict(self.start)).encode() + b"\n")
         except OSError:
+            self.path.unlink()
             self._file.close()
-            draft.unlink(missing_ok=True)
             raise
 
     def write(self, **event: Any) -> None:
         """Append an event by one write, so that a kill leaves whole lines; after an ``end`` release the lock.
 
         Raises:
-            OSError: the disk took nothing, or a part; the next event begins a new line.
+            OSError: the disk took nothing, or a part.
         """
-        line = json.dumps({"moment": milliseconds(), **event}).encode() + b"\n"
+        line = json.dumps({"moment": milliseconds(), **event}).encode()
         with self._mutex:
-            line = (b"\n" if self._cut else b"") + line
-            self._cut = True
             try:
-                if self._file.write(line) != len(line):
-                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
-                self._cut = False
+                self._append(b"\n" + line + b"\n")  # the disk may have cut the line before
             finally:
                 if "end" in event:
                     self._file.close()
+
+    def _append(self, line: bytes) -> None:
+        if self._file.write(line) != len(line):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
 
 
 class Journal:
@@ -151,6 +149,14 @@ def journals(root: Path) -> list[Journal]:
         except (OSError, ValueError, TypeError):  # removed meanwhile, or of another version
             continue
     return found
+
+
+def curve_points(events: Iterable[Mapping[str, Any]]) -> Iterator[Point]:
+    """Yield the points of curves among events."""
+    for event in events:
+        if event.get("step") is not None:
+            for name, value in event["metrics"].items():
+                yield name, value, event["moment"], event["step"]
 
 
 def milliseconds() -> int:
