@@ -69,7 +69,7 @@ def test_a_run_that_was_cut_in_a_fresh_clone_is_not_whole(first_run: Any, tmp_pa
         "fetch": "FINISHED",
         "train/lstm": "FAILED",
     }
-    assert (parent.info.status, parent.data.tags["recap.complete"]) == ("FAILED", "false")
+    assert parent.info.status == "FAILED"
     assert not any(name.endswith("cider_d") for name in parent.data.metrics)
 
 
@@ -84,7 +84,7 @@ def test_a_sync_before_the_data_are_here_records_nothing_and_a_later_one_all(
     assert checkout.sync().stdout.count("reused: ") == len(STAGES)
     (parent,) = checkout.runs().parents
     assert stages(checkout, parent) == STAGES
-    assert (parent.info.status, parent.data.tags["recap.complete"]) == ("FINISHED", "true")
+    assert parent.info.status == "FINISHED"
 
 
 def test_experiments_may_have_any_name(checkout: Any) -> None:
@@ -187,7 +187,7 @@ def test_stages_as_developers_write_them_are_recorded(checkout: Any) -> None:
     (parent,) = checkout.runs().parents
     children = checkout.runs().children(parent)
     assert set(children) == {"count/1", "count/2", "sum"}
-    assert (parent.info.status, parent.data.tags["recap.complete"]) == ("FINISHED", "true")
+    assert parent.info.status == "FINISHED"
     assert parent.data.metrics == {"sum.words": 4.0}
     params = children["sum"][0].data.params
     assert {name: params[name] for name in ("size", "deep.rate", "train.rate")} == {
@@ -357,8 +357,8 @@ def test_a_run_that_a_slow_store_made_twice_is_one_again(checkout: Any) -> None:
     (training,) = found.children(parent)["train/rnn"]
     checkout.dvc("repro")
     for run in (parent, training):
-        tags = {name: value for name, value in run.data.tags.items() if name != "recap.complete"}
-        found.client.create_run(run.info.experiment_id, run.info.start_time, tags, run_name=run.info.run_name)
+        info = run.info
+        found.client.create_run(info.experiment_id, info.start_time, run.data.tags, run_name=info.run_name)
     checkout.sync()
     found = checkout.runs()
     assert [run.info.run_id for run in found.parents] == [parent.info.run_id]

@@ -193,8 +193,6 @@ class Importer:
                 yield json.dumps({"stages": pipeline.outputs.lock}).encode()
 
     def _complete_workspace(self, repo: "Repo") -> None:
-        if not (self.workspace / "dvc.yaml").is_file():
-            return  # stages without a pipeline around them
         commit, dirty, fault = git_state(self.workspace)
         if fault:
             self.faults.append(f"runs have no commit: {fault}")
@@ -203,7 +201,7 @@ class Importer:
         self._complete(open_workspace(repo), name, {Tag.COMMIT: commit, Tag.DIRTY: dirty})
 
     def _complete_experiment(self, repo: "Repo", name: str, revision: str, baseline: str) -> None:
-        if not self.store.search(equals(Tag.REVISION, revision), equals(Tag.COMPLETE, "true")):
+        if not self.store.search(equals(Tag.REVISION, revision), "attributes.status = 'FINISHED'"):
             with open_commit(repo, revision) as pipeline:
                 tags = {Tag.COMMIT: baseline, Tag.DIRTY: "true", Tag.REVISION: revision}
                 self._complete(pipeline, name, tags)
@@ -220,11 +218,9 @@ class Importer:
             return
         run = found or create_parent(store, definition, experiment or "", tags, milliseconds())
         parent = str(run.info.run_id)
-        expected = {Tag.STAGES: " ".join(map(title, pipeline.stages))}
-        expected |= {name: tags[name] for name in tags.keys() & {Tag.REVISION}}
-        for name in expected:
-            if run.data.tags.get(name) != expected[name]:
-                store.client.set_tag(parent, name, expected[name])
+        store.client.set_tag(parent, Tag.STAGES, " ".join(map(title, pipeline.stages)))
+        if Tag.REVISION in tags:
+            store.client.set_tag(parent, Tag.REVISION, tags[Tag.REVISION])
         latest = children(store, parent)
         noted = [own.start for own in journals(store.root)]
         waiting = {start.stage for start in noted if start.fingerprint == definition.fingerprint}

@@ -6,15 +6,14 @@ import resource
 import signal
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from recap.core.environment import is_on, positive_number, whole_number
 from recap.errors import exit_code
-from recap.tracking.journal import Journal, JournalWriter
-from recap.tracking.store import describe_error, hide_password
+from recap.tracking.journal import Journal, JournalWriter, curve_points
+from recap.tracking.store import Store, describe_error, hide_password
 from recap.tracking.views import flatten_numbers
 from recap.workspace.definition import flatten
 from recap.workspace.root import repository_root
@@ -85,7 +84,7 @@ def start(stage: str, *groups: object) -> Iterator[Run]:
         _warn(describe_error(error, environment))
     run, over = Run(journal, environment), threading.Event()
     if journal is not None:
-        arguments = (journal, run, environment, over, seconds)
+        arguments = (journal, environment, over, seconds)
         threading.Thread(target=_show_live, args=arguments, daemon=True).start()
     try:
         yield run
@@ -105,25 +104,21 @@ def start(stage: str, *groups: object) -> Iterator[Run]:
 
 
 def _show_live(
-    journal: JournalWriter, run: Run, environment: Mapping[str, str], over: threading.Event, seconds: float
+    writer: JournalWriter, environment: Mapping[str, str], over: threading.Event, seconds: float
 ) -> None:
     """Send a long stage's curves to MLflow while it runs; the importer sends the rest."""
     if over.wait(seconds):
         return
     try:
-        import psutil
+        from recap.tracking.pipeline_runs import open_run
 
-        from recap.tracking.pipeline_runs import follow
-
-        send, process = follow(Journal(journal.path), environment), psutil.Process()
-        process.cpu_percent()  # the first call starts the measurement
+        store, journal, sent = Store(environment), Journal(writer.path), 0
+        run, parent = open_run(store, journal)
+        store.client.update_run(parent, status="RUNNING")
         while not over.wait(min(SECONDS_BETWEEN, seconds)):
-            load = {
-                "system/process_cpu_percentage": process.cpu_percent(),
-                "system/process_memory_megabytes": process.memory_info().rss / 2**20,
-            }
-            run.log_metrics(load, int(time.time() - journal.start.moment / 1000))
-            send()
+            points = list(curve_points(journal.events()))
+            store.log_points(run, points[sent:])
+            sent = len(points)
     except Exception as error:  # a store can fail in any way; the journal has everything
         _warn(describe_error(error, environment))
 

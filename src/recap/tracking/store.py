@@ -15,6 +15,7 @@ from urllib.parse import unquote
 
 from recap.core.artifacts import write_bytes
 from recap.errors import InputError
+from recap.tracking.journal import Point
 from recap.tracking.views import experiment_tags
 from recap.workspace.root import repository_root
 
@@ -40,8 +41,6 @@ PLACES = (
     ("logged_models", "artifact_location"),
 )
 """Tables and columns of MLflow's database that hold the folder of artifacts."""
-Point = tuple[str, float, int, int]
-"""Of a curve: name, value, moment in milliseconds since 1970, step."""
 
 
 class Tag:
@@ -52,7 +51,6 @@ class Tag:
     CHECKOUT = "recap.checkout"
     STAGES = "recap.stages"
     REVISION = "recap.dvc_revision"
-    COMPLETE = "recap.complete"
     STAGE = "recap.stage"
     KEY = "recap.key"
     JOURNAL = "recap.journal"

@@ -24,5 +24,5 @@ def check_checkout(environment: Mapping[str, str]) -> None:
         InputError: neither the working directory nor a folder around it has one.
     """
     root = repository_root(environment)
-    if "DVC_ROOT" not in environment and not (root / "dvc.yaml").is_file():
+    if not (root / "dvc.yaml").is_file():
         raise InputError(f"recap: expected to be in a checkout with dvc.yaml, received {root}")
