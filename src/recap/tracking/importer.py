@@ -5,12 +5,10 @@ the stage left; a stage without a journal was skipped or restored by DVC. An imp
 completed by the next one, and what is in MLflow already stays as it is.
 """
 
-import json
 import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,7 +27,7 @@ from recap.tracking.record import Record, write_run
 from recap.tracking.store import Store, Tag, describe_error, equals
 from recap.workspace.cache import Cache
 from recap.workspace.git import git_state
-from recap.workspace.lock_file import Outputs, made_outputs, parse_lock, records, stage_key, title
+from recap.workspace.lock_file import Entry, Outputs, made_outputs, parse_lock, records, stage_key, title
 from recap.workspace.pipeline import (
     Pipeline,
     experiments,
@@ -143,54 +141,48 @@ class Importer:
 
     def _import_journal(self, repo: "Repo", journal: Journal) -> None:
         """Write the run of a stage that ended, and remove its journal."""
-        start, store = journal.start, self.store
-        events = list(journal.events())
-        end = events[-1] if events and "end" in events[-1] else None
-        moment = events[-1]["moment"] if events else start.moment
-        end = end or {"end": "FAILED", "reason": KILLED, "moment": moment}
-        record = Record(start.stage, start.params, start.settings, events)
-        if end["end"] == "FINISHED":
-            record = self._with_outputs(repo, journal, record)
-            if record.entry is None and start.by_dvc:
-                if writers(store.root) or writers(Path(start.workspace)):
-                    return  # DVC is about to record it
-                end |= {"end": "FAILED", "reason": UNRECORDED}
+        start, store, record = journal.start, self.store, self._read(repo, journal)
+        end = {"moment": start.moment, "end": "FAILED", "reason": KILLED, **(record.events or [{}])[-1]}
+        if end["end"] == "FINISHED" and start.by_dvc and not record.entry:
+            if writers(store.root) or writers(Path(start.workspace)):
+                return  # DVC is about to record it
+            end |= {"end": "FAILED", "reason": UNRECORDED}
         run, parent = open_run(store, journal)
         for child in store.search(equals(Tag.PARENT, parent), equals(Tag.STAGE, start.stage)):
             if Tag.REUSED in child.data.tags:  # the stage ran after all
                 store.client.delete_run(child.info.run_id)
         is_written = self._write(run, parent, record, end["moment"])
         if end["reason"]:
-            reason = f"{end['reason']} ({start.process})"
-            store.client.set_tag(run, Tag.REASON, reason)
-            store.client.set_tag(run, Tag.NOTE, reason)
+            for tag in (Tag.REASON, Tag.NOTE):
+                store.client.set_tag(run, tag, f"{end['reason']} ({start.process})")
         store.client.set_terminated(run, status=end["end"], end_time=end["moment"])
         if is_written:
             journal.path.unlink()
         update_state(store, parent)
 
-    def _with_outputs(self, repo: "Repo", journal: Journal, record: Record) -> Record:
-        """Add the outputs of the stage and their entry in a dvc.lock, if one records this run."""
-        start, name = journal.start, record.stage.replace("/", "@")
+    def _read(self, repo: "Repo", journal: Journal) -> Record:
+        """Return what a stage left; its outputs if it finished and a dvc.lock records this run."""
+        start, events = journal.start, list(journal.events())
         place = Path(start.workspace) if Path(start.workspace).is_dir() else self.store.root
-        data = made_outputs(parse_lock(start.lock.encode()))
-        for content in self._locks(repo, place, journal.identifier):
-            lock = parse_lock(content)
-            if records(lock, name, start.params, start.sources, data):
-                return replace(record, entry=lock[name], outputs=Outputs(lock, Cache(place), find_in(place)))
-        return record
+        name, data = start.stage.replace("/", "@"), made_outputs(parse_lock(start.lock.encode()))
+        is_finished = events and events[-1].get("end") == "FINISHED"
+        locks = self._locks(repo, place, journal.identifier) if is_finished else iter(())
+        own = (lock for lock in locks if records(lock, name, start.params, start.sources, data))
+        outputs = Outputs(next(own, {}), Cache(place), find_in(place))
+        entry = outputs.lock.get(name, {})
+        return Record(start.stage, start.params, outputs, entry, start.settings, events)
 
-    def _locks(self, repo: "Repo", place: Path, since: str) -> Iterator[bytes]:
+    def _locks(self, repo: "Repo", place: Path, since: str) -> Iterator[Mapping[str, Entry]]:
         """Yield what may record a stage: present dvc.lock, those that later stages found, committed ones."""
         for folder in (place, self.store.root):
             with suppress(OSError):
-                yield (folder / "dvc.lock").read_bytes()
+                yield parse_lock((folder / "dvc.lock").read_bytes())
         for journal in journals(self.store.root):
             if journal.identifier > since:
-                yield journal.start.lock.encode()
+                yield parse_lock(journal.start.lock.encode())
         for _, revision, _ in experiments(repo):
             with open_commit(repo, revision) as pipeline:
-                yield json.dumps({"stages": pipeline.outputs.lock}).encode()
+                yield pipeline.outputs.lock
 
     def _complete_workspace(self, repo: "Repo") -> None:
         commit, dirty, fault = git_state(self.workspace)
@@ -254,17 +246,25 @@ class Importer:
                 link = f"#/experiments/{store.experiment}/runs/{original.info.run_id}"
                 tags[Tag.NOTE] = f"DVC reused the outputs of [run {original.info.run_id}]({link})"
             run = str(store.create_run(stage, moment, tags).info.run_id)
-        params, outputs, metrics = pipeline.definition.params, pipeline.outputs, pipeline.metrics
-        self._write(run, parent, Record(stage, params, entry=entry, outputs=outputs, metrics=metrics), moment)
+        outputs, metrics = pipeline.outputs, pipeline.metrics
+        record = Record(stage, pipeline.definition.params, outputs, outputs.lock[name], metrics=metrics)
+        self._write(run, parent, record, moment)
         store.client.set_terminated(run, status="FINISHED", end_time=moment)
         self.added.append(f"{experiment or pipeline.definition.fingerprint[:8]}: {stage}")
 
     def _write(self, run: str, parent: str, record: Record, moment: int) -> bool:
         """Write all of a stage's run but its end; return whether everything that is here was taken."""
-        error = write_run(self.store, run, parent, record, moment)
-        if error:
-            self.faults.append(f"{record.stage}: {describe_error(error, self.environment)}")
-        return error is None or isinstance(error, FileNotFoundError)
+        client = self.store.client
+        try:
+            write_run(self.store, run, parent, record, moment)
+        except OSError as error:
+            reason = describe_error(error, self.environment)
+            self.faults.append(f"{record.stage}: {reason}")
+            client.set_tag(run, Tag.LACKING, reason)
+            return isinstance(error, FileNotFoundError)
+        if Tag.LACKING in client.get_run(run).data.tags:
+            client.delete_tag(run, Tag.LACKING)
+        return True
 
     def _end_run(self, run: "Run") -> None:
         """End what is left RUNNING: a stage's run without a journal, a pipeline's run as its children say."""
@@ -273,6 +273,6 @@ class Importer:
             return
         known = {own.identifier for own in journals(self.store.root)}
         if Tag.JOURNAL in tags and tags[Tag.JOURNAL] not in known:
-            client.set_tag(run.info.run_id, Tag.REASON, f"it left no journal ({tags.get(Tag.PROCESS)})")
+            client.set_tag(run.info.run_id, Tag.REASON, "it left no journal")
             client.set_terminated(run.info.run_id, status="FAILED")
         update_state(self.store, tags.get(Tag.PARENT, run.info.run_id))

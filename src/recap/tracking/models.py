@@ -10,7 +10,6 @@ from recap.errors import InputError
 from recap.serving.pack import model_files, pack
 from recap.tracking.store import Store, Tag, describe_error
 from recap.tracking.views import MAIN_PARTS
-from recap.workspace.lock_file import stage_key
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
@@ -34,15 +33,12 @@ def register(store: Store, record: "Record", run: str, metrics: Mapping[str, flo
     Raises:
         Exception: whatever the store raises.
     """
-    assert record.outputs is not None
-    assert record.entry is not None
     decoder, client = record.stage.partition("/")[2], store.client
     score = next((metrics[name] for part in MAIN_PARTS if (name := f"{part}.cider_d") in metrics), None)
     if f"models/{decoder}/model.json" not in model_files(record.outputs, decoder) or score is None:
         return
-    name, key = PREFIX + decoder, stage_key(record.stage.replace("/", "@"), record.entry)
-    known = _versions(store, decoder)
-    is_copy = any(version.tags.get(Tag.KEY) == key for version in known) and not record.events
+    name, known = PREFIX + decoder, _versions(store, decoder)
+    is_copy = any(version.tags.get(Tag.KEY) == record.key for version in known) and not record.events
     if is_copy or any(version.tags.get(RUN_TAG) == run for version in known):
         return
     with tempfile.TemporaryDirectory() as folder:
@@ -57,7 +53,7 @@ def register(store: Store, record: "Record", run: str, metrics: Mapping[str, flo
     if not client.search_registered_models(f"name = '{name}'"):
         client.create_registered_model(name, description=f"Captions from recap's {decoder}.")
     references = record.outputs.files([REFERENCES]).get(REFERENCES, "")
-    tags = {SCORE_TAG: repr(score), REFERENCES_TAG: references, RUN_TAG: run, Tag.KEY: key}
+    tags = {SCORE_TAG: repr(score), REFERENCES_TAG: references, RUN_TAG: run, Tag.KEY: record.key}
     client.create_model_version(name, f"runs:/{run}/model", run_id=run, tags=tags)
 
 

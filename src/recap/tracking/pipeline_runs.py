@@ -101,7 +101,6 @@ def open_run(store: Store, journal: Journal) -> tuple[str, str]:
             Tag.PARENT: parent,
             Tag.STAGE: start.stage,
             Tag.JOURNAL: journal.identifier,
-            Tag.PROCESS: start.process,
             Tag.EXPERIMENT_NAME: start.experiment,
             "mlflow.source.name": f"stages/{start.stage.partition('/')[0]}.py",
             "mlflow.source.type": "JOB",

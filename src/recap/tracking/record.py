@@ -4,6 +4,7 @@ import csv
 import io
 import itertools
 import json
+import re
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -13,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from recap.tracking.caption_table import write_caption_table
+from recap.tracking.journal import Point, curve_points
 from recap.tracking.models import register
-from recap.tracking.store import Point, Store, Tag, describe_error
+from recap.tracking.store import Store, Tag
 from recap.tracking.views import flatten_numbers, headline_metrics
 from recap.workspace.definition import flatten
 from recap.workspace.lock_file import Entry, Outputs, entry_params, stage_key
@@ -33,22 +35,24 @@ class Record:
 
     stage: str  # such as train/lstm
     params: Mapping[str, Any]  # of the whole pipeline
+    outputs: Outputs  # of the pipeline
+    entry: Entry = field(default_factory=dict)  # of dvc.lock; empty for a stage that failed
     settings: Mapping[str, Any] = field(default_factory=dict)  # of the stage, where it has no entry
     events: Sequence[Mapping[str, Any]] = ()  # of its journal
-    entry: Entry | None = None  # of dvc.lock; None for a stage that failed
-    outputs: Outputs | None = None  # of the pipeline
     metrics: frozenset[str] = frozenset()  # the files of metrics that dvc.yaml names
 
     @cached_property
     def files(self) -> dict[str, str]:
         """The files of the stage's outputs: path -> MD5."""
-        if self.entry is None or self.outputs is None:
-            return {}
         return self.outputs.files([out["path"] for out in self.entry.get("outs", [])])
+
+    @property
+    def key(self) -> str:
+        """What determines the outputs."""
+        return stage_key(self.stage.replace("/", "@"), self.entry)
 
     def content(self, path: str) -> bytes:
         """Read one of the files."""
-        assert self.outputs is not None
         return self.outputs.content(path, self.files[path])
 
     def numbers(self) -> dict[str, float]:
@@ -65,19 +69,15 @@ class Record:
 
     def points(self, moment: int) -> Iterator[Point]:
         """Yield the points of curves: those logged, else those in history files, which get the moment."""
-        logged = [event for event in self.events if event.get("step") is not None]
-        for event in logged:
-            for name, value in event["metrics"].items():
-                yield name, value, event["moment"], event["step"]
-        known = {name for event in logged for name in event["metrics"]}
-        names = [path for path in self.files if path.endswith(".csv")]
-        histories = [path for path in names if Path(path).name.startswith("history")]
-        for name, curve in read_curves(self.content(path).decode() for path in histories).items():
-            if name not in known:
-                yield from ((name, value, moment, step) for step, value in curve)
+        logged = list(curve_points(self.events))
+        yield from logged
+        histories = [path for path in self.files if re.search(r"(^|/)history[^/]*\.csv$", path)]
+        curves = read_curves(self.content(path).decode() for path in histories)
+        for name in curves.keys() - {point[0] for point in logged}:
+            yield from ((name, value, moment, step) for step, value in curves[name])
 
 
-def write_run(store: Store, run: str, parent: str, record: Record, moment: int) -> OSError | None:
+def write_run(store: Store, run: str, parent: str, record: Record, moment: int) -> None:
     """Write all of a stage's run but its end; a second call adds what is lacking.
 
     Args:
@@ -86,32 +86,25 @@ def write_run(store: Store, run: str, parent: str, record: Record, moment: int) 
         record: of the stage.
         moment: of numbers and curves in files, in milliseconds since 1970.
 
-    Returns:
-        What kept a part from being written: an output that is not here, or a folder that takes no artifacts.
+    Raises:
+        OSError: an output is not here, or a folder takes no artifacts.
+        Exception: whatever the store raises.
     """
     entry = record.entry
-    own = dict(record.settings) if entry is None else flatten(entry_params(entry))
-    store.log_params(run, own)
-    try:
-        points = list(record.points(moment))
-        numbers, curves = record.numbers(), {point[0] for point in points}
-        store.log_points(run, points)
-        # MLflow would draw a number with a curve's name as a point of it; the parent has it
-        store.log_numbers(run, {name: own for name, own in numbers.items() if name not in curves}, moment)
-        store.log_numbers(parent, headline_metrics(record.stage, numbers), moment)
-        if entry is None or record.outputs is None:
-            return None
-        store.client.set_tag(run, Tag.KEY, stage_key(record.stage.replace("/", "@"), entry))
-        store.log_inputs(run, record.outputs.inputs(entry))
-        _log_artifacts(store, run, parent, record)
-        if record.stage.startswith("evaluate/"):
-            register(store, record, run, numbers)
-    except OSError as error:
-        store.client.set_tag(run, Tag.LACKING, describe_error(error, store.environment))
-        return error
-    if Tag.LACKING in store.client.get_run(run).data.tags:
-        store.client.delete_tag(run, Tag.LACKING)
-    return None
+    store.log_params(run, flatten(entry_params(entry)) if entry else record.settings)
+    points, numbers = list(record.points(moment)), record.numbers()
+    curves = {point[0] for point in points}
+    store.log_points(run, points)
+    # MLflow would draw a number with a curve's name as a point of it; the parent has it
+    store.log_numbers(run, {name: own for name, own in numbers.items() if name not in curves}, moment)
+    store.log_numbers(parent, headline_metrics(record.stage, numbers), moment)
+    if not entry:
+        return
+    store.client.set_tag(run, Tag.KEY, record.key)
+    store.log_inputs(run, record.outputs.inputs(entry))
+    _log_artifacts(store, run, parent, record)
+    if record.stage.startswith("evaluate/"):
+        register(store, record, run, numbers)
 
 
 def _log_artifacts(store: Store, run: str, parent: str, record: Record) -> None:
@@ -128,7 +121,6 @@ def _log_artifacts(store: Store, run: str, parent: str, record: Record) -> None:
                 store.client.log_artifact(parent, str(target))
         paths = {Path(path).name: path for path in record.files}
         for name in [name for name in CAPTION_FILES if name in paths][:1]:
-            assert record.outputs is not None
             table = write_caption_table(Path(folder), json.loads(record.content(paths[name])), record.outputs)
             tables = json.dumps([{"path": table, "type": "table"}])
             store.client.set_tag(run, "mlflow.loggedArtifacts", tables)
@@ -141,16 +133,13 @@ def read_curves(histories: Iterable[str]) -> Curves:
 
     A curve that one table has by step and another by epoch is read by step; columns of words are left out.
     """
+    tables = [table for text in histories if (table := list(csv.DictReader(io.StringIO(text))))]
     curves: Curves = {}
-    tables = [list(csv.DictReader(io.StringIO(text))) for text in histories]
-    for axis in ("step", "epoch"):
-        known = {"step", "epoch", *curves}
+    for axis in ("epoch", "step"):  # the second one replaces what the first one found
         for table in tables:
-            columns = list(table[0]) if table else []
-            if axis not in columns or (axis == "epoch" and "step" in columns):
+            if axis not in table[0] or (axis == "epoch" and "step" in table[0]):
                 continue
-            for name in (column for column in columns if column not in known):
-                points = [(int(row[axis]), row[name]) for row in table if row[name]]
+            for name in table[0].keys() - {"step", "epoch"}:
                 with suppress(ValueError):
-                    curves[name] = [(step, float(value)) for step, value in points]
+                    curves[name] = [(int(row[axis]), float(row[name])) for row in table if row[name]]
     return curves

@@ -54,7 +54,6 @@ class Tag:
     STAGE = "recap.stage"
     KEY = "recap.key"
     JOURNAL = "recap.journal"
-    PROCESS = "recap.process"
     REASON = "recap.reason"
     REUSED = "recap.reused"
     ORIGINAL = "recap.original_run"
