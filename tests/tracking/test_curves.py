@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from recap.tracking.record import read_curves
+from recap.tracking.child_runs import read_curves
 from recap.tracking.store import Tag
 from recap.tracking.views import STATES
 

@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from recap.core.environment import is_on, positive_number
+from recap.tracking.child_runs import Record, write_run
 from recap.tracking.journal import Journal, journals, milliseconds
 from recap.tracking.models import choose_champions
-from recap.tracking.pipeline_runs import (
+from recap.tracking.parent_runs import (
     children,
     create_parent,
     find_parent,
@@ -23,7 +24,6 @@ from recap.tracking.pipeline_runs import (
     remove_doubles,
     update_state,
 )
-from recap.tracking.record import Record, write_run
 from recap.tracking.store import Store, Tag, describe_error, equals
 from recap.workspace.cache import Cache
 from recap.workspace.git import git_state

@@ -14,7 +14,7 @@ from recap.tracking.views import MAIN_PARTS
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
-    from recap.tracking.record import Record
+    from recap.tracking.child_runs import Record
 
 CHAMPION = "champion"
 PREFIX = "recap-"

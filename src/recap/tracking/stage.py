@@ -110,7 +110,7 @@ def _show_live(
     if over.wait(seconds):
         return
     try:
-        from recap.tracking.pipeline_runs import open_run
+        from recap.tracking.parent_runs import open_run
 
         store, journal, sent = Store(environment), Journal(writer.path), 0
         run, parent = open_run(store, journal)

@@ -213,6 +213,4 @@ def _follow(path: Path, old: str, new: str) -> None:
     """Point a store that was moved or copied with its checkout to the artifacts beside it."""
     with closing(sqlite3.connect(path)) as database, database:
         for table, column in PLACES:
-            change = f"UPDATE {table} SET {column} = ? || substr({column}, ?)"
-            condition = f"substr({column}, 1, ?) = ?"
-            database.execute(f"{change} WHERE {condition}", (new, len(old) + 1, len(old), old))
+            database.execute(f"UPDATE {table} SET {column} = replace({column}, ?, ?)", (old, new))

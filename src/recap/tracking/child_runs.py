@@ -2,7 +2,6 @@
 
 import csv
 import io
-import itertools
 import json
 import re
 import tempfile
@@ -13,7 +12,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from recap.tracking.caption_table import write_caption_table
+from PIL import Image, ImageOps
+
+from recap.core import paths
+from recap.core.image_files import read_image
 from recap.tracking.journal import Point, curve_points
 from recap.tracking.models import register
 from recap.tracking.store import Store, Tag
@@ -23,9 +25,14 @@ from recap.workspace.lock_file import Entry, Outputs, entry_params, stage_key
 
 KEPT_ARTIFACTS = (".csv", ".html", ".json", ".png", ".svg")
 LARGEST_ARTIFACT = 8 * 2**20  # bytes; weights and data stay in DVC, whose MD5 the run names
-MOST_ARTIFACTS = 100
 METRICS_FILES = ("metrics.json", "summary.json")
 CAPTION_FILES = ("per_image.json", "captions.json")  # the first that is there has the table of captions
+CAPTION_TABLE = "captions.json"
+COLUMNS = ("image_id", "caption", "part", "cider_d")  # MLflow compares the second
+MOST_PICTURES, SIDE = 100, 344
+"""Of MLflow's square boxes the comparison shows the upper half; a picture grows to its own size at most."""
+IMAGES = (paths.RAW / "images" / "test").as_posix()
+NAMES = (paths.RAW / "annotations" / "captions_test.json").as_posix()
 Curves = dict[str, list[tuple[int, float]]]
 
 
@@ -109,23 +116,53 @@ def write_run(store: Store, run: str, parent: str, record: Record, moment: int) 
 
 def _log_artifacts(store: Store, run: str, parent: str, record: Record) -> None:
     """Log the outputs that people can look at, and the table of captions in MLflow's form."""
-    shown = [path for path in sorted(record.files) if path.endswith(KEPT_ARTIFACTS)]
-    contents = ((path, record.content(path)) for path in shown if not path.startswith("data/"))
-    small = ((path, content) for path, content in contents if len(content) <= LARGEST_ARTIFACT)
-    with tempfile.TemporaryDirectory() as folder:
-        for path, content in itertools.islice(small, MOST_ARTIFACTS):
-            target = Path(folder, path)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(content)
-            if path.endswith(".html"):
-                store.client.log_artifact(parent, str(target))
-        paths = {Path(path).name: path for path in record.files}
-        for name in [name for name in CAPTION_FILES if name in paths][:1]:
-            table = write_caption_table(Path(folder), json.loads(record.content(paths[name])), record.outputs)
-            tables = json.dumps([{"path": table, "type": "table"}])
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for path in sorted(record.files):
+            if not path.endswith(KEPT_ARTIFACTS) or path.startswith("data/"):
+                continue
+            if len(content := record.content(path)) <= LARGEST_ARTIFACT:
+                target = folder / path
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_bytes(content)
+                if path.endswith(".html"):
+                    store.client.log_artifact(parent, str(target))
+        named = {Path(path).name: path for path in record.files}
+        for path in [named[file] for file in CAPTION_FILES if file in named][:1]:
+            _write_caption_table(folder, json.loads(record.content(path)), record.outputs)
+            tables = json.dumps([{"path": CAPTION_TABLE, "type": "table"}])
             store.client.set_tag(run, "mlflow.loggedArtifacts", tables)
-        if any(Path(folder).iterdir()):
-            store.client.log_artifacts(run, folder)
+        if any(folder.iterdir()):
+            store.client.log_artifacts(run, name)
+
+
+def _write_caption_table(folder: Path, rows: Sequence[Mapping[str, Any]], outputs: Outputs) -> None:
+    """Write a table as MLflow's ``log_table`` does: a row a test image, pictures of the first ones."""
+    columns = [column for column in COLUMNS if rows and column in rows[0]]
+    data = [[row[column] for column in columns] for row in rows]
+    cells = {}
+    with suppress(FileNotFoundError, KeyError):  # the pipeline has no images, or they are not here
+        files = outputs.files([IMAGES, NAMES])
+        images = json.loads(outputs.content(NAMES, files[NAMES]))["images"]
+        for place, image in enumerate(images[:MOST_PICTURES]):
+            path = f"{IMAGES}/{image['file_name']}"
+            picture = read_image(io.BytesIO(outputs.content(path, files[path])))
+            picture = ImageOps.contain(picture, (SIDE, SIDE // 2))
+            square = Image.new("RGBA", (SIDE, SIDE))
+            square.paste(picture, ((SIDE - picture.width) // 2, 0))
+            cells[image["id"]] = _write_picture(folder, picture, str(place))
+    if cells:
+        columns.append("picture")
+        blank = _write_picture(folder, Image.new("RGBA", (1, 1)), "none")  # a cell must have one
+        data = [[*own, cells.get(row.get("image_id"), blank)] for own, row in zip(data, rows, strict=True)]
+    (folder / CAPTION_TABLE).write_text(json.dumps({"columns": columns, "data": data}), encoding="utf-8")
+
+
+def _write_picture(folder: Path, picture: Image.Image, name: str) -> dict[str, str]:
+    path = f"pictures/{name}.webp"
+    (folder / path).parent.mkdir(exist_ok=True)
+    picture.save(folder / path, quality=90)
+    return {"type": "image", "filepath": path, "compressed_filepath": path}
 
 
 def read_curves(histories: Iterable[str]) -> Curves:
