@@ -20,7 +20,6 @@ CHAMPION = "champion"
 PREFIX = "recap-"
 SCORE_TAG = "recap.cider_d"
 REFERENCES_TAG = "recap.references"
-RUN_TAG = "recap.run"
 MODEL_ERROR_TAG = "recap.model_error"
 REFERENCES = "data/captions/references_test.json"
 
@@ -39,7 +38,7 @@ def register(store: Store, record: "Record", run: str, metrics: Mapping[str, flo
         return
     name, known = PREFIX + decoder, _versions(store, decoder)
     is_copy = any(version.tags.get(Tag.KEY) == record.key for version in known) and not record.events
-    if is_copy or any(version.tags.get(RUN_TAG) == run for version in known):
+    if is_copy or any(version.run_id == run for version in known):
         return
     with tempfile.TemporaryDirectory() as folder:
         try:
@@ -53,7 +52,7 @@ def register(store: Store, record: "Record", run: str, metrics: Mapping[str, flo
     if not client.search_registered_models(f"name = '{name}'"):
         client.create_registered_model(name, description=f"Captions from recap's {decoder}.")
     references = record.outputs.files([REFERENCES]).get(REFERENCES, "")
-    tags = {SCORE_TAG: repr(score), REFERENCES_TAG: references, RUN_TAG: run, Tag.KEY: record.key}
+    tags = {SCORE_TAG: repr(score), REFERENCES_TAG: references, Tag.KEY: record.key}
     client.create_model_version(name, f"runs:/{run}/model", run_id=run, tags=tags)
 
 
