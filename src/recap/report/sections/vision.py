@@ -40,8 +40,8 @@ KINDS = {
 
 WIDE, HIGH = 620, 400
 """Pictures wider than this, in pixels, have a row for themselves; higher ones unfold."""
-SHOWN_WIDE, SHOWN = 1, 3
-"""How many pictures of a kind are open, wide ones and others; the rest unfolds."""
+SHOWN_WIDE, SHOWN = 1, 2
+"""How many pictures of a kind are open, wide ones and others: a row. The rest unfolds."""
 LEAST = 0.75
 """How much of its width a picture keeps, for its letters to be read."""
 
