@@ -150,7 +150,7 @@ def _write_caption_table(folder: Path, rows: Sequence[Mapping[str, Any]], output
             picture = ImageOps.contain(picture, (SIDE, SIDE // 2))
             square = Image.new("RGBA", (SIDE, SIDE))
             square.paste(picture, ((SIDE - picture.width) // 2, 0))
-            cells[image["id"]] = _write_picture(folder, picture, str(place))
+            cells[image["id"]] = _write_picture(folder, square, str(place))
     if cells:
         columns.append("picture")
         blank = _write_picture(folder, Image.new("RGBA", (1, 1)), "none")  # a cell must have one
