@@ -9,9 +9,11 @@ Shapes: N rows, D feature, V vocabulary.
 """
 
 import argparse
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,7 +26,6 @@ from recap.core.feature_files import open_features
 from recap.core.raw_data import load_raw
 from recap.decoders.decoder import Decoder, State
 from recap.decoders.ensemble import Ensemble
-from recap.decoding.config import DecodingConfig
 from recap.decoding.generate import generate
 from recap.decoding.search import StepDecoder, members_of
 from recap.decoding.searches import make_constraints, make_search
@@ -42,30 +43,12 @@ from recap.text.captions import load_captions
 from recap.text.coco_files import read_references
 from recap.text.vocabulary import Vocabulary
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from tests.settings import GREEDY
+
 BAD_LAST_WORDS = ("a", "an", "and", "at", "by", "in", "of", "on", "or", "the", "to", "with")
 
-GREEDY = DecodingConfig(
-    search="greedy",
-    beam_width=5,
-    length_normalisation=0.0,
-    groups=1,
-    diversity=0.0,
-    candidates=40,
-    pseudo_references=40,
-    pseudo_reference_temperature=1.0,
-    neighbours=0,
-    temperature=1.0,
-    top_k=None,
-    top_p=1.0,
-    max_length=30,
-    min_length=0,
-    allow_unknown=False,
-    banned_words=(),
-    banned_last_words=(),
-    repeat_trigrams=True,
-    seed=0,
-)
-"""What the others change: the likeliest word, without constraints."""
 DECODINGS = {
     "greedy": GREEDY,
     "greedy, no trigram twice": replace(GREEDY, repeat_trigrams=False),

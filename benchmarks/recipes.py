@@ -17,6 +17,7 @@ import contextlib
 import io
 import json
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
@@ -28,7 +29,6 @@ import numpy as np
 from pydantic import TypeAdapter
 from ruamel.yaml import YAML
 
-from decodings import GREEDY
 from recap.core.feature_files import open_features
 from recap.core.raw_data import load_raw, read_json
 from recap.decoders.build import load_decoder
@@ -54,7 +54,11 @@ from recap.text.coco_files import read_references
 from recap.training.config import TrainConfig
 from recap.training.train import train
 
-ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from tests.imports import ROOT
+from tests.settings import GREEDY
+
 RESULTS = ROOT / "docs" / "recipes.jsonl"
 SCORED = ("validation", "test")
 THREADS = 1
