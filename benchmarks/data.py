@@ -109,6 +109,7 @@ def _fetch(folder: Path, server: str, scale: float) -> tuple[int, str]:
         source="coco",
         validation_share=0.1,
         test_share=0.1,
+        language_captions=None,
         offline=False,
         images=ImagesConfig(fetch=False, timeout=10.0),
         scenes=ScenesConfig(train_images=10, validation_images=3, test_images=3, seed=0),

@@ -62,6 +62,7 @@ def test_describe_a_stand_in_of_coco(tmp_path: Path, run, capsys) -> None:
         validation_share=0.1,
         test_share=0.1,
         offline=True,
+        language_captions=None,
         images=ImagesConfig(fetch=False, timeout=1.0),
         scenes=ScenesConfig(train_images=10, validation_images=3, test_images=3, seed=0),
         coco=coco,

@@ -28,6 +28,7 @@ def run_fetch(url: str, raw: str, downloads: str) -> None:
         validation_share=0.1,
         test_share=0.1,
         offline=False,
+        language_captions=None,
         images=ImagesConfig(fetch=False, timeout=1.0),
         scenes=ScenesConfig(train_images=10, validation_images=3, test_images=3, seed=0),
         coco=coco,

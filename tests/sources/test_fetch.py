@@ -25,7 +25,15 @@ def coco(archive: Path | None, train_captions: str | None = None) -> DataConfig:
     path = None if archive is None else str(archive)
     config = CocoConfig(archive=path, check="any", train_captions=train_captions, test_captions=None)
     return DataConfig(
-        "coco", 0.1, 0.1, offline=False, images=IMAGES, scenes=SCENES, coco=config, folder=FOLDER
+        "coco",
+        0.1,
+        0.1,
+        offline=False,
+        language_captions=None,
+        images=IMAGES,
+        scenes=SCENES,
+        coco=config,
+        folder=FOLDER,
     )
 
 
@@ -52,6 +60,7 @@ def test_what_an_earlier_run_left_is_gone(
                 validation_share=0.1,
                 test_share=0.1,
                 offline=False,
+                language_captions=None,
                 images=IMAGES,
                 scenes=SCENES,
                 coco=coco(None).coco,

@@ -3,6 +3,7 @@
 import importlib
 import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -40,6 +41,10 @@ GROUPS = {
 Group = TypeVar("Group")
 
 
+class Mistakes(InputError):
+    """What is wrong with the settings, a line each."""
+
+
 def load(path: Path, group_class: type[Group]) -> Group:
     """Read one group of a params file, by its dataclass; the whole file is checked.
 
@@ -59,7 +64,18 @@ def load_all(path: Path) -> dict[str, Any]:
     Raises:
         InputError: as in ``load``.
     """
-    values = read_values(read_content(path, "a params file"), path)
+    try:
+        return check_groups(read_values(read_content(path, "a params file"), path))
+    except Mistakes as error:
+        raise InputError(*(f"{path.name}: {mistake}" for mistake in str(error).split("\n"))) from None
+
+
+def check_groups(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Check every group of settings, as a params file has them: group name -> frozen dataclass.
+
+    Raises:
+        Mistakes: there are some; the message has one line a mistake.
+    """
     groups: dict[str, Any] = {}
     mistakes = [
         f"{shorten(name)}: expected one of the groups {', '.join(GROUPS)}; received an unknown key"
@@ -78,7 +94,7 @@ def load_all(path: Path) -> dict[str, Any]:
     if mistakes:
         more = len(mistakes) - MOST_MISTAKES
         mistakes = mistakes[:MOST_MISTAKES] + ([f"and {more} mistakes more"] if more > 0 else [])
-        raise InputError(*(f"{path.name}: {mistake}" for mistake in mistakes))
+        raise Mistakes(*mistakes)
     return groups
 
 

@@ -15,6 +15,8 @@ from recap.core.input_files import read_json
 
 SPLITS = ("train", "validation", "test")
 """For training, for choices (of an epoch, of a decoding), and for scores and pictures."""
+LANGUAGE = "language"
+"""Captions of images that are not there; written where ``data.language_captions`` names some."""
 ANNOTATIONS = "annotations"
 
 
@@ -41,6 +43,10 @@ class RawData:
         """Read the captions of a split in COCO format: ``images`` in row order, and ``annotations``."""
         captions: dict[str, Any] = read_json(self.directory / ANNOTATIONS / f"captions_{split}.json")
         return captions
+
+    def has_language(self) -> bool:
+        """Return whether there are captions of ``LANGUAGE``."""
+        return (self.directory / ANNOTATIONS / f"captions_{LANGUAGE}.json").is_file()
 
     def image_paths(self, split: str) -> list[Path]:
         """Return the image files of a split in row order; only where ``source.images``."""
@@ -82,7 +88,7 @@ def write_captions(
     """Write the captions of a split in COCO format into data/raw.
 
     Images, in row order, have ``id``, ``file_name`` and, if known, ``part`` and ``url``; annotations have
-    ``id``, ``image_id`` and ``caption``, the original text. The split is one of ``SPLITS``.
+    ``id``, ``image_id`` and ``caption``, the original text. The split is one of ``SPLITS``, or ``LANGUAGE``.
     """
     captions = {"images": list(images), "annotations": list(annotations)}
     write_json(directory / ANNOTATIONS / f"captions_{split}.json", captions, compact=True)

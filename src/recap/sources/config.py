@@ -56,6 +56,7 @@ class DataConfig:
     source: Literal["scenes", "coco", "folder"]
     validation_share: Share
     test_share: Share
+    language_captions: str | None
     offline: bool
     images: ImagesConfig
     scenes: ScenesConfig

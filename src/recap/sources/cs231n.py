@@ -164,14 +164,24 @@ def read_images(directory: Path, part: str, official: bool, archive_path: Path) 
     seen = set()
     for name, url in zip(names, urls, strict=True):
         file_name = PurePosixPath(name).name
-        number = re.search(r"(?<!\d)(\d{1,18})\.\w+$", file_name)
-        if number is None or int(number[1]) in seen:
+        number = image_number(file_name)
+        if number is None or number in seen:
             raise InputError(
                 f"{where}: expected names that end in an image id of their own, received {name!r}"
             )
-        seen.add(int(number[1]))
-        images.append({"id": int(number[1]), "file_name": file_name, "url": url})
+        seen.add(number)
+        images.append({"id": number, "file_name": file_name, "url": url})
     return images
+
+
+def image_number(file_name: str) -> int | None:
+    """Return the number that a file name ends with, which of COCO's images is the id.
+
+    >>> image_number("COCO_train2014_000000057870.jpg")
+    57870
+    """
+    number = re.search(r"(?<!\d)(\d{1,18})\.\w+$", file_name)
+    return None if number is None else int(number[1])
 
 
 def _read_lines(path: Path, archive_path: Path) -> list[str]:

@@ -4,12 +4,13 @@ from pathlib import Path
 from typing import Any
 
 from recap.core.directories import make_empty
-from recap.core.raw_data import Source, write_source
+from recap.core.raw_data import RawData, Source, write_source
 from recap.errors import InputError
 from recap.sources.config import DataConfig
 from recap.sources.cs231n import fetch_coco
 from recap.sources.download import Files, locate
 from recap.sources.folder import fetch_folder
+from recap.sources.language import write_language
 
 
 def fetch(config: DataConfig, directory: Path, files: Files) -> dict[str, Any]:
@@ -44,6 +45,14 @@ def fetch(config: DataConfig, directory: Path, files: Files) -> dict[str, Any]:
         shares = {"validation": config.validation_share, "test": config.test_share}
         missing = {split: share for split, share in shares.items() if split not in caption_files}
         source, summary = fetch_folder(images, caption_files, missing, directory)
+    if config.language_captions is not None:
+        if source.scenes:
+            raise InputError(
+                "data.language_captions: expected null where data.source is scenes, "
+                f"received {config.language_captions}"
+            )
+        path = locate(config.language_captions, files)
+        summary = {**summary, "language": write_language(path, RawData(directory, source))}
     write_source(directory, source)
     return summary
 

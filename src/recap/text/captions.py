@@ -14,19 +14,22 @@ from numpy.typing import NDArray
 from recap.core.artifacts import write_hdf5, write_json
 from recap.core.hdf5 import Expected, open_checked, read_rows
 from recap.core.input_files import read_json
-from recap.core.raw_data import SPLITS
+from recap.core.raw_data import LANGUAGE, SPLITS
 from recap.errors import InputError
 from recap.text.vocabulary import END, NULL, START, Vocabulary, parse_vocabulary
+
+Encoded = tuple[NDArray[np.int32], NDArray[np.int32]]
+"""Encoded captions (M, L), and (M,) the row of the image of each."""
 
 
 @dataclass(frozen=True)
 class Captions:
-    """Encoded captions by split: (M, L) int32, and (M,) int32, the row of the image of each."""
+    """Encoded captions by split."""
 
     vocabulary: Vocabulary
-    splits: Mapping[str, tuple[NDArray[np.int32], NDArray[np.int32]]]
+    splits: Mapping[str, Encoded]
 
-    def of(self, split: str) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    def of(self, split: str) -> Encoded:
         """The captions and image rows of a split."""
         return self.splits[split]
 
@@ -40,8 +43,20 @@ def save_captions(directory: Path, captions: Captions) -> None:
     write_json(directory / "vocabulary.json", captions.vocabulary.to_json())
 
 
+def save_language(directory: Path, encoded: Encoded) -> None:
+    """Write language.h5: captions of images that are not there."""
+    write_hdf5(language_path(directory), dict(zip(_names(LANGUAGE), encoded, strict=True)))
+
+
+def language_path(directory: Path) -> Path:
+    """Return the file of captions of images that are not there."""
+    return directory / "language.h5"
+
+
 def load_captions(directory: Path) -> Captions:
     """Read what `tokenize` wrote into memory (captions of all COCO take 43 MB).
+
+    Beside ``SPLITS`` there is a split ``LANGUAGE`` where it wrote language.h5.
 
     Raises:
         InputError: a file is absent or holds something else.
@@ -49,7 +64,12 @@ def load_captions(directory: Path) -> Captions:
     path = directory / "vocabulary.json"
     vocabulary = parse_vocabulary(read_json(path), str(path))
     path = directory / "captions.h5"
-    return read_encoded(path, vocabulary, dict.fromkeys(SPLITS, (None, None)), str(path))
+    captions = read_encoded(path, vocabulary, dict.fromkeys(SPLITS, (None, None)), str(path))
+    path = language_path(directory)
+    if not path.is_file():
+        return captions
+    language = read_encoded(path, vocabulary, {LANGUAGE: (None, None)}, str(path))
+    return Captions(vocabulary, {**captions.splits, **language.splits})
 
 
 def read_encoded(

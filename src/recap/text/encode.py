@@ -12,9 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recap.core.artifacts import write_json
-from recap.core.raw_data import SPLITS, RawData, load_raw
+from recap.core.raw_data import LANGUAGE, SPLITS, RawData, load_raw
 from recap.errors import InputError
-from recap.text.captions import Captions, check_captions, load_captions, save_captions
+from recap.text.captions import (
+    Captions,
+    Encoded,
+    check_captions,
+    load_captions,
+    save_captions,
+    save_language,
+)
 from recap.text.config import TokenizeConfig
 from recap.text.vocabulary import (
     END,
@@ -22,6 +29,7 @@ from recap.text.vocabulary import (
     SPECIAL_WORDS,
     START,
     UNK,
+    Tokens,
     Vocabulary,
     build_vocabulary,
     split_tokens,
@@ -30,6 +38,8 @@ from recap.text.vocabulary import (
 
 def tokenize(raw_directory: Path, directory: Path, config: TokenizeConfig) -> dict[str, Any]:
     """Write data/captions: captions.h5, vocabulary.json, references_{train,validation,test}.json.
+
+    Captions of images that are not there become language.h5.
 
     The vocabulary is that of the training captions. A caption without any word is left out of captions.h5
     and stays in the references. A source that comes encoded keeps its vocabulary and encoding, checked.
@@ -60,9 +70,13 @@ def tokenize(raw_directory: Path, directory: Path, config: TokenizeConfig) -> di
     else:
         captions, empty = _encode(raw, original, config)
     save_captions(directory, captions)
+    summary: dict[str, Any] = {"vocabulary": len(captions.vocabulary)}
+    if raw.has_language():
+        language = _encode_language(raw, captions)
+        save_language(directory, language)
+        summary[LANGUAGE] = _describe(language[0])
     for split in SPLITS:
         write_json(directory / f"references_{split}.json", original[split], compact=True)
-    summary: dict[str, Any] = {"vocabulary": len(captions.vocabulary)}
     for split in SPLITS:
         summary[split] = {**_describe(captions.of(split)[0]), "empty_captions": empty[split]}
     return summary
@@ -87,7 +101,7 @@ def _encode(
     for (
         split
     ) in SPLITS:  # one at a time, for the memory; training captions come first and give the vocabulary
-        words, rows, empty[split] = _split(raw, split, original[split], config)
+        words, rows, empty[split] = _split(raw, split, original[split], config.tokens)
         if split == "train":
             vocabulary = build_vocabulary(words, config.min_count, config.max_words, config.tokens)
             _refuse_wordless(vocabulary, words, config)
@@ -95,8 +109,14 @@ def _encode(
     return Captions(vocabulary, encoded), empty
 
 
+def _encode_language(raw: RawData, captions: Captions) -> Encoded:
+    """Encode the captions of images that are not there, as long as the training captions, in their words."""
+    words, rows, _ = _split(raw, LANGUAGE, raw.captions(LANGUAGE), captions.vocabulary.tokens)
+    return captions.vocabulary.encode(words, captions.of("train")[0].shape[1]), rows
+
+
 def _split(
-    raw: RawData, split: str, original: dict[str, Any], config: TokenizeConfig
+    raw: RawData, split: str, original: dict[str, Any], tokens: Tokens
 ) -> tuple[list[list[str]], NDArray[np.int32], int]:
     """Split captions into tokens, image by image, as the course's archive has them.
 
@@ -108,7 +128,7 @@ def _split(
         # each word is kept once, however often it is said
         (
             row_of[item["image_id"]],
-            [sys.intern(token) for token in split_tokens(item["caption"], config.tokens)],
+            [sys.intern(token) for token in split_tokens(item["caption"], tokens)],
         )
         for item in original["annotations"]
     ]

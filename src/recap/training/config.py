@@ -10,6 +10,15 @@ from recap.decoders.config import Probability
 
 
 @dataclass(config=STRICT, frozen=True)
+class LanguageConfig:
+    """Training on captions of images that are not there, before the epochs on those that are."""
+
+    epochs: Count
+    batch_size: Annotated[int, Ge(1), Le(65_536)]
+    learning_rate: Annotated[float, Gt(0), Le(1)]
+
+
+@dataclass(config=STRICT, frozen=True)
 class SelfCriticalConfig:
     """Self-critical sequence training, after the epochs of cross-entropy."""
 
@@ -35,4 +44,5 @@ class TrainConfig:
     seed: Seed
     precision: Literal["float32", "tf32", "bfloat16"]
     scored_images: Annotated[int, Ge(0), Le(2**31 - 1)]
+    language: LanguageConfig
     self_critical: SelfCriticalConfig

@@ -21,9 +21,18 @@ FOLDER = "inputs"
 SETTLED = 2.0  # seconds; a file changed a moment ago may change again within the clock's resolution
 
 SETTINGS = {
-    "coco": ("data.coco.archive", "data.coco.train_captions", "data.coco.test_captions"),
-    "folder": tuple(
-        f"data.folder.{name}" for name in ("images", "train_captions", "validation_captions", "test_captions")
+    "coco": (
+        "data.coco.archive",
+        "data.coco.train_captions",
+        "data.coco.test_captions",
+        "data.language_captions",
+    ),
+    "folder": (
+        "data.folder.images",
+        "data.folder.train_captions",
+        "data.folder.validation_captions",
+        "data.folder.test_captions",
+        "data.language_captions",
     ),
     **dict.fromkeys(
         ("squeezenet1_1", "vgg16", "resnet50", "resnet101"), ("features.weights", "features.class_names")

@@ -67,6 +67,7 @@ class Captions:
             validation_share=0.1,
             test_share=0.1,
             offline=True,
+            language_captions=None,
             images=ImagesConfig(fetch=False, timeout=1.0),
             scenes=ScenesConfig(train_images=10, validation_images=3, test_images=3, seed=0),
             coco=NONE,

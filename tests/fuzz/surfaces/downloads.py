@@ -175,6 +175,7 @@ class Downloads:
             validation_share=0.1,
             test_share=0.1,
             offline=False,
+            language_captions=None,
             images=ImagesConfig(fetch=True, timeout=1.0),
             scenes=ScenesConfig(train_images=10, validation_images=3, test_images=3, seed=0),
             coco=CocoConfig(None, "any", None, None),
