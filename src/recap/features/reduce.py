@@ -23,20 +23,23 @@ from recap.core.feature_files import (
     write_feature_blocks,
     write_grid,
 )
-from recap.core.raw_data import SPLITS
+from recap.core.raw_data import LANGUAGE, SPLITS
 from recap.errors import InputError
 from recap.features.concepts import Concepts, fit_concepts, project_cross_fitted, word_shares
 from recap.features.config import ReduceConfig
 from recap.features.familiarity import write_familiarity
+from recap.features.language import write_language_features
 from recap.features.pca import BLOCK_ROWS, fit_pca, project, whiten
 from recap.progress import track
-from recap.text.captions import load_captions
+from recap.text.captions import language_path, load_captions
 
 
 def reduce(
     features: Path, captions: Path, directory: Path, config: ReduceConfig, threads: int
 ) -> dict[str, Any]:
     """Write data/reduced: {train,validation,test}.h5, familiarity.safetensors, and what PCA found.
+
+    Where there are captions of images that are not there, language.h5 holds features for them.
 
     Args:
         features: the folder with {train,validation,test}.h5, (N, D) float32 each, and grid.json where the
@@ -51,7 +54,7 @@ def reduce(
 
     Raises:
         InputError: more components or concepts than there can be, splits of different width, NaN, or concepts
-            beside a grid.
+            or captions of images that are not there beside a grid.
     """
     make_empty(directory)
     grid = read_grid(features)
@@ -67,12 +70,16 @@ def reduce(
                 f"{paths[split]}: expected the width of the training features, {shapes['train'][1]}, "
                 f"received {width}"
             )
+    if grid != NO_GRID and language_path(captions).is_file():
+        raise InputError("data.language_captions: expected null where features.grid is true, received a file")
     if not config.enabled:
         for split, path in paths.items():
             blocks = finite(read_blocks(path, BLOCK_ROWS), path)
             write_feature_blocks(directory / f"{split}.h5", shapes[split], blocks)
         write_grid(directory, grid)
         write_familiarity(directory)
+        with threadpool_limits(threads):
+            _write_language(directory, captions)
         return {"components": shapes["train"][1]}
     with threadpool_limits(threads):
         own_part, channels_part = partial(_feature_part, grid=grid), partial(_places_part, grid=grid)
@@ -99,6 +106,7 @@ def reduce(
                 blocks = track(blocks, f"projecting {split}", -(-count // BLOCK_ROWS))
             shape = (count, len(pca.components_) + kept_grid[0] * kept_grid[1])
             write_feature_blocks(directory / f"{split}.h5", shape, finite(blocks, path))
+        _write_language(directory, captions)
     write_grid(directory, kept_grid)
     write_familiarity(directory)
     ratios = pca.explained_variance_ratio_
@@ -132,6 +140,12 @@ def _beside(
     """Blocks of features (rows, K), each with its places (rows P, M) behind, flattened."""
     for own, of_places in zip(features, places, strict=True):
         yield np.concatenate([own, of_places.reshape(len(own), -1)], axis=1)
+
+
+def _write_language(directory: Path, captions: Path) -> None:
+    """Write the features of captions of images that are not there, if there are such captions."""
+    if language_path(captions).is_file():
+        write_language_features(directory / f"{LANGUAGE}.h5", directory / "train.h5", load_captions(captions))
 
 
 def _concepts(path: Path, directory: Path, pca: PCA, config: ReduceConfig) -> Concepts:
