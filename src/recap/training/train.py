@@ -6,6 +6,7 @@ import torch
 
 from recap.core.artifacts import write_csv, write_json
 from recap.core.feature_files import open_features, read_grid
+from recap.core.raw_data import LANGUAGE
 from recap.decoders.build import build_decoder, describe, save_decoder
 from recap.decoders.config import DecoderConfig
 from recap.metrics.tokenization.by_name import tokenize_groups, tokenizer
@@ -13,9 +14,10 @@ from recap.runtime.checkpoints import Checkpoints
 from recap.runtime.fingerprint import fingerprint
 from recap.runtime.workers import ALONE, Worker
 from recap.text.batches import CaptionedFeatures
-from recap.text.captions import load_captions
+from recap.text.captions import language_path, load_captions
 from recap.text.coco_files import read_references
 from recap.training.config import TrainConfig
+from recap.training.language import LANGUAGE_COLUMNS, learn_language, read_language
 from recap.training.loop import Report, Task, fit
 from recap.training.optimizer import make_optimizer
 from recap.training.seeds import derive_seed
@@ -45,7 +47,8 @@ def train(
         captions_directory: written by the stage `tokenize`.
         features_directory: train.h5 and validation.h5, "features" (I, D) float32, and perhaps grid.json.
         output: receives weights.safetensors and model.json of the weights that are kept, history.csv
-            (epochs), history_steps.csv, history_self_critical.csv (if any) and summary.json.
+            (epochs), history_steps.csv, history_language.csv and history_self_critical.csv (if any) and
+            summary.json.
         config: the group `train`.
         decoder_config: the decoder's own settings.
         device: where to compute.
@@ -92,6 +95,26 @@ def train(
         inputs.append(captions_directory / "references_train.json")
     if scores is not None:
         inputs.append(captions_directory / "references_validation.json")
+    language = read_language(captions, features_directory)
+    if language:
+        inputs += [language_path(captions_directory), features_directory / f"{LANGUAGE}.h5"]
+    language_state = TrainingState(decoder, make_optimizer(decoder, config.weight_decay))
+    language_checkpoints = Checkpoints(
+        checkpoints / fingerprint([LANGUAGE, *settings_that_matter], inputs), worker=worker
+    )
+    if language:
+        with language_checkpoints:
+            language_checkpoints.resume(language_state)
+            learn_language(
+                task,
+                language,
+                language_state,
+                report,
+                language_checkpoints.save_now_and_then,
+                language_checkpoints.interrupted,
+            )
+            if worker.rank == 0:
+                language_checkpoints.save(language_state)  # kept until the training on images has ended
     with Checkpoints(checkpoints / fingerprint(settings_that_matter, inputs), worker=worker) as kept:
         kept.resume(state)
         fit(task, state, report, kept.save_now_and_then, kept.interrupted)
@@ -107,10 +130,13 @@ def train(
             save_decoder(output, state.decoder, model)
             write_csv(output / "history.csv", (*EPOCH_COLUMNS, *task.score_columns), state.epochs)
             write_csv(output / "history_steps.csv", STEP_COLUMNS, state.steps)
+            if language:
+                write_csv(output / "history_language.csv", LANGUAGE_COLUMNS, language_state.steps)
             if state.rewards:
                 write_csv(output / "history_self_critical.csv", REWARD_COLUMNS, state.rewards)
             write_json(output / "summary.json", summary)
         kept.clear()
+    language_checkpoints.clear()
     return summary
 
 

@@ -8,7 +8,7 @@ from recap.decoders.config import DecoderName
 
 MODEL_FILES = (
     *("weights.safetensors", "model.json", "summary.json"),
-    *("history.csv", "history_steps.csv", "history_self_critical.csv"),
+    *("history.csv", "history_steps.csv", "history_language.csv", "history_self_critical.csv"),
 )
 REPORT_FILES = ("captions.json", "per_image.json", "metrics.json")
 

@@ -1,0 +1,96 @@
+"""Training on captions of images that are not there, before the one on images.
+
+Far more captions are to be had than images with captions. Each comes with a feature that its image might have
+(`recap.features.language`), so that the decoder learns to be told what to say, not only to speak.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from recap.core.feature_files import open_features
+from recap.core.raw_data import LANGUAGE
+from recap.text.batches import CaptionedFeatures
+from recap.text.captions import Captions
+from recap.training.config import TrainConfig
+from recap.training.loop import Keep, Report, Task, fit
+from recap.training.seeds import derive_seed
+from recap.training.state import TrainingState
+
+LANGUAGE_COLUMNS = (
+    "step",
+    "epoch",
+    "language_loss",
+    "language_learning_rate",
+    "language_gradient_norm",
+    "words",
+)
+"""Those of the steps of this training, in the history."""
+
+
+def read_language(captions: Captions, features: Path) -> CaptionedFeatures | None:
+    """Return the captions of images that are not there, with a feature each; None where there are none.
+
+    Args:
+        captions: those that `tokenize` wrote.
+        features: folder that `reduce` wrote.
+
+    Raises:
+        InputError: the folder lacks the features.
+    """
+    if LANGUAGE not in captions.splits:
+        return None
+    encoded, _ = captions.of(LANGUAGE)
+    rows = np.arange(len(encoded), dtype=np.int32)
+    return CaptionedFeatures(encoded, rows, open_features(features / f"{LANGUAGE}.h5"))
+
+
+def learn_language(
+    task: Task,
+    captions: CaptionedFeatures,
+    state: TrainingState,
+    report: Report,
+    keep: Keep,
+    interrupted: Callable[[], bool],
+) -> None:
+    """Fit the decoder of ``state`` to captions without images; the last weights are kept in ``state.best``.
+
+    Args:
+        task: the training on images that follows.
+        captions: to learn, with a feature each.
+        state, keep, interrupted: as for ``recap.training.loop.fit``.
+        report: receives live metrics, whose names begin with language.
+
+    Raises:
+        InputError: a training loss is not finite.
+    """
+    own = replace(
+        task,
+        name=f"{task.name}, language",
+        training=captions,
+        config=_config(task.config),
+        decoder=replace(
+            task.decoder,
+            epochs=task.config.language.epochs,
+            learning_rate=task.config.language.learning_rate,
+        ),
+        scores=None,
+    )
+
+    def report_apart(metrics: dict[str, float], step: int) -> None:
+        report({f"language_{name}": value for name, value in metrics.items()}, step)
+
+    fit(own, state, report_apart, keep, interrupted)
+
+
+def _config(config: TrainConfig) -> TrainConfig:
+    """Return the group `train` as it is meant for captions without images."""
+    return replace(
+        config,
+        batch_size=config.language.batch_size,
+        keep="last",
+        average_decay=0.0,
+        seed=derive_seed(config.seed, "language"),
+    )
