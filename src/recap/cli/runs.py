@@ -11,7 +11,7 @@ SEEDS = Path("docs/seeds/seeds")
 
 
 def add_commands(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add `sync`, `runs`, `seeds` and `sweep` to the command line."""
+    """Add `sync`, `runs`, `seeds`, `recipe` and `sweep` to the command line."""
     sync = subparsers.add_parser(
         "sync", help="bring MLflow up to date with what DVC ran, skipped or restored"
     )
@@ -36,6 +36,10 @@ def add_commands(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser
         "--names", action="store_true", help="print each experiment's name and seed, run nothing"
     )
     many.set_defaults(run=_seeds, at_root=True)
+
+    recipe = subparsers.add_parser("recipe", help="run the pipeline with the settings of a recipe")
+    recipe.add_argument("file", type=Path, metavar="FILE", help="such as recipes/coco-best.yaml")
+    recipe.set_defaults(run=_recipe, at_root=True)
 
     sweep = subparsers.add_parser("sweep", help="search for settings with Optuna; goes on where it stopped")
     sweep.add_argument("settings", type=Path, metavar="FILE", help="its settings, such as sweep.yaml")
@@ -67,6 +71,14 @@ def _seeds(options: argparse.Namespace) -> None:
         return
     for line in compare_seeds(ROOT, options.count, os.environ, options.output or SEEDS):
         print(line, flush=True)
+
+
+def _recipe(options: argparse.Namespace) -> int:
+    from recap.experiments.recipe import run_recipe
+    from recap.workspace.root import check_checkout
+
+    check_checkout(os.environ)
+    return run_recipe(options.file, os.environ)
 
 
 def _sweep(options: argparse.Namespace) -> None:

@@ -1,0 +1,63 @@
+"""Runs the pipeline with the settings of a recipe, a file of those that differ from the committed ones."""
+
+import re
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from recap.core import paths
+from recap.core.config import check_groups, read_content, read_values
+from recap.errors import InputError
+from recap.workspace.definition import flatten
+
+
+def read_recipe(path: Path, params: Path = paths.PARAMS) -> dict[str, Any]:
+    """Read a recipe: groups of params.yaml with some of their settings.
+
+    Returns:
+        ``group.name`` -> value.
+
+    Raises:
+        InputError: the file cannot be read, names a setting that params.yaml lacks, or gives one a value that
+            its stage would refuse; the message has one line a mistake.
+    """
+    settings = flatten(read_values(read_content(path, "a recipe"), path))
+    values = read_values(read_content(params, "a params file"), params)
+    known = flatten(values)
+    unknown = [name for name in settings if name not in known]
+    if unknown or not settings:
+        received = ", ".join(unknown) or "none"
+        raise InputError(f"{path.name}: expected settings of {params}, received {received}")
+    for name, value in settings.items():
+        *groups, last = name.split(".")
+        place = values
+        for group in groups:
+            place = place[group]
+        place[last] = value
+    check_groups(values)
+    return settings
+
+
+def run_recipe(path: Path, environment: Mapping[str, str]) -> int:
+    """Run `dvc exp run` in the checkout, named as the file; return its exit code.
+
+    Raises:
+        InputError: as ``read_recipe``.
+    """
+    settings = read_recipe(path)
+    changes = [
+        part for name, value in settings.items() for part in ("--set-param", f"{name}={_hydra(value)}")
+    ]
+    command = [sys.executable, "-m", "dvc", "exp", "run", "--name", path.stem, *changes]
+    return subprocess.run(command, env=dict(environment), check=False).returncode
+
+
+def _hydra(value: Any) -> str:
+    """Write a value as `--set-param` reads it."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, list):
+        return f"[{','.join(map(_hydra, value))}]"
+    return repr(value) if isinstance(value, str) and re.search(r"[^\w./:-]", value) else str(value)
