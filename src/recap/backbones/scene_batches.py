@@ -39,7 +39,9 @@ Batch = tuple[NDArray[np.uint8], NDArray[np.int64]]
 
 
 class SceneBatches:
-    """Draws training scenes afresh by a seed; shows no digit image and no digit in a colour that they do not.
+    """Draws training scenes afresh by a seed.
+
+    It shows no digit image, and no digit in a named colour, that they do not.
 
     Args:
         scenes: the training scenes.
@@ -68,7 +70,8 @@ class SceneBatches:
             labels = scene_labels(scenes)
             for row, scene, own in zip(labels, scenes, colours, strict=True):
                 for column, changed in zip(columns, _differ(scene, own), strict=False):
-                    row[column] = NOT_LEARNT if changed else row[column]
+                    if changed:
+                        row[column] = NOT_LEARNT
             yield render(scenes, self.masks, generator, colours), labels
 
     def crops(self, steps: Iterable[int], batch_size: int) -> Iterator[Batch]:
@@ -85,7 +88,8 @@ class SceneBatches:
                     left, top = object_.center + generator.integers(-CROP_JITTER, CROP_JITTER + 1, size=2)
                     crops.append(canvas[top : top + CROP, left : left + CROP])
                     labels.append(object_labels(object_))
-                    labels[-1][column] = NOT_LEARNT if changed else labels[-1][column]
+                    if changed:
+                        labels[-1][column] = NOT_LEARNT
             yield np.stack(crops), np.array(labels, dtype=np.int64)
 
     def colours(self, scene: Scene, generator: Generator) -> list[Colour]:
