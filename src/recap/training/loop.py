@@ -3,7 +3,8 @@
 import math
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 
@@ -186,32 +187,38 @@ def _train_step(
     mine = batch[worker.rank :: worker.ranks]  # batches hold similar lengths, so workers need the same time
     # dropout alone draws from it
     seed_generator(weight.device, derive_seed(config.seed, f"dropout{suffix}", step))
-    if worker.ranks == 1:
-        set_learning_rate(state.optimizer, rate)
-        loss, norm = backpropagate(mine)
-        _average(config, state, step)
-        return loss, norm
-    state.optimizer.zero_grad()
-    loss = torch.zeros((), dtype=weight.dtype, device=weight.device)
-    if len(mine):
-        (loss,) = backpropagate(mine, task.training.words(mine) / task.training.words(batch))
-    return apply_gradients(config, state, step, rate, loss, worker)
+    with one_update(config, state, step, rate):
+        if worker.ranks == 1:
+            loss, norm = backpropagate(mine)
+            return loss, norm
+        if len(mine):
+            (loss,) = backpropagate(mine, task.training.words(mine) / task.training.words(batch))
+        else:
+            state.optimizer.zero_grad()
+            loss = torch.zeros((), dtype=weight.dtype, device=weight.device)
+        return apply_gradients(config, state, loss, worker)
+
+
+@contextmanager
+def one_update(config: TrainConfig, state: TrainingState, step: int, rate: float) -> Iterator[None]:
+    """Around the update of a step: sets its learning rate before, moves the average of the weights after."""
+    set_learning_rate(state.optimizer, rate)
+    yield
+    if config.average_decay:
+        update_average(state.average, state.decoder, config.average_decay, step)
 
 
 def apply_gradients(
-    config: TrainConfig, state: TrainingState, step: int, rate: float, loss: Tensor, worker: Worker
+    config: TrainConfig, state: TrainingState, loss: Tensor, worker: Worker
 ) -> tuple[Tensor, Tensor]:
-    """Clip the gradients of all workers, step the optimizer, update the average of the weights.
+    """Clip the gradients of all workers and step the optimizer.
 
     Returns:
         The sum of the workers' losses, and the gradient's norm, on the device.
     """
     if worker.ranks > 1:
         loss = _add_up(worker, state.decoder, loss)
-    set_learning_rate(state.optimizer, rate)
-    norm = _clip_and_step(config, state)
-    _average(config, state, step)
-    return loss, norm
+    return loss, _clip_and_step(config, state)
 
 
 def _clip_and_step(config: TrainConfig, state: TrainingState) -> Tensor:
@@ -219,11 +226,6 @@ def _clip_and_step(config: TrainConfig, state: TrainingState) -> Tensor:
     norm = clip_grad_norm_(state.decoder.parameters(), config.gradient_clip)
     state.optimizer.step()
     return norm
-
-
-def _average(config: TrainConfig, state: TrainingState, step: int) -> None:
-    if config.average_decay:
-        update_average(state.average, state.decoder, config.average_decay, step)
 
 
 def _add_up(worker: Worker, decoder: Decoder, loss: Tensor) -> Tensor:

@@ -21,7 +21,7 @@ from recap.progress import track
 from recap.runtime.workers import ALONE, Worker
 from recap.text.vocabulary import END, NULL, START, Vocabulary
 from recap.training.config import TrainConfig
-from recap.training.loop import apply_gradients
+from recap.training.loop import apply_gradients, one_update
 from recap.training.optimizer import learning_rate_at
 from recap.training.seeds import derive_seed, seed_generator
 from recap.training.state import TrainingState
@@ -141,7 +141,8 @@ def _step(
         if worker.ranks > 1:
             loss = loss * (words / counts[2].item())
         loss.backward()
-    _, norm = apply_gradients(config, state, step, rate, counts[:1].to(weight.dtype), worker)
+    with one_update(config, state, step, rate):
+        _, norm = apply_gradients(config, state, counts[:1].to(weight.dtype), worker)
     return (counts[0] / counts[1]).item(), norm.item()
 
 
