@@ -55,8 +55,12 @@ class RawData:
 
     def scenes(self, split: str) -> list[dict[str, Any]]:
         """Read the scene graphs of a split in row order; only where ``source.scenes``."""
-        scenes: list[dict[str, Any]] = read_json(self.directory / ANNOTATIONS / f"scenes_{split}.json")
+        scenes: list[dict[str, Any]] = read_json(self.scenes_path(split))
         return scenes
+
+    def scenes_path(self, split: str) -> Path:
+        """Return the file with the scene graphs of a split; only where ``source.scenes``."""
+        return self.directory / ANNOTATIONS / f"scenes_{split}.json"
 
     def features_path(self, split: str) -> Path:
         """Return the HDF5 file with the features of a split; only where ``source.features``."""

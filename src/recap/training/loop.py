@@ -49,7 +49,7 @@ class Task:
     config: TrainConfig  # the group `train`
     decoder: DecoderConfig  # the decoder's own settings, of which learning rate and epochs matter here
     worker: Worker = ALONE  # one of the processes that share every batch
-    scores: ValidationScores | None = None  # of captions, after each epoch
+    scores: ValidationScores | None = None  # of captions, after each epoch; the first worker has them
 
     @property
     def score_columns(self) -> tuple[str, ...]:

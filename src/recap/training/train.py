@@ -6,7 +6,7 @@ import torch
 
 from recap.core.artifacts import write_csv, write_json
 from recap.core.feature_files import open_features, read_grid
-from recap.core.raw_data import LANGUAGE
+from recap.core.raw_data import LANGUAGE, load_raw
 from recap.decoders.build import build_decoder, describe, save_decoder
 from recap.decoders.config import DecoderConfig
 from recap.metrics.tokenization.by_name import tokenize_groups, tokenizer
@@ -79,22 +79,21 @@ def train(
     state = TrainingState(decoder, make_optimizer(decoder, config.weight_decay))
     validation = splits["validation"]
     longest = validation.captions.shape[1] - 1  # without <START>
-    scores = read_validation(
-        raw_directory,
-        captions_directory,
-        validation.features,
-        captions.vocabulary,
-        longest,
-        config.scored_images,
-    )
+    scores = None
+    if worker.rank == 0:  # scores choose nothing, so the others go on without them
+        scores = read_validation(
+            raw_directory,
+            captions_directory,
+            validation.features,
+            captions.vocabulary,
+            longest,
+            config.scored_images,
+        )
     task = Task(name, splits["train"], validation, config, decoder_config, worker, scores)
 
     settings_that_matter = [config, decoder_config, model, str(device), torch.get_num_threads(), worker.ranks]
     inputs = [captions_directory / "captions.h5", *(features_directory / f"{split}.h5" for split in splits)]
-    if config.self_critical.epochs:
-        inputs.append(captions_directory / "references_train.json")
-    if scores is not None:
-        inputs.append(captions_directory / "references_validation.json")
+    inputs += _texts(raw_directory, captions_directory, config)
     language = read_language(captions, features_directory)
     if language:
         inputs += [language_path(captions_directory), features_directory / f"{LANGUAGE}.h5"]
@@ -138,6 +137,16 @@ def train(
         kept.clear()
     language_checkpoints.clear()
     return summary
+
+
+def _texts(raw_directory: Path, captions_directory: Path, config: TrainConfig) -> list[Path]:
+    """Return the files of captions and scene graphs that rewards and scores are made of."""
+    read = {"train": config.self_critical.epochs > 0, "validation": config.scored_images > 0}
+    files = [captions_directory / f"references_{split}.json" for split in read if read[split]]
+    if read["validation"]:
+        raw = load_raw(raw_directory)
+        files += [raw.scenes_path("validation")] if raw.source.scenes else []
+    return files
 
 
 def _summarise(state: TrainingState, keep: str) -> dict[str, float]:
