@@ -7,7 +7,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from recap.metrics.truth import Claim, check_caption, is_true
+from recap.metrics.truth import Claim, balance, check_caption, is_true
 from recap.sources.scenes import captions as grammar
 from recap.sources.scenes.captions import write_captions
 from recap.sources.scenes.graphs import (
@@ -98,6 +98,17 @@ def test_a_second_digit_where_there_is_one_fails_in_all_that_it_claims() -> None
     claims = check_caption("a small red seven and a large blue three", to_json(lone, 0))
     failed = sorted(claim.kind for claim in claims if not claim.holds)
     assert (len(claims), failed) == (6, ["colour", "digit", "size"])
+
+
+@given(seeds)
+def test_the_balance_is_of_true_and_false_claims(seed: int) -> None:
+    scene, captions = drawn(seed)
+    graph = to_json(scene, 0)
+    for caption in captions:
+        claims = check_caption(caption, graph)
+        assert balance(claims) == len(claims)
+        assert balance([*claims, Claim("count", "9", False)]) == len(claims) - 1
+    assert balance(check_caption("nothing that the grammar says", graph)) == -1
 
 
 def test_naming_one_digit_of_two_is_true_and_says_less() -> None:

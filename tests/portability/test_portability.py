@@ -15,7 +15,7 @@ MORE_SETTINGS = {
     "train": {
         "keep": "last",
         "average_decay": 0.9,
-        "self_critical": {"epochs": 1, "images": 4},
+        "self_critical": {"epochs": 1, "images": 4, "claim": 0.5},
     },
     "decoders": {
         "rnn": {"wordvec_dim": 64, "hidden_dim": 64},

@@ -28,12 +28,12 @@ from recap.training.self_critical import (
 from recap.training.state import TrainingState
 
 VOCABULARY = Vocabulary((*SPECIAL_WORDS, "a", "red", "blue", "thing", "here"))
-SELF_CRITICAL = SelfCriticalConfig(epochs=1, learning_rate=0.01, images=4, samples=3)
+SELF_CRITICAL = SelfCriticalConfig(epochs=1, learning_rate=0.01, images=4, samples=3, claim=0.0)
 CONFIG = settings(TrainConfig, self_critical=SELF_CRITICAL, gradient_clip=1e9, seed=1)
 
 
-def build(dropout: float = 0.0) -> Decoder:
-    model: dict[str, Any] = {"name": "lstm", "feature_dim": 2, "vocabulary_size": len(VOCABULARY)}
+def build(dropout: float = 0.0, words: int = len(VOCABULARY)) -> Decoder:
+    model: dict[str, Any] = {"name": "lstm", "feature_dim": 2, "vocabulary_size": words}
     model |= {"wordvec_dim": 8, "hidden_dim": 16, "dropout": dropout}
     return build_decoder(model, torch.Generator().manual_seed(0))
 
@@ -120,6 +120,47 @@ def test_a_step_follows_the_gradient_of_the_rewarded_log_likelihoods(monkeypatch
     assert state.rewards[0][2] == pytest.approx(np.mean(rewards))
 
 
+SEVEN: dict[str, Any] = {
+    "background": "white",
+    "arrangement": "top left",
+    "objects": [
+        {"digit": 7, "colour": "red", "size": "small"}
+        | {"center": [12, 12], "box": [2, 2, 22, 22], "digit_image": 0}
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    ("caption", "balance"),
+    [
+        ("a small red seven on a white background <END>", 4),
+        ("a small blue seven on a white background <END>", 2),
+        ("a blue three <END>", -2),
+        ("a red three above a blue seven <END>", -3),
+        ("seven on a red <END>", -1),
+        ("a <UNK> seven <END>", -1),
+        ("a small red seven on a", -1),
+    ],
+)
+def test_a_true_claim_adds_to_the_reward_what_a_false_one_takes(
+    caption: str, balance: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ["a", "small", "red", "blue", "three", "seven", "above", "on", "white", "background"]
+    vocabulary = Vocabulary((*SPECIAL_WORDS, *words))
+    numbers = [START, *(vocabulary.word_to_idx[word] for word in caption.split())]
+    drawn = torch.tensor([numbers + [NULL] * (10 - len(numbers))] * 2)
+    monkeypatch.setattr(self_critical, "sample_captions", lambda *arguments: drawn)
+    rewards = []
+    for claim, graphs in ((0.0, None), (0.5, [SEVEN])):
+        references = [["a small red seven on a white background", "a red seven"]]
+        data = RewardedImages(np.zeros((1, 2), dtype=np.float32), references, vocabulary, 10, graphs)
+        config = replace(CONFIG, self_critical=replace(SELF_CRITICAL, samples=2, claim=claim))
+        state = fitted(build(words=len(vocabulary)))
+        refine("lstm", data, config, state, ignore, ignore)
+        rewards.append(state.rewards[0][2])
+    assert rewards[1] - rewards[0] == pytest.approx(0.5 * balance)
+
+
 def test_a_long_gradient_is_clipped_and_its_own_norm_recorded() -> None:
     def moved(clip: float) -> tuple[float, float]:
         decoder = build()
@@ -139,7 +180,7 @@ def test_a_long_gradient_is_clipped_and_its_own_norm_recorded() -> None:
 
 def test_the_reward_rises_and_captions_end() -> None:
     state = fitted(build())
-    own = SelfCriticalConfig(epochs=60, learning_rate=0.02, images=8, samples=5)
+    own = SelfCriticalConfig(epochs=60, learning_rate=0.02, images=8, samples=5, claim=0.0)
     config = replace(CONFIG, self_critical=own, gradient_clip=5.0, average_decay=0.9)
     data = images(16)
     refine("lstm", data, config, state, ignore, ignore)

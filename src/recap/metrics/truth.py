@@ -62,6 +62,11 @@ def is_true(claims: Sequence[Claim]) -> bool:
     return bool(claims) and all(claim.holds for claim in claims)
 
 
+def balance(claims: Sequence[Claim]) -> int:
+    """Return how many more claims hold than do not; -1 where there are none, as a false one alone has."""
+    return sum(1 if claim.holds else -1 for claim in claims) if claims else -1
+
+
 def _holds(statement: Statement, scene: Scene, objects: Sequence[SceneObject | None]) -> bool:
     """``objects``: what each mention of the caption is taken to be."""
     kind, value = statement.kind, statement.value

@@ -26,6 +26,7 @@ class SelfCriticalConfig:
     learning_rate: Annotated[float, Gt(0), Le(1)]
     images: Annotated[int, Ge(1), Le(65_536)]
     samples: Annotated[int, Ge(2), Le(10_000)]
+    claim: Annotated[float, Ge(0), Le(1000)]
 
 
 @dataclass(config=STRICT, frozen=True)

@@ -1,14 +1,17 @@
 """Self-critical sequence training: sampled captions become likelier when they score above the others.
 
-The gradient is that of the expected CIDEr-D (Rennie et al. 2017); a sample's baseline is the mean reward of
-the other samples of its image (Luo 2020), which unlike a greedy caption costs nothing.
+The gradient is that of the expected reward: CIDEr-D (Rennie et al. 2017) and, where scene graphs tell what is
+so, something for each true claim and as much less for each false one; a price of false ones alone is saved by
+silence. A sample's baseline is the mean reward of the other samples of its image (Luo 2020), which unlike a
+greedy caption costs nothing.
 
 Shapes: N images a step, K samples an image, D feature, V vocabulary, L steps of an encoded caption.
 """
 
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,6 +20,7 @@ from torch import Tensor
 
 from recap.decoders.decoder import Decoder
 from recap.metrics.cider_d import CiderD, InverseFrequency
+from recap.metrics.truth import balance, check_caption
 from recap.progress import track
 from recap.runtime.workers import ALONE, Worker
 from recap.text.vocabulary import END, NULL, START, Vocabulary
@@ -36,12 +40,14 @@ class RewardedImages:
         references: for each image tokenized captions, words with one space between them.
         vocabulary: of the decoder.
         longest: L, <START> and <END> included.
+        graphs: for each image its scene graph, where claims count.
     """
 
     features: NDArray[np.float32]
     references: Sequence[Sequence[str]]
     vocabulary: Vocabulary
     longest: int
+    graphs: Sequence[Mapping[str, Any]] | None = None
 
     def rewards(self) -> list[CiderD]:
         """Return CIDEr-D for each image, with <END> as the last word of every reference."""
@@ -128,7 +134,7 @@ def _step(
         generator = torch.Generator(weight.device)
         generator.manual_seed(derive_seed(config.seed, f"samples{suffix}", step))
         captions = sample_captions(decoder, features, images.longest, generator)  # (N K, at most L)
-        rewards = _rewards(images, scorers, rows, captions)
+        rewards = _rewards(images, scorers, rows, captions, config.self_critical.claim)
         counts += torch.tensor([rewards.sum(), len(rewards), (captions[:, 1:] != NULL).sum()]).to(counts)
         words = counts[2].item()
     worker.add(counts)
@@ -147,16 +153,23 @@ def _step(
 
 
 def _rewards(
-    images: RewardedImages, scorers: Sequence[CiderD], rows: NDArray[np.int64], captions: Tensor
+    images: RewardedImages,
+    scorers: Sequence[CiderD],
+    rows: NDArray[np.int64],
+    captions: Tensor,
+    claim: float,
 ) -> NDArray[np.float64]:
     """Return the reward of each caption (N K, at most L) of the images ``rows`` (N K,)."""
     words = images.vocabulary.idx_to_word
-    return np.array(
-        [
-            scorers[image]([words[token] for token in caption[1:] if token != NULL])
-            for image, caption in zip(rows.tolist(), captions.tolist(), strict=True)
-        ]
-    )
+    pairs = list(zip(rows.tolist(), captions.tolist(), strict=True))
+    rewards = [
+        scorers[image]([words[token] for token in caption[1:] if token != NULL]) for image, caption in pairs
+    ]
+    if images.graphs is not None:
+        decode, graphs = images.vocabulary.decode, images.graphs
+        balances = [balance(check_caption(decode(caption), graphs[image])) for image, caption in pairs]
+        rewards = [reward + claim * own for reward, own in zip(rewards, balances, strict=True)]
+    return np.array(rewards)
 
 
 def leave_one_out(rewards: NDArray[np.float64], samples: int) -> NDArray[np.float64]:

@@ -9,6 +9,7 @@ from recap.core.feature_files import open_features, read_grid
 from recap.core.raw_data import LANGUAGE, load_raw
 from recap.decoders.build import build_decoder, describe, save_decoder
 from recap.decoders.config import DecoderConfig
+from recap.errors import InputError
 from recap.metrics.tokenization.by_name import tokenize_groups, tokenizer
 from recap.runtime.checkpoints import Checkpoints
 from recap.runtime.fingerprint import fingerprint
@@ -43,7 +44,8 @@ def train(
 
     Args:
         name: of the decoder.
-        raw_directory: written by the stage `fetch`; its annotations are read where captions are scored.
+        raw_directory: written by the stage `fetch`; its annotations are read where captions are scored or
+            claims rewarded.
         captions_directory: written by the stage `tokenize`.
         features_directory: train.h5 and validation.h5, "features" (I, D) float32, and perhaps grid.json.
         output: receives weights.safetensors and model.json of the weights that are kept, history.csv
@@ -61,8 +63,9 @@ def train(
 
     Raises:
         Interrupted: Ctrl-C or SIGTERM came; a checkpoint is written.
-        InputError: a file is absent or does not fit the others, the training loss is not finite, or another
-            process trains the same decoder with the same checkpoints.
+        InputError: a file is absent or does not fit the others, claims are rewarded where nothing tells what
+            is so, the training loss is not finite, or another process trains the same decoder with the same
+            checkpoints.
     """
     captions = load_captions(captions_directory)
     splits = {
@@ -121,7 +124,10 @@ def train(
             references = read_references(captions_directory / "references_train.json").captions
             tokenized = tokenize_groups(tokenizer("ptb"), references)
             data = splits["train"]
-            images = RewardedImages(data.features, tokenized, captions.vocabulary, data.captions.shape[1])
+            graphs = load_raw(raw_directory).scenes("train") if config.self_critical.claim else None
+            images = RewardedImages(
+                data.features, tokenized, captions.vocabulary, data.captions.shape[1], graphs
+            )
             refine(name, images, config, state, report, kept.save_now_and_then, worker)
         summary = _summarise(state, config.keep)
         if worker.rank == 0:
@@ -141,11 +147,18 @@ def train(
 
 def _texts(raw_directory: Path, captions_directory: Path, config: TrainConfig) -> list[Path]:
     """Return the files of captions and scene graphs that rewards and scores are made of."""
+    claim = config.self_critical.claim
     read = {"train": config.self_critical.epochs > 0, "validation": config.scored_images > 0}
+    checked = read | {"train": claim > 0}
     files = [captions_directory / f"references_{split}.json" for split in read if read[split]]
-    if read["validation"]:
+    if any(checked.values()):
         raw = load_raw(raw_directory)
-        files += [raw.scenes_path("validation")] if raw.source.scenes else []
+        if raw.source.scenes:
+            files += [raw.scenes_path(split) for split in checked if checked[split]]
+        elif claim:
+            raise InputError(
+                f"train.self_critical.claim: expected 0 for images without scene graphs, received {claim:g}"
+            )
     return files
 
 
