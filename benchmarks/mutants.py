@@ -70,7 +70,7 @@ GROUPS = {
     ),
     "self-critical": Group(
         ("training/self_critical",),
-        ("tests/training/test_self_critical.py", "tests/training/test_recipes.py"),
+        tuple(f"tests/training/test_{name}.py" for name in ("self_critical", "truthful_rewards", "recipes")),
     ),
     "decoding": Group(
         (

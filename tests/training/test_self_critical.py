@@ -27,7 +27,7 @@ from recap.training.self_critical import (
 )
 from recap.training.state import TrainingState
 
-VOCABULARY = Vocabulary((*SPECIAL_WORDS, "a", "red", "blue", "thing", "here"))
+VOCABULARY = Vocabulary((*SPECIAL_WORDS, "a", "red", "blue", "seven", "here"))
 SELF_CRITICAL = SelfCriticalConfig(epochs=1, learning_rate=0.01, images=4, samples=3, claim=0.0)
 CONFIG = settings(TrainConfig, self_critical=SELF_CRITICAL, gradient_clip=1e9, seed=1)
 
@@ -38,10 +38,20 @@ def build(dropout: float = 0.0, words: int = len(VOCABULARY)) -> Decoder:
     return build_decoder(model, torch.Generator().manual_seed(0))
 
 
+def graph(colour: str) -> dict[str, Any]:
+    seven = {"digit": 7, "colour": colour, "size": "small", "digit_image": 0}
+    seven |= {"center": [12, 12], "box": [2, 2, 22, 22]}
+    return {"background": "white", "arrangement": "top left", "objects": [seven]}
+
+
 def images(count: int = 4) -> RewardedImages:
     features = np.eye(2, dtype=np.float32)[np.arange(count) % 2]
-    references = [["a red thing", "a red thing here"], ["a blue thing", "a blue thing here"]]
-    return RewardedImages(features, [references[row % 2] for row in range(count)], VOCABULARY, 7)
+    references = [["a red seven", "a red seven here"], ["a blue seven", "a blue seven here"]]
+    graphs = [graph("red"), graph("blue")]
+    rows = [row % 2 for row in range(count)]
+    return RewardedImages(
+        features, [references[row] for row in rows], VOCABULARY, 7, [graphs[row] for row in rows]
+    )
 
 
 def fitted(decoder: Decoder) -> TrainingState:
@@ -120,16 +130,6 @@ def test_a_step_follows_the_gradient_of_the_rewarded_log_likelihoods(monkeypatch
     assert state.rewards[0][2] == pytest.approx(np.mean(rewards))
 
 
-SEVEN: dict[str, Any] = {
-    "background": "white",
-    "arrangement": "top left",
-    "objects": [
-        {"digit": 7, "colour": "red", "size": "small"}
-        | {"center": [12, 12], "box": [2, 2, 22, 22], "digit_image": 0}
-    ],
-}
-
-
 @pytest.mark.parametrize(
     ("caption", "balance"),
     [
@@ -151,7 +151,7 @@ def test_a_true_claim_adds_to_the_reward_what_a_false_one_takes(
     drawn = torch.tensor([numbers + [NULL] * (10 - len(numbers))] * 2)
     monkeypatch.setattr(self_critical, "sample_captions", lambda *arguments: drawn)
     rewards = []
-    for claim, graphs in ((0.0, None), (0.5, [SEVEN])):
+    for claim, graphs in ((0.0, None), (0.5, [graph("red")])):
         references = [["a small red seven on a white background", "a red seven"]]
         data = RewardedImages(np.zeros((1, 2), dtype=np.float32), references, vocabulary, 10, graphs)
         config = replace(CONFIG, self_critical=replace(SELF_CRITICAL, samples=2, claim=claim))
@@ -216,7 +216,7 @@ class _Threads(Worker):
 def test_two_workers_share_the_images_and_end_with_the_same_weights(images_a_step: int) -> None:
     barrier, posted = threading.Barrier(2), [None, None]
     states = [fitted(build()) for _ in range(2)]
-    own = replace(SELF_CRITICAL, images=images_a_step, epochs=2)
+    own = replace(SELF_CRITICAL, images=images_a_step, epochs=2, claim=0.5)
     config = replace(CONFIG, self_critical=own, average_decay=0.5)
 
     def work(rank: int) -> None:
