@@ -95,5 +95,5 @@ def _regress(
     squares[np.diag_indices(len(squares))] += PENALTY * np.trace(squares) / len(squares)
     factor = cho_factor(squares)
     weights = cho_solve(factor, shares.T @ features)
-    leverage = np.einsum("nv,vn->n", shares, cho_solve(factor, shares.T))[:, None]
+    leverage = (shares * cho_solve(factor, shares.T).T).sum(axis=1, keepdims=True)  # (N, 1)
     return weights, (features - shares @ weights) / (1 - leverage)
