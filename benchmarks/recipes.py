@@ -8,6 +8,7 @@ docs/recipes.jsonl; what is there is not done again, so the work can be cut into
     python benchmarks/recipes.py run scenes CHECKOUT
     python benchmarks/recipes.py table
     python benchmarks/recipes.py best CHECKOUT MODELS [--split test]
+    python benchmarks/recipes.py claims CHECKOUT [--seeds 3]
 
 CHECKOUT holds data/ as the pipeline left it, for the mini archive of ../shared after README.md's command.
 """
@@ -51,13 +52,16 @@ from recap.runtime.setup import configure
 from recap.text.batches import CaptionedFeatures
 from recap.text.captions import load_captions
 from recap.text.coco_files import read_references
-from recap.training.config import TrainConfig
+from recap.training.config import SelfCriticalConfig, TrainConfig
+from recap.training.optimizer import make_optimizer
+from recap.training.self_critical import RewardedImages, refine
+from recap.training.state import TrainingState
 from recap.training.train import train
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from tests.imports import ROOT
-from tests.settings import GREEDY
+from tests.settings import GREEDY, settings
 
 RESULTS = ROOT / "docs" / "recipes.jsonl"
 SCORED = ("validation", "test")
@@ -112,7 +116,7 @@ PLAIN: dict[str, Changes] = {
         "decoders": {"lstm": {"epochs": 4}},
     },
 }
-SELF_CRITICAL = {"epochs": 6, "learning_rate": 0.0003, "images": 32, "samples": 5}
+SELF_CRITICAL = {"epochs": 6, "learning_rate": 0.0003, "images": 32, "samples": 5, "claim": 0.0}
 CHOSEN: Changes = {
     "reduce": {"concepts": 64},
     "train": {"keep": "last", "average_decay": 0.998},
@@ -130,6 +134,8 @@ TRAINING: dict[str, Changes] = {
     "average 0.998": {"train": {"average_decay": 0.998}},
     "bfloat16": {"train": {"precision": "bfloat16"}},
 }
+CLAIMS = (None, 0.0, 0.1, 0.2, 0.5)
+"""Of self-critical training on scenes, what a claim is worth; None: no such training."""
 SHORT_SEARCHES = ("greedy", "beam")
 LONG_SEARCHES: dict[str, dict[str, tuple[str, ...]]] = {
     "coco": {
@@ -177,10 +183,14 @@ def main() -> None:
     action.add_argument("models", type=Path, help="folder for the models")
     action.add_argument("--minutes", type=float, default=float("inf"), help="begin no run after that long")
     action.add_argument("--split", choices=SCORED, default=SCORED[0], help="the images to score on")
+    action = actions.add_parser("claims", help="scenes: what a claim is worth in a reward, CIDEr-D and truth")
+    action.add_argument("checkout", type=Path, help="folder with data/ of the pipeline")
+    action.add_argument("--minutes", type=float, default=float("inf"), help="begin no run after that long")
+    action.add_argument("--seeds", type=int, default=3)
     actions.add_parser("table", help="print docs/recipes.jsonl as Markdown")
     options = parser.parse_args()
     if options.action == "table":
-        print(table(results()))
+        print(table(results()), claims_table(results()), sep="\n\n")
         return
     unknown = [name for name in getattr(options, "only", None) or () if name not in OPTIONS[options.data]]
     if unknown:
@@ -192,20 +202,23 @@ def main() -> None:
 
 
 def work(options: argparse.Namespace) -> None:
-    """Run the action ``run`` or ``best``.
+    """Run the action ``run``, ``best`` or ``claims``.
 
     Raises:
         InputError: the checkout does not hold the data.
     """
-    wanted = getattr(options, "data", "coco")
+    wanted = getattr(options, "data", "scenes" if options.action == "claims" else "coco")
     source = load_raw(options.checkout / "data" / "raw").source.source
     if source != wanted:
         raise InputError(f"{options.checkout}: expected data of the source {wanted}, received {source}")
     if options.action == "best":
         best(options.checkout / "data", options.models, options.split, options.minutes)
         return
+    if options.action == "claims":
+        weigh_claims(options.checkout / "data", options.seeds, options.minutes)
+        return
     end = time.monotonic() + 60 * options.minutes
-    done = {(row["data"], row["recipe"], row["seed"]) for row in results()}
+    done = {(row["data"], row["recipe"], row["seed"]) for row in results() if "recipe" in row}
     with tempfile.TemporaryDirectory() as folder:
         link(options.checkout / "data", Path(folder))
         for seed in range(options.seeds):
@@ -216,9 +229,14 @@ def work(options: argparse.Namespace) -> None:
                 row = {"data": options.data, "recipe": name, "seed": seed}
                 searches = SHORT_SEARCHES + LONG_SEARCHES[options.data].get(name, ())
                 row |= run(options.data, changes, seed, options.checkout / "data", Path(folder), searches)
-                with open(RESULTS, "a", encoding="utf-8") as file:
-                    file.write(json.dumps(row) + "\n")
-                print(json.dumps(row), flush=True)
+                keep(row)
+
+
+def keep(row: dict[str, Any]) -> None:
+    """Write a run to docs/recipes.jsonl, and print it."""
+    with open(RESULTS, "a", encoding="utf-8") as file:
+        file.write(json.dumps(row) + "\n")
+    print(json.dumps(row), flush=True)
 
 
 def results() -> list[dict[str, Any]]:
@@ -265,6 +283,60 @@ def run(
                     ]
                     row[f"{split}_truth"] = round(statistics.mean(truths), 4)
     return row
+
+
+def weigh_claims(data: Path, seeds: int, minutes: float) -> None:
+    """Train plainly once a seed; from there, train self-critically with each of ``CLAIMS`` and score."""
+    end = time.monotonic() + 60 * minutes
+    done = {(row["seed"], row["claim"]) for row in results() if "claim" in row}
+    graphs = {split: load_raw(data / "raw").scenes(split) for split in ("train", *SCORED)}
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        link(data, folder)
+        for seed in range(seeds):
+            fitted = False
+            for claim in CLAIMS:
+                if (seed, claim) in done or time.monotonic() > end:
+                    continue
+                if not fitted:
+                    fit("scenes", {}, seed, folder, folder / "model")
+                    fitted = True
+                decoder = load_decoder(folder / "model")
+                if claim is not None:
+                    train_self_critically(decoder, folder, graphs["train"], seed, claim)
+                row: dict[str, Any] = {"data": "scenes", "claim": claim, "seed": seed}
+                for split in SCORED:
+                    rows = rows_of(data, split)
+                    texts = caption(decoder.eval(), [folder], split, rows, GREEDY)
+                    pairs = zip(texts, rows, strict=True)
+                    claims = [check_caption(text, graphs[split][index]) for text, index in pairs]
+                    means = {
+                        "greedy": score(texts, data, split, rows),
+                        "truth": statistics.mean(map(is_true, claims)),
+                        "claims": statistics.mean(map(len, claims)),
+                        "words": statistics.mean(len(text.split()) for text in texts),
+                    }
+                    row |= {f"{split}_{column}": round(value, 4) for column, value in means.items()}
+                keep(row)
+
+
+def train_self_critically(
+    decoder: Decoder, folder: Path, graphs: Sequence[Mapping[str, Any]], seed: int, claim: float
+) -> None:
+    """Do what the stage `train` does after its epochs of cross-entropy, with the recipe of scenes."""
+    values = json.dumps(SELF_CRITICAL | {"epochs": 1, "claim": claim})
+    own = TypeAdapter(SelfCriticalConfig).validate_json(values)
+    config = settings(TrainConfig, seed=seed, self_critical=own)
+    captions, features = load_captions(folder / "captions"), open_features(folder / "reduced" / "train.h5")
+    references = read_references(folder / "captions" / "references_train.json").captions
+    longest = captions.of("train")[0].shape[1]
+    tokenized = tokenize_groups(tokenize, references)
+    images = RewardedImages(features, tokenized, captions.vocabulary, longest, graphs if claim else None)
+    best = {name: value.clone() for name, value in decoder.state_dict().items()}
+    state = TrainingState(decoder, make_optimizer(decoder, config.weight_decay), best=best)
+    with contextlib.redirect_stderr(io.StringIO()):
+        refine("lstm", images, config, state, lambda metrics, step: None, lambda state: None)
+    decoder.load_state_dict(state.best)
 
 
 def rows_of(data: Path, split: str) -> list[int]:
@@ -382,9 +454,9 @@ def table(rows: list[dict[str, Any]]) -> str:
         columns += ["test_words", "kept_epoch", "seconds"]
         lines += ["", f"**{data}**", "", f"| recipe | seeds | {' | '.join(columns).replace('_', ' ')} |"]
         lines.append("|---" * (len(columns) + 2) + "|")
-        measured = [row["recipe"] for row in rows if row["data"] == data]
+        measured = [row["recipe"] for row in rows if row["data"] == data and "recipe" in row]
         for name in dict.fromkeys([*recipes, *measured]):  # some were removed since they were measured
-            own = [row for row in rows if row["data"] == data and row["recipe"] == name]
+            own = [row for row in rows if row["data"] == data and row.get("recipe") == name]
             if own:
                 cells = [
                     spread([row[column] for row in own], column) if all(column in row for row in own) else ""
@@ -392,6 +464,22 @@ def table(rows: list[dict[str, Any]]) -> str:
                 ]
                 lines.append(f"| {name} | {len(own)} | {' | '.join(cells)} |")
     return "\n".join(lines).strip()
+
+
+def claims_table(rows: list[dict[str, Any]]) -> str:
+    """Markdown: what a claim is worth, and what captions of the test images are then like."""
+    columns = [f"{split}_{column}" for split in SCORED for column in ("greedy", "truth")]
+    columns += ["test_claims", "test_words"]
+    lines = [
+        f"| claim | seeds | {' | '.join(columns).replace('_', ' ')} |",
+        "|---" * (len(columns) + 2) + "|",
+    ]
+    for claim in CLAIMS:
+        own = [row for row in rows if row.get("claim", ...) == claim]
+        if own:
+            cells = [spread([row[column] for row in own], column) for column in columns]
+            lines.append(f"| {claim} | {len(own)} | {' | '.join(cells)} |")
+    return "\n".join(lines)
 
 
 def spread(values: list[float], column: str) -> str:
