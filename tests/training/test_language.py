@@ -64,6 +64,13 @@ def test_captions_without_their_features(few: Path, tmp_path: Path, params: dict
         run("lstm", few, tmp_path, params)
 
 
+def test_a_loss_that_is_not_finite_names_its_learning_rate(few: Path, tmp_path: Path, params: dict) -> None:
+    features = np.asarray(open_features(few / "features" / "language.h5"))
+    write_features(few / "features" / "language.h5", np.where(features > 2, np.float32(3e38), features))
+    with pytest.raises(InputError, match=r"^train\.language\.learning_rate: expected a finite training loss"):
+        run("lstm", few, tmp_path, params)
+
+
 @pytest.mark.slow
 def test_killed_at_any_moment_it_ends_with_the_same_bytes(few: Path, tmp_path: Path, params: dict) -> None:
     params["train"]["language"] = {"epochs": 20, "batch_size": 16, "learning_rate": 0.01}

@@ -77,6 +77,7 @@ def learn_language(
             learning_rate=task.config.language.learning_rate,
         ),
         scores=None,
+        rate_setting="train.language.learning_rate",
     )
 
     def report_apart(metrics: dict[str, float], step: int) -> None:

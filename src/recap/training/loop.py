@@ -50,6 +50,7 @@ class Task:
     decoder: DecoderConfig  # the decoder's own settings, of which learning rate and epochs matter here
     worker: Worker = ALONE  # one of the processes that share every batch
     scores: ValidationScores | None = None  # of captions, after each epoch; the first worker has them
+    rate_setting: str = ""  # what sets the learning rate, for messages; "": the decoder's own setting
 
     @property
     def score_columns(self) -> tuple[str, ...]:
@@ -251,10 +252,8 @@ def _read(task: Task, state: TrainingState, waiting: list[Waiting], report: Repo
     norms = torch.stack([row[4] for row in waiting]).tolist()
     for (step, epoch, _, rate, _, words), loss, norm in zip(waiting, losses, norms, strict=True):
         if not math.isfinite(loss):
-            raise InputError(
-                f"decoders.{task.name}.learning_rate: expected a finite training loss, "
-                f"received {loss} at step {step}"
-            )
+            setting = task.rate_setting or f"decoders.{task.name}.learning_rate"
+            raise InputError(f"{setting}: expected a finite training loss, received {loss} at step {step}")
         state.steps.append([step, epoch, loss, rate, norm, words])
         report({"loss": loss, "learning_rate": rate, "gradient_norm": norm}, step)
     waiting.clear()
