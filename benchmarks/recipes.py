@@ -478,7 +478,8 @@ def claims_table(rows: list[dict[str, Any]]) -> str:
         own = [row for row in rows if row.get("claim", ...) == claim]
         if own:
             cells = [spread([row[column] for row in own], column) for column in columns]
-            lines.append(f"| {claim} | {len(own)} | {' | '.join(cells)} |")
+            name = "no self-critical epoch" if claim is None else claim
+            lines.append(f"| {name} | {len(own)} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
