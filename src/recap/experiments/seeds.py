@@ -112,8 +112,7 @@ def _record(store: Store, summary: Mapping[str, Any]) -> None:
         points.append((f"{name}.mean", fmean(values), moment, 0))
         if len(values) > 1:
             points.append((f"{name}.standard_deviation", stdev(values), moment, 0))
-    store.log_params(run, {f"run.{step}": name for step, name in enumerate(runs)})
-    store.log_points(run, points)
+    store.log(run, {f"run.{step}": name for step, name in enumerate(runs)}, points)
     for ending, style in STYLES.items():
         store.client.log_text(run, format_scores(summary, style), f"seeds.{ending}")
     store.client.set_terminated(run)

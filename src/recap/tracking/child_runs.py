@@ -3,11 +3,11 @@
 import csv
 import io
 import json
-import re
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from fnmatch import fnmatch
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -43,10 +43,14 @@ class Record:
     stage: str  # such as train/lstm
     params: Mapping[str, Any]  # of the whole pipeline
     outputs: Outputs  # of the pipeline
-    entry: Entry = field(default_factory=dict)  # of dvc.lock; empty for a stage that failed
-    settings: Mapping[str, Any] = field(default_factory=dict)  # of the stage, where it has no entry
+    settings: Mapping[str, Any] = field(default_factory=dict)  # of a stage that failed
     events: Sequence[Mapping[str, Any]] = ()  # of its journal
     metrics: frozenset[str] = frozenset()  # the files of metrics that dvc.yaml names
+
+    @property
+    def entry(self) -> Entry:
+        """What dvc.lock says of the stage; nothing of one that failed."""
+        return self.outputs.lock.get(self.stage.replace("/", "@"), {})
 
     @cached_property
     def files(self) -> dict[str, str]:
@@ -78,7 +82,7 @@ class Record:
         """Yield the points of curves: those logged, else those in history files, which get the moment."""
         logged = list(curve_points(self.events))
         yield from logged
-        histories = [path for path in self.files if re.search(r"(^|/)history[^/]*\.csv$", path)]
+        histories = [path for path in self.files if fnmatch(f"/{path}", "*/history*.csv")]
         curves = read_curves(self.content(path).decode() for path in histories)
         for name in curves.keys() - {point[0] for point in logged}:
             yield from ((name, value, moment, step) for step, value in curves[name])
@@ -87,53 +91,45 @@ class Record:
 def write_run(store: Store, run: str, parent: str, record: Record, moment: int) -> None:
     """Write all of a stage's run but its end; a second call adds what is lacking.
 
-    Args:
-        store: receives it.
-        run, parent: ids of the stage's and the pipeline's run.
-        record: of the stage.
-        moment: of numbers and curves in files, in milliseconds since 1970.
-
-    Raises:
-        OSError: an output is not here, or a folder takes no artifacts.
-        Exception: whatever the store raises.
+    The moment, in milliseconds since 1970, is that of numbers and of curves in files. Raises OSError where an
+    output is not here or a folder takes no artifacts, and whatever the store raises.
     """
-    entry = record.entry
-    store.log_params(run, flatten(entry_params(entry)) if entry else record.settings)
-    points, numbers = list(record.points(moment)), record.numbers()
-    curves = {point[0] for point in points}
-    store.log_points(run, points)
+    entry, points, numbers = record.entry, list(record.points(moment)), record.numbers()
     # MLflow would draw a number with a curve's name as a point of it; the parent has it
-    store.log_numbers(run, {name: own for name, own in numbers.items() if name not in curves}, moment)
-    store.log_numbers(parent, headline_metrics(record.stage, numbers), moment)
+    single = numbers.keys() - {point[0] for point in points}
+    points += [(name, numbers[name], moment, 0) for name in single]
+    store.log(run, flatten(entry_params(entry)) if entry else record.settings, points)
+    headline = headline_metrics(record.stage, numbers)
+    store.log(parent, {}, [(name, number, moment, 0) for name, number in headline.items()])
     if not entry:
         return
     store.client.set_tag(run, Tag.KEY, record.key)
     store.log_inputs(run, record.outputs.inputs(entry))
     _log_artifacts(store, run, parent, record)
-    if record.stage.startswith("evaluate/"):
-        register(store, record, run, numbers)
+    decoder = record.stage.removeprefix("evaluate/")
+    if (score := headline.get(f"{decoder}.cider_d")) is not None:
+        register(store, record, run, decoder, score)
 
 
 def _log_artifacts(store: Store, run: str, parent: str, record: Record) -> None:
     """Log the outputs that people can look at, and the table of captions in MLflow's form."""
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
         for path in sorted(record.files):
             if not path.endswith(KEPT_ARTIFACTS) or path.startswith("data/"):
                 continue
             if len(content := record.content(path)) <= LARGEST_ARTIFACT:
-                target = folder / path
-                target.parent.mkdir(parents=True, exist_ok=True)
-                target.write_bytes(content)
+                (folder / path).parent.mkdir(parents=True, exist_ok=True)
+                (folder / path).write_bytes(content)
                 if path.endswith(".html"):
-                    store.client.log_artifact(parent, str(target))
-        named = {Path(path).name: path for path in record.files}
-        for path in [named[file] for file in CAPTION_FILES if file in named][:1]:
+                    store.client.log_artifact(parent, str(folder / path))
+        tables = [path for name in CAPTION_FILES for path in record.files if path.endswith(f"/{name}")]
+        for path in tables[:1]:
             _write_caption_table(folder, json.loads(record.content(path)), record.outputs)
-            tables = json.dumps([{"path": CAPTION_TABLE, "type": "table"}])
-            store.client.set_tag(run, "mlflow.loggedArtifacts", tables)
+            logged = json.dumps([{"path": CAPTION_TABLE, "type": "table"}])
+            store.client.set_tag(run, "mlflow.loggedArtifacts", logged)
         if any(folder.iterdir()):
-            store.client.log_artifacts(run, name)
+            store.client.log_artifacts(run, place)
 
 
 def _write_caption_table(folder: Path, rows: Sequence[Mapping[str, Any]], outputs: Outputs) -> None:
@@ -172,11 +168,9 @@ def read_curves(histories: Iterable[str]) -> Curves:
     """
     tables = [table for text in histories if (table := list(csv.DictReader(io.StringIO(text))))]
     curves: Curves = {}
-    for axis in ("epoch", "step"):  # the second one replaces what the first one found
-        for table in tables:
-            if axis not in table[0] or (axis == "epoch" and "step" in table[0]):
-                continue
-            for name in table[0].keys() - {"step", "epoch"}:
-                with suppress(ValueError):
-                    curves[name] = [(int(row[axis]), float(row[name])) for row in table if row[name]]
+    for table in sorted(tables, key=lambda table: "step" in table[0]):  # a later one replaces an earlier one
+        axis = "step" if "step" in table[0] else "epoch"
+        for name in table[0].keys() - {"step", "epoch"}:
+            with suppress(KeyError, ValueError):
+                curves[name] = [(int(row[axis]), float(row[name])) for row in table if row[name]]
     return curves

@@ -61,11 +61,8 @@ def bring(
 ) -> bool:
     """Import, print what was added, and in one line what went wrong; return whether nothing did.
 
-    Args:
-        environment: the process's variables.
-        seconds: the time limit.
-        workspace: the checkout, or the temporary folder of an experiment.
-        everything: import DVC's experiments too.
+    The seconds are the time limit; the workspace is the checkout, or the temporary folder of an experiment;
+    everything has DVC's experiments imported too.
     """
     importer = Importer(environment, workspace)
     try:
@@ -94,14 +91,13 @@ def _time_limit(seconds: float | None) -> Iterator[None]:
     def end(signal_number: int, frame: object) -> None:
         raise _OverTimeError
 
-    before = signal.signal(signal.SIGALRM, end)
+    signal.signal(signal.SIGALRM, end)
     # again every second: code that runs when the first one comes may swallow it
     signal.setitimer(signal.ITIMER_REAL, seconds or 0, 1)
     try:
         yield
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
 
 
 class Importer:
@@ -114,11 +110,7 @@ class Importer:
         self.faults: list[str] = []  # what could not be imported, a line each
 
     def bring(self, with_experiments: bool) -> None:
-        """Import what is not there; a fault in one thing stops no other, as long as the store answers.
-
-        Raises:
-            Exception: whatever the store raises when it does not answer, or DVC about the checkout.
-        """
+        """Import what is not there; a fault in one thing stops no other, as long as the store answers."""
         self.store = Store(self.environment)
         with self.store.lock("import"), open_repository(self.workspace) as repo:
             self._attempt("doubles", remove_doubles, self.store)
@@ -169,8 +161,7 @@ class Importer:
         locks = self._locks(repo, place, journal.identifier) if is_finished else iter(())
         own = (lock for lock in locks if records(lock, name, start.params, start.sources, data))
         outputs = Outputs(next(own, {}), Cache(place), find_in(place))
-        entry = outputs.lock.get(name, {})
-        return Record(start.stage, start.params, outputs, entry, start.settings, events)
+        return Record(start.stage, start.params, outputs, start.settings, events)
 
     def _locks(self, repo: "Repo", place: Path, since: str) -> Iterator[Mapping[str, Entry]]:
         """Yield what may record a stage: present dvc.lock, those that later stages found, committed ones."""
@@ -246,8 +237,8 @@ class Importer:
                 link = f"#/experiments/{store.experiment}/runs/{original.info.run_id}"
                 tags[Tag.NOTE] = f"DVC reused the outputs of [run {original.info.run_id}]({link})"
             run = str(store.create_run(stage, moment, tags).info.run_id)
-        outputs, metrics = pipeline.outputs, pipeline.metrics
-        record = Record(stage, pipeline.definition.params, outputs, outputs.lock[name], metrics=metrics)
+        params, metrics = pipeline.definition.params, pipeline.metrics
+        record = Record(stage, params, pipeline.outputs, metrics=metrics)
         self._write(run, parent, record, moment)
         store.client.set_terminated(run, status="FINISHED", end_time=moment)
         self.added.append(f"{experiment or pipeline.definition.fingerprint[:8]}: {stage}")

@@ -19,6 +19,7 @@ import secrets
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -54,11 +55,7 @@ class JournalWriter:
     def __init__(
         self, root: Path, stage: str, settings: dict[str, Any], environment: Mapping[str, str]
     ) -> None:
-        """Publish a journal that holds a lock until the process ends.
-
-        Raises:
-            OSError: the disk does not take it.
-        """
+        """Publish a journal that holds a lock until the process ends; OSError where the disk refuses."""
         workspace = Path.cwd()
         commit, dirty, _ = git_state(workspace)
         lock = workspace / "dvc.lock"
@@ -91,8 +88,7 @@ class JournalWriter:
     def write(self, **event: Any) -> None:
         """Append an event by one write, so that a kill leaves whole lines; after an ``end`` release the lock.
 
-        Raises:
-            OSError: the disk took nothing, or a part.
+        Raises OSError where the disk took nothing, or a part.
         """
         line = json.dumps({"moment": milliseconds(), **event}).encode()
         with self._mutex:
@@ -111,43 +107,32 @@ class Journal:
     """A journal, read by other processes."""
 
     def __init__(self, path: Path) -> None:
-        """Open a published journal.
-
-        Raises:
-            OSError, ValueError, TypeError: the file is no journal.
-        """
+        """Open a published journal; OSError, ValueError or TypeError where the file is none."""
         self.path, self.identifier = path, path.stem
         with open(path, "rb") as file:
             self.start = Start(**json.loads(file.readline()))
 
     def is_alive(self) -> bool:
         """Return whether the stage's process still holds the lock."""
-        with open(self.path, "rb") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return True
-        return False
+        with open(self.path, "rb") as file, suppress(BlockingIOError):
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            return False
+        return True
 
     def events(self) -> Iterator[dict[str, Any]]:
         """Yield the events so far; a line that a full disk cut is skipped."""
         for line in self.path.read_bytes().split(b"\n")[1:-1]:
-            try:
-                event = json.loads(line)
-            except ValueError:
-                continue
-            if isinstance(event, dict):
-                yield event
+            with suppress(ValueError):
+                if isinstance(event := json.loads(line), dict):
+                    yield event
 
 
 def journals(root: Path) -> list[Journal]:
     """Read the journals of a checkout, the oldest first."""
     found = []
     for path in sorted((root / FOLDER).glob("[0-9]*.jsonl")):
-        try:
+        with suppress(OSError, ValueError, TypeError):  # removed meanwhile, or of another version
             found.append(Journal(path))
-        except (OSError, ValueError, TypeError):  # removed meanwhile, or of another version
-            continue
     return found
 
 

@@ -1,18 +1,15 @@
 """Models in MLflow's registry: each evaluation registers its decoder; the best one is the champion."""
 
-import re
 import tempfile
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from recap.errors import InputError
 from recap.serving.pack import model_files, pack
 from recap.tracking.store import Store, Tag, describe_error
-from recap.tracking.views import MAIN_PARTS
 
 if TYPE_CHECKING:
-    from mlflow.entities.model_registry import ModelVersion
+    from mlflow.entities.model_registry import ModelVersion, RegisteredModel
 
     from recap.tracking.child_runs import Record
 
@@ -24,21 +21,17 @@ MODEL_ERROR_TAG = "recap.model_error"
 REFERENCES = "data/captions/references_test.json"
 
 
-def register(store: Store, record: "Record", run: str, metrics: Mapping[str, float]) -> None:
-    """Log the decoder that a stage ``evaluate/...`` scored as a model of its run, and register it.
+def register(store: Store, record: "Record", run: str, decoder: str, score: float) -> None:
+    """Log the decoder that a stage scored as a model of its run, and register it; a second call adds nothing.
 
-    A model that cannot be packed leaves a tag with the reason; a second call adds nothing.
-
-    Raises:
-        Exception: whatever the store raises.
+    A model that cannot be packed leaves a tag with the reason.
     """
-    decoder, client = record.stage.partition("/")[2], store.client
-    score = next((metrics[name] for part in MAIN_PARTS if (name := f"{part}.cider_d") in metrics), None)
-    if f"models/{decoder}/model.json" not in model_files(record.outputs, decoder) or score is None:
-        return
-    name, known = PREFIX + decoder, _versions(store, decoder)
-    is_copy = any(version.tags.get(Tag.KEY) == record.key for version in known) and not record.events
-    if is_copy or any(version.run_id == run for version in known):
+    client, name = store.client, PREFIX + decoder
+    is_new = bool(record.events)  # and no copy of what another run scored
+    if f"models/{decoder}/model.json" not in model_files(record.outputs, decoder) or any(
+        own.run_id == run or (own.tags.get(Tag.KEY) == record.key and not is_new)
+        for own in _versions(store, decoder)
+    ):
         return
     with tempfile.TemporaryDirectory() as folder:
         try:
@@ -62,14 +55,14 @@ def choose_champions(store: Store) -> None:
     Without any, those scored on the references of the newest version compete.
     Scores on different captions cannot be compared; of equal scores the first wins.
     """
-    for model in store.client.search_registered_models(f"name LIKE '{PREFIX}%'"):
+    for model in _models(store):
         known = _versions(store, model.name.removeprefix(PREFIX))
         alias = str(model.aliases.get(CHAMPION, ""))
-        holder = next((version for version in known if str(version.version) == alias), None)
-        living = [version for version in known if _has_run(store, version)]
-        same = [version for version in living if holder and _references(version) == _references(holder)]
-        if not same and living:  # no champion yet, or no other version was scored on its references
-            same = [version for version in living if _references(version) == _references(living[-1])]
+        holder = [own for own in known if str(own.version) == alias]
+        living = [own for own in known if _has_run(store, own)]
+        wanted = [own.tags.get(REFERENCES_TAG) for own in (*holder, *living[-1:])]
+        rivals = [[own for own in living if own.tags.get(REFERENCES_TAG) == captions] for captions in wanted]
+        same = next(filter(None, rivals), [])
         best = max(same, key=lambda own: float(own.tags.get(SCORE_TAG, "-inf")), default=None)
         if best is None and alias:
             store.client.delete_registered_model_alias(model.name, CHAMPION)
@@ -83,30 +76,27 @@ def model_address(store: Store, decoder: str, version: int | None) -> str:
     Raises:
         InputError: there is none; the message names the existing ones.
     """
-    # MLflow's search takes no other names
-    known = _versions(store, decoder) if re.fullmatch(r"[\w.-]+", decoder) else []
-    if not known:
-        names = [model.name.removeprefix(PREFIX) for model in store.client.search_registered_models()]
-        said = ", ".join(sorted(names)) or "none; run the pipeline and `recap sync`"
+    names = sorted(model.name.removeprefix(PREFIX) for model in _models(store) if model.latest_versions)
+    if decoder not in names:
+        said = ", ".join(names) or "none; run the pipeline and `recap sync`"
         raise InputError(f"serve: expected a registered decoder ({said}), received {decoder!r}")
     if version is None:
         return f"models:/{PREFIX}{decoder}@{CHAMPION}"
-    numbers = [str(found.version) for found in known]
+    numbers = [str(own.version) for own in _versions(store, decoder)]
     if str(version) in numbers:
         return f"models:/{PREFIX}{decoder}/{version}"
-    raise InputError(
-        f"serve: {decoder}: expected one of the versions {', '.join(numbers)}, received {version}"
-    )
+    known = ", ".join(numbers)
+    raise InputError(f"serve: {decoder}: expected one of the versions {known}, received {version}")
+
+
+def _models(store: Store) -> "list[RegisteredModel]":
+    return list(store.client.search_registered_models(f"name LIKE '{PREFIX}%'"))
 
 
 def _versions(store: Store, decoder: str) -> "list[ModelVersion]":
     """Return the versions of a decoder's model, oldest first."""
     found = store.client.search_model_versions(f"name = '{PREFIX}{decoder}'")
     return sorted(found, key=lambda version: int(version.version))
-
-
-def _references(version: "ModelVersion") -> str:
-    return str(version.tags.get(REFERENCES_TAG, ""))
 
 
 def _has_run(store: Store, version: "ModelVersion") -> bool:

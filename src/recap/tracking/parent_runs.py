@@ -42,7 +42,7 @@ def create_parent(
         **tags,
     }
     run = store.create_run(experiment or f"pipeline {definition.fingerprint[:8]}", moment, labels)
-    store.log_params(str(run.info.run_id), flatten(definition.params))
+    store.log(str(run.info.run_id), flatten(definition.params), ())
     return run
 
 
@@ -64,14 +64,12 @@ def update_state(store: Store, parent: str) -> None:
     is_complete = set(run.data.tags.get(Tag.STAGES, "?").split()) <= latest.keys()
     bad = (status for status in ("RUNNING", "FAILED", "KILLED") if status in states)
     status = next(bad, "FINISHED" if is_complete else "SCHEDULED")
-    if status in ("RUNNING", run.info.status):
-        return
+    made = [child.info for child in latest.values() if Tag.REUSED not in child.data.tags]
     if status == "SCHEDULED":
         store.client.update_run(parent, status=status)
-        return
-    made = [child.info for child in latest.values() if Tag.REUSED not in child.data.tags]
-    moment = max([run.info.start_time, *(info.end_time or info.start_time for info in made)])
-    store.client.set_terminated(parent, status=status, end_time=moment)
+    elif status not in ("RUNNING", run.info.status):
+        moment = max([run.info.start_time, *(info.end_time or info.start_time for info in made)])
+        store.client.set_terminated(parent, status=status, end_time=moment)
 
 
 def remove_doubles(store: Store) -> None:

@@ -9,7 +9,7 @@ from recap.core.hashes import hash_output
 from recap.errors import InputError
 from recap.metrics.files.tables import format_rows
 from recap.tracking.store import Store, Tag, describe_error, equals
-from recap.workspace.lock_file import overlap, parse_lock, stage_key, title
+from recap.workspace.lock_file import made_outputs, overlap, parse_lock, stage_key, title
 from recap.workspace.root import check_checkout, repository_root
 
 if TYPE_CHECKING:
@@ -25,11 +25,7 @@ FACTS = {
 
 
 def open_store(environment: Mapping[str, str]) -> Store:
-    """Connect to the store.
-
-    Raises:
-        InputError: this is no checkout, or the store cannot be reached.
-    """
+    """Connect to the store; InputError where this is no checkout, or the store cannot be reached."""
     check_checkout(environment)
     try:
         return Store(environment)
@@ -41,24 +37,20 @@ def open_store(environment: Mapping[str, str]) -> Store:
 def runs_of_file(environment: Mapping[str, str], path: str) -> Iterator[str]:
     """Describe what made an output, or a file or folder in or around outputs: stages, runs, params and data.
 
-    Raises:
-        InputError: no stage makes it, dvc.lock does not have it, or the store cannot be reached.
+    Raises InputError where dvc.lock does not have it, or the store cannot be reached.
     """
     root = repository_root(environment)
     relative = os.path.relpath(path, root)
     lock = parse_lock((root / "dvc.lock").read_bytes()) if (root / "dvc.lock").is_file() else {}
-    made: dict[str, dict[str, str]] = {}  # stage -> output -> MD5
-    for name, entry in lock.items():
-        outs = {out["path"]: out["md5"] for out in entry.get("outs", [])}
-        if own := {out: outs[out] for out in outs if relative == "." or overlap(out, relative)}:
-            made[name] = own
-    if not made:
+    made = {name: made_outputs({name: entry}) for name, entry in lock.items()}  # output -> MD5
+    asked = {out for outs in made.values() for out in outs if relative == "." or overlap(out, relative)}
+    if not asked:
         raise InputError(f"{path}: expected an output that dvc.lock records, received another path")
     store = open_store(environment)
-    for name, outs in made.items():
+    for name in [name for name, outs in made.items() if asked & outs.keys()]:
         yield f"stage {title(name)}"
-        for out, md5 in outs.items():
-            if (root / out).exists() and hash_output(root / out) != md5:
+        for out in asked & made[name].keys():
+            if (root / out).exists() and hash_output(root / out) != made[name][out]:
                 yield f"  changed since: {out}"
         runs = store.search(equals(Tag.KEY, stage_key(name, lock[name])))
         makers = [run for run in runs if Tag.REUSED not in run.data.tags]

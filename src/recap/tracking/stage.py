@@ -6,6 +6,7 @@ import resource
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -36,9 +37,7 @@ class Run:
 
     def __init__(self, journal: JournalWriter | None, environment: Mapping[str, str]) -> None:
         """Open a run; without a journal it logs nothing."""
-        self._journal = journal
-        self._environment = environment
-        self._failed = False
+        self._journal, self._environment, self._failed = journal, environment, False
 
     def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
         """Log numbers, at a step of a curve or once; nested groups become ``group.name``."""
@@ -61,18 +60,11 @@ class Run:
 
 @contextmanager
 def start(stage: str, *groups: object) -> Iterator[Run]:
-    """Open the run of a stage, as a child of its pipeline's run.
+    """Open the run of a stage, such as "train/lstm", as a child of its pipeline's run.
 
-    ``RECAP_TRACKING=off`` gives a run that logs nothing, and so does torchrun's ``RANK`` in all processes but
-    the first.
-
-    Args:
-        stage: "fetch", "train/lstm", ...
-        groups: config objects, the stage's settings; one whose class does not have the name of its group in
-            params.yaml is given as {name: object}.
-
-    Raises:
-        InputError: one of the variables holds something else.
+    ``RECAP_TRACKING=off`` gives one that logs nothing, as torchrun's ``RANK`` does in all processes but the
+    first; InputError where one of them holds something else. The groups are config objects, the stage's
+    settings; one whose class does not have the name of its group in params.yaml is given as {name: object}.
     """
     environment, journal = os.environ, None
     is_first = whole_number(environment, "RANK", 0, 2**20, 0) == 0
@@ -84,8 +76,8 @@ def start(stage: str, *groups: object) -> Iterator[Run]:
         _warn(describe_error(error, environment))
     run, over = Run(journal, environment), threading.Event()
     if journal is not None:
-        arguments = (journal, environment, over, seconds)
-        threading.Thread(target=_show_live, args=arguments, daemon=True).start()
+        live = (journal, environment, over, seconds)
+        threading.Thread(target=_show_live, args=live, daemon=True).start()
     try:
         yield run
     except BaseException as error:
@@ -94,10 +86,9 @@ def start(stage: str, *groups: object) -> Iterator[Run]:
         run.close("KILLED" if interrupted else "FAILED", reason)
         raise
     else:
-        usage = resource.getrusage(resource.RUSAGE_SELF)
-        seconds = usage.ru_utime + usage.ru_stime
-        peak = usage.ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
-        run.log_metrics({"system/cpu_seconds": seconds, "system/peak_mebibytes": peak})
+        most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        peak = most / (2**20 if sys.platform == "darwin" else 2**10)
+        run.log_metrics({"system/cpu_seconds": time.process_time(), "system/peak_mebibytes": peak})
         run.close("FINISHED")
     finally:
         over.set()
@@ -117,7 +108,7 @@ def _show_live(
         store.client.update_run(parent, status="RUNNING")
         while not over.wait(min(SECONDS_BETWEEN, seconds)):
             points = list(curve_points(journal.events()))
-            store.log_points(run, points[sent:])
+            store.log(run, {}, points[sent:])
             sent = len(points)
     except Exception as error:  # a store can fail in any way; the journal has everything
         _warn(describe_error(error, environment))

@@ -7,8 +7,8 @@ import platform
 import re
 import sqlite3
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from collections.abc import Iterable, Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
@@ -20,6 +20,7 @@ from recap.tracking.views import experiment_tags
 from recap.workspace.root import repository_root
 
 if TYPE_CHECKING:
+    from filelock import BaseFileLock
     from mlflow.entities import Run
 
 MLFLOW_SETTINGS = {
@@ -30,17 +31,9 @@ MLFLOW_SETTINGS = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",  # seconds
 }
 """Defaults of MLflow's environment variables; those that the user sets stay."""
-METRICS_A_BATCH = 1000  # MLflow's limits for one log_batch
-PARAMS_A_BATCH = 100
 MOST_RUNS = 50_000  # of one search
-PLACES = (
-    ("experiments", "artifact_location"),
-    ("runs", "artifact_uri"),
-    ("model_versions", "source"),
-    ("model_versions", "storage_location"),
-    ("logged_models", "artifact_location"),
-)
-"""Tables and columns of MLflow's database that hold the folder of artifacts."""
+PLACES = ("artifact_location", "artifact_uri", "source", "storage_location")
+"""Columns of MLflow's database that hold the folder of artifacts, whatever their table."""
 
 
 class Tag:
@@ -97,11 +90,7 @@ class Store:
     """A connection to the store and the experiment in it."""
 
     def __init__(self, environment: Mapping[str, str]) -> None:
-        """Connect; make the schema and the experiment where they are absent, one process at a time.
-
-        Raises:
-            Exception: whatever MLflow, its database or its server raise.
-        """
+        """Connect; make the schema and the experiment where they are absent, one process at a time."""
         import logging
 
         for name, value in MLFLOW_SETTINGS.items():
@@ -131,14 +120,11 @@ class Store:
         for tag in tags.keys() - experiment.tags.keys():  # the user's own views stay
             self.client.set_experiment_tag(self.experiment, tag, tags[tag])
 
-    @contextmanager
-    def lock(self, name: str) -> Iterator[None]:
-        """Hold a file lock of this checkout."""
+    def lock(self, name: str) -> "BaseFileLock":
+        """Return a file lock of this checkout, for a ``with``."""
         from filelock import FileLock
 
-        (self.root / ".recap").mkdir(exist_ok=True)
-        with FileLock(self.root / ".recap" / f"{name}.lock"):
-            yield
+        return FileLock(self.root / ".recap" / f"{name}.lock")
 
     def search(self, *conditions: str) -> "list[Run]":
         """Return the runs that meet all conditions, the latest start first."""
@@ -150,35 +136,27 @@ class Store:
         tags = {"mlflow.user": _user(), Tag.CHECKOUT: self.checkout, **tags}
         return self.client.create_run(self.experiment, start_time=moment, tags=tags, run_name=name)
 
-    def log_params(self, run: str, params: Mapping[str, Any]) -> None:
-        """Log params, in batches; those that the store has already stay."""
-        from mlflow.entities import Param
+    def log(self, run: str, params: Mapping[str, Any], points: Iterable[Point]) -> None:
+        """Log params and points of curves, in batches; those that the store has already stay."""
+        from mlflow.entities import Metric, Param
         from mlflow.utils import chunk_list
+        from mlflow.utils.validation import MAX_METRICS_PER_BATCH, MAX_PARAMS_TAGS_PER_BATCH
 
-        for batch in chunk_list([Param(name, str(value)) for name, value in params.items()], PARAMS_A_BATCH):
+        texts = [Param(name, str(value)) for name, value in params.items()]
+        for batch in chunk_list(texts, MAX_PARAMS_TAGS_PER_BATCH):
             self.client.log_batch(run, params=batch)
-
-    def log_points(self, run: str, points: Iterable[Point]) -> None:
-        """Log points of curves, in batches; those that the store has already stay."""
-        from mlflow.entities import Metric
-        from mlflow.utils import chunk_list
-
-        for batch in chunk_list([Metric(*point) for point in points], METRICS_A_BATCH):
+        for batch in chunk_list([Metric(*point) for point in points], MAX_METRICS_PER_BATCH):
             self.client.log_batch(run, metrics=batch)
-
-    def log_numbers(self, run: str, numbers: Mapping[str, float], moment: int) -> None:
-        """Log single numbers."""
-        self.log_points(run, [(name, number, moment, 0) for name, number in numbers.items()])
 
     def log_inputs(self, run: str, digests: Mapping[str, str]) -> None:
         """Log data sets: path -> MD5 in dvc.lock."""
         from mlflow.entities import Dataset, DatasetInput, InputTag
 
         tags = [InputTag("mlflow.data.context", "input")]
-        sources = {path: json.dumps({"path": path, "md5": md5}) for path, md5 in digests.items()}
-        data = [Dataset(path, md5, "dvc", sources[path]) for path, md5 in digests.items()]
-        if data:
-            self.client.log_inputs(run, [DatasetInput(own, tags) for own in data])
+        data = [
+            Dataset(path, md5, "dvc", json.dumps({"path": path, "md5": md5})) for path, md5 in digests.items()
+        ]
+        self.client.log_inputs(run, [DatasetInput(own, tags) for own in data])
 
 
 def equals(tag: str, value: str) -> str:
@@ -212,5 +190,9 @@ def _create_schema(path: Path | None) -> None:
 def _follow(path: Path, old: str, new: str) -> None:
     """Point a store that was moved or copied with its checkout to the artifacts beside it."""
     with closing(sqlite3.connect(path)) as database, database:
-        for table, column in PLACES:
-            database.execute(f"UPDATE {table} SET {column} = replace({column}, ?, ?)", (old, new))
+        columns = (
+            "SELECT m.name, c.name FROM sqlite_master m, pragma_table_info(m.name) c WHERE m.type = 'table'"
+        )
+        for table, column in database.execute(columns).fetchall():
+            if column in PLACES:
+                database.execute(f"UPDATE {table} SET {column} = replace({column}, ?, ?)", (old, new))

@@ -7,13 +7,13 @@ import base64
 import json
 import zlib
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, get_args
 
+from recap.decoders.config import DecoderName
 from recap.workspace.definition import flatten
 
 EVALUATION_METRICS = ("cider_d", "bleu_4", "rouge_l", "truth", "perplexity")
 MAIN_PARTS = ("seen", "test")
-DECODERS = ("rnn", "lstm", "transformer")
 LATEST_FIRST = {"orderByKey": "attributes.end_time", "orderByAsc": False}
 """By their start, stages are folded into pipelines."""
 STATES = {
@@ -22,7 +22,11 @@ STATES = {
         "orderByAsc": False,
         "selectedColumns": [
             "attributes.`Duration`",
-            *(f"metrics.`{name}.{score}`" for score in ("cider_d", "truth") for name in DECODERS),
+            *(
+                f"metrics.`{name}.{score}`"
+                for score in ("cider_d", "truth")
+                for name in get_args(DecoderName)
+            ),
         ],
     },
     "curves": LATEST_FIRST
@@ -46,10 +50,9 @@ def flatten_numbers(metrics: Mapping[str, Any]) -> dict[str, float]:
 
 
 def headline_metrics(stage: str, metrics: Mapping[str, float]) -> dict[str, float]:
-    """Return a stage's metrics under their names in the pipeline's run.
+    """Return a stage's metrics as its pipeline's run names them, such as ``backbone.accuracy``.
 
-    ``evaluate/lstm`` gives ``lstm.seen.cider_d`` and so on, and ``lstm.cider_d`` for the main part of the
-    test images; every other stage ``backbone.accuracy`` and so on.
+    ``evaluate/lstm`` gives ``lstm.seen.cider_d``, and ``lstm.cider_d`` of the main part of the test images.
     """
     kind, _, decoder = stage.partition("/")
     numbers = {name: number for name, number in metrics.items() if not name.startswith("system/")}
