@@ -10,9 +10,8 @@ from recap.workspace.lock_file import parse_lock, records
 from recap.workspace.pipeline import (
     LARGEST_SOURCE,
     find_in,
-    open_commit,
+    open_pipeline,
     open_repository,
-    open_workspace,
     read_definition,
 )
 
@@ -92,8 +91,8 @@ def test_a_folder_that_holds_data_is_taken_as_dvc_recorded_it(checkout: Path) ->
 
 def test_a_commit_is_the_same_pipeline_and_all_of_it_is_here(checkout: Path) -> None:
     with open_repository(checkout) as repo:
-        workspace = open_workspace(repo)
-        assert workspace.is_here("make")
-        with open_commit(repo, "HEAD") as committed:
+        with open_pipeline(repo) as workspace:
+            assert workspace.is_here("make")
+        with open_pipeline(repo, "HEAD") as committed:
             assert committed.definition == workspace.definition
             assert committed.is_here("make")

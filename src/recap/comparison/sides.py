@@ -16,7 +16,7 @@ from recap.text.vocabulary import Vocabulary, parse_vocabulary
 from recap.workspace.definition import flatten
 from recap.workspace.git import ask_git
 from recap.workspace.lock_file import Outputs, entry_params, overlap
-from recap.workspace.pipeline import Pipeline, open_commit, open_repository, open_workspace
+from recap.workspace.pipeline import Pipeline, open_pipeline, open_repository
 
 DECODER_FILES = ("captions.json", "per_image.json", "metrics.json")
 MODEL_FILES = ("summary.json", "history.csv")
@@ -72,8 +72,9 @@ def open_sides(root: Path, revision: str, folder: Path) -> Iterator[tuple[Side, 
             raise InputError(
                 f"--compare: expected a revision of git or an experiment of DVC, received {revision!r}"
             ) from None
-        here = _read(open_workspace(repo), "this checkout", folder / "this")
-        with open_commit(repo, commit) as pipeline:
+        with open_pipeline(repo) as pipeline:
+            here = _read(pipeline, "this checkout", folder / "this")
+        with open_pipeline(repo, commit) as pipeline:
             yield _read(pipeline, revision, folder / "base"), here
 
 

@@ -18,7 +18,7 @@ from recap.tracking.journal import milliseconds
 from recap.tracking.store import Store, Tag, describe_error, equals
 from recap.workspace.definition import flatten
 from recap.workspace.lock_file import digest
-from recap.workspace.pipeline import find_in, open_commit, open_repository, read_definition
+from recap.workspace.pipeline import find_in, open_pipeline, open_repository, read_definition
 
 SETTING = "train.seed"
 STYLES: dict[str, Style] = {"md": "markdown", "tex": "latex"}
@@ -49,7 +49,7 @@ def compare_seeds(root: Path, count: int, environment: Mapping[str, str], output
         runs: list[Scores] = []
         with open_repository(root) as repo:
             for name, revision in revisions.items():
-                with open_commit(repo, revision) as pipeline:
+                with open_pipeline(repo, revision) as pipeline:
                     try:
                         runs.append(read_scores(name, pipeline))
                     except FileNotFoundError as error:
@@ -105,7 +105,7 @@ def _record(store: Store, summary: Mapping[str, Any]) -> None:
         return
     runs, table = summary["runs"], format_scores(summary, "markdown")
     tags = {TAG: identity, Tag.NOTE: table[:NOTE_LENGTH], "mlflow.source.name": "recap seeds"}
-    run = store.create_run(f"{len(runs)} seeds from {runs[0]}", moment, tags).info.run_id
+    run = store.create_run(f"{len(runs)} seeds from {runs[0]}", moment, tags, identity).info.run_id
     points = []
     for name, values in flatten(summary["values"]).items():
         points += [(name, value, moment, step) for step, value in enumerate(values)]

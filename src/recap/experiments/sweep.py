@@ -22,7 +22,7 @@ from recap.errors import InputError
 from recap.experiments.experiment import base_digest, run_experiment
 from recap.runtime.writer import only_writer
 from recap.tracking.importer import bring
-from recap.workspace.pipeline import open_commit, open_repository
+from recap.workspace.pipeline import open_pipeline, open_repository
 
 if TYPE_CHECKING:
     from optuna import Study, Trial
@@ -175,7 +175,7 @@ def watch_losses(study: "Study", trial: "Trial", decoder: str) -> Callable[[str]
 
 def _loss(root: Path, experiment: str, revision: str, decoder: str) -> float:
     path = f"models/{decoder}/summary.json"
-    with open_repository(root) as repo, open_commit(repo, revision) as pipeline:
+    with open_repository(root) as repo, open_pipeline(repo, revision) as pipeline:
         try:
             ((name, md5),) = pipeline.outputs.files([path]).items()
             return float(json.loads(pipeline.outputs.content(name, md5))[LOSS])

@@ -19,8 +19,8 @@ from recap.core.image_files import read_image
 from recap.tracking.journal import Point, curve_points
 from recap.tracking.models import register
 from recap.tracking.store import Store, Tag
-from recap.tracking.views import flatten_numbers, headline_metrics
-from recap.workspace.definition import flatten
+from recap.tracking.views import headline_metrics
+from recap.workspace.definition import flatten, flatten_numbers
 from recap.workspace.lock_file import Entry, Outputs, entry_params, stage_key
 
 KEPT_ARTIFACTS = (".csv", ".html", ".json", ".png", ".svg")

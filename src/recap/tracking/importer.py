@@ -13,29 +13,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from recap.core.environment import is_on, positive_number
+from recap.tracking import parent_runs
 from recap.tracking.child_runs import Record, write_run
 from recap.tracking.journal import Journal, journals, milliseconds
 from recap.tracking.models import choose_champions
-from recap.tracking.parent_runs import (
-    children,
-    create_parent,
-    find_parent,
-    open_run,
-    remove_doubles,
-    update_state,
-)
 from recap.tracking.store import Store, Tag, describe_error, equals
 from recap.workspace.cache import Cache
 from recap.workspace.git import git_state
-from recap.workspace.lock_file import Entry, Outputs, made_outputs, parse_lock, records, stage_key, title
-from recap.workspace.pipeline import (
-    Pipeline,
-    experiments,
-    find_in,
-    open_commit,
-    open_repository,
-    open_workspace,
-)
+from recap.workspace.lock_file import Entry, Outputs, made_outputs, parse_lock, records, title
+from recap.workspace.pipeline import experiments, find_in, open_pipeline, open_repository
 from recap.workspace.root import repository_root
 from recap.workspace.rwlock import writers
 
@@ -113,13 +99,20 @@ class Importer:
         """Import what is not there; a fault in one thing stops no other, as long as the store answers."""
         self.store = Store(self.environment)
         with self.store.lock("import"), open_repository(self.workspace) as repo:
-            self._attempt("doubles", remove_doubles, self.store)
+            self._attempt("doubles", parent_runs.remove_doubles, self.store)
             for journal in journals(self.store.root):
                 if not journal.is_alive():
                     self._attempt(journal.start.stage, self._import_journal, repo, journal)
-            self._attempt("dvc.yaml", self._complete_workspace, repo)
+            commit, dirty, fault = git_state(self.workspace)
+            self.faults += [f"runs have no commit: {fault}"] if fault else []
+            # an experiment that ran here, or was applied, has a run already: any name will do
+            name = self.environment.get("DVC_EXP_NAME")
+            state = {Tag.COMMIT: commit, Tag.DIRTY: dirty}
+            self._attempt("dvc.yaml", self._complete, repo, None, name, state)
             for name, revision, baseline in experiments(repo) if with_experiments else ():
-                self._attempt(name, self._complete_experiment, repo, name, revision, baseline)
+                state = {Tag.COMMIT: baseline, Tag.DIRTY: "true", Tag.REVISION: revision}
+                if not self.store.search(equals(Tag.REVISION, revision), "attributes.status = 'FINISHED'"):
+                    self._attempt(name, self._complete, repo, revision, name, state)
             for run in self.store.search("attributes.status = 'RUNNING'"):
                 self._attempt(run.info.run_name, self._end_run, run)
             self._attempt("models", choose_champions, self.store)
@@ -139,10 +132,10 @@ class Importer:
             if writers(store.root) or writers(Path(start.workspace)):
                 return  # DVC is about to record it
             end |= {"end": "FAILED", "reason": UNRECORDED}
-        run, parent = open_run(store, journal)
-        for child in store.search(equals(Tag.PARENT, parent), equals(Tag.STAGE, start.stage)):
-            if Tag.REUSED in child.data.tags:  # the stage ran after all
-                store.client.delete_run(child.info.run_id)
+        run, parent = parent_runs.open_run(store, journal)
+        reused = (equals(Tag.PARENT, parent), equals(Tag.STAGE, start.stage), equals(Tag.REUSED, "true"))
+        for child in store.search(*reused):  # the stage ran after all
+            store.client.delete_run(child.info.run_id)
         is_written = self._write(run, parent, record, end["moment"])
         if end["reason"]:
             for tag in (Tag.REASON, Tag.NOTE):
@@ -150,7 +143,7 @@ class Importer:
         store.client.set_terminated(run, status=end["end"], end_time=end["moment"])
         if is_written:
             journal.path.unlink()
-        update_state(store, parent)
+        parent_runs.update_state(store, parent)
 
     def _read(self, repo: "Repo", journal: Journal) -> Record:
         """Return what a stage left; its outputs if it finished and a dvc.lock records this run."""
@@ -172,76 +165,66 @@ class Importer:
             if journal.identifier > since:
                 yield parse_lock(journal.start.lock.encode())
         for _, revision, _ in experiments(repo):
-            with open_commit(repo, revision) as pipeline:
+            with open_pipeline(repo, revision) as pipeline:
                 yield pipeline.outputs.lock
 
-    def _complete_workspace(self, repo: "Repo") -> None:
-        commit, dirty, fault = git_state(self.workspace)
-        if fault:
-            self.faults.append(f"runs have no commit: {fault}")
-        # an experiment that ran here, or was applied, has a run already: any name will do
-        name = self.environment.get("DVC_EXP_NAME")
-        self._complete(open_workspace(repo), name, {Tag.COMMIT: commit, Tag.DIRTY: dirty})
-
-    def _complete_experiment(self, repo: "Repo", name: str, revision: str, baseline: str) -> None:
-        if not self.store.search(equals(Tag.REVISION, revision), "attributes.status = 'FINISHED'"):
-            with open_commit(repo, revision) as pipeline:
-                tags = {Tag.COMMIT: baseline, Tag.DIRTY: "true", Tag.REVISION: revision}
-                self._complete(pipeline, name, tags)
-
-    def _complete(self, pipeline: Pipeline, experiment: str | None, tags: Mapping[str, str]) -> None:
+    def _complete(
+        self, repo: "Repo", revision: str | None, experiment: str | None, state: Mapping[str, str]
+    ) -> None:
         """Give a pipeline's run a child for each stage that it lacks and whose outputs are here.
 
         A pipeline without a run gets one when the outputs of all its stages are here.
         """
-        store, definition = self.store, pipeline.definition
-        here = [name for name in pipeline.stages if pipeline.is_here(name)]
-        found = find_parent(store, definition.fingerprint, experiment)
-        if not here or (found is None and len(here) < len(pipeline.stages)):
-            return
-        run = found or create_parent(store, definition, experiment or "", tags, milliseconds())
-        parent = str(run.info.run_id)
-        store.client.set_tag(parent, Tag.STAGES, " ".join(map(title, pipeline.stages)))
-        if Tag.REVISION in tags:
-            store.client.set_tag(parent, Tag.REVISION, tags[Tag.REVISION])
-        latest = children(store, parent)
-        noted = [own.start for own in journals(store.root)]
-        waiting = {start.stage for start in noted if start.fingerprint == definition.fingerprint}
-        for name in here:
-            last = latest.get(title(name))
-            is_whole = last and last.info.status == "FINISHED" and Tag.LACKING not in last.data.tags
-            if not is_whole and title(name) not in waiting:
-                self._attempt(title(name), self._add_reused, pipeline, name, parent, experiment or "", last)
-        update_state(self.store, parent)
+        store = self.store
+        with open_pipeline(repo, revision) as pipeline:
+            here = [name for name in pipeline.stages if pipeline.is_here(name)]
+            run = parent_runs.find_parent(store, pipeline.definition.fingerprint, experiment)
+            if not here or (run is None and len(here) < len(pipeline.stages)):
+                return
+            run = run or parent_runs.create_parent(
+                store, pipeline.definition, experiment or "", state, milliseconds()
+            )
+            parent = str(run.info.run_id)
+            store.client.set_tag(parent, Tag.STAGES, " ".join(map(title, pipeline.stages)))
+            if revision:
+                store.client.set_tag(parent, Tag.REVISION, revision)
+            latest, starts = parent_runs.children(store, parent), [own.start for own in journals(store.root)]
+            waiting = {own.stage for own in starts if own.fingerprint == pipeline.definition.fingerprint}
+            for stage in map(title, here):
+                last = latest.get(stage)
+                is_whole = last and last.info.status == "FINISHED" and Tag.LACKING not in last.data.tags
+                if not is_whole and stage not in waiting:
+                    params, metrics = pipeline.definition.params, pipeline.metrics
+                    record = Record(stage, params, pipeline.outputs, metrics=metrics)
+                    self._attempt(stage, self._add_reused, record, run, last)
+        parent_runs.update_state(store, parent)
 
-    def _add_reused(
-        self, pipeline: Pipeline, name: str, parent: str, experiment: str, last: "Run | None"
-    ) -> None:
+    def _add_reused(self, record: Record, parent: "Run", last: "Run | None") -> None:
         """Write a stage's run from its outputs alone, or what its last run lacks."""
-        store, entry, stage, moment = self.store, pipeline.outputs.lock[name], title(name), milliseconds()
+        store, moment = self.store, milliseconds()
         if last is not None and (Tag.LACKING in last.data.tags or Tag.REUSED in last.data.tags):
             run, moment = str(last.info.run_id), last.info.start_time
         else:
-            known = store.search(equals(Tag.KEY, stage_key(name, entry)), "attributes.status = 'FINISHED'")
-            makers = [own for own in known if Tag.REUSED not in own.data.tags]
+            known = store.search(equals(Tag.KEY, record.key), "attributes.status = 'FINISHED'")
+            makers = [own.info.run_id for own in known if Tag.REUSED not in own.data.tags]
             tags = {
-                Tag.PARENT: parent,
-                Tag.STAGE: stage,
+                Tag.PARENT: parent.info.run_id,
+                Tag.STAGE: record.stage,
                 Tag.REUSED: "true",
-                Tag.EXPERIMENT_NAME: experiment,
+                Tag.EXPERIMENT_NAME: parent.data.tags.get(Tag.EXPERIMENT_NAME, ""),
                 Tag.NOTE: "DVC had this stage's outputs already; no run made them in this store",
                 "mlflow.source.name": "recap sync",
             }
-            for original in (makers or known[::-1])[:1]:  # the oldest record where no maker is known
-                tags[Tag.ORIGINAL] = original.info.run_id
-                link = f"#/experiments/{store.experiment}/runs/{original.info.run_id}"
-                tags[Tag.NOTE] = f"DVC reused the outputs of [run {original.info.run_id}]({link})"
-            run = str(store.create_run(stage, moment, tags).info.run_id)
-        params, metrics = pipeline.definition.params, pipeline.metrics
-        record = Record(stage, params, pipeline.outputs, metrics=metrics)
-        self._write(run, parent, record, moment)
+            for original in (makers or [own.info.run_id for own in known[::-1]])[
+                :1
+            ]:  # else the oldest record
+                link = f"[run {original}](#/experiments/{store.experiment}/runs/{original})"
+                tags |= {Tag.ORIGINAL: original, Tag.NOTE: f"DVC reused the outputs of {link}"}
+            own = store.create_run(record.stage, moment, tags, tags[Tag.PARENT], record.stage)
+            run = str(own.info.run_id)
+        self._write(run, str(parent.info.run_id), record, moment)
         store.client.set_terminated(run, status="FINISHED", end_time=moment)
-        self.added.append(f"{experiment or pipeline.definition.fingerprint[:8]}: {stage}")
+        self.added.append(f"{parent.info.run_name}: {record.stage}")
 
     def _write(self, run: str, parent: str, record: Record, moment: int) -> bool:
         """Write all of a stage's run but its end; return whether everything that is here was taken."""
@@ -266,4 +249,4 @@ class Importer:
         if Tag.JOURNAL in tags and tags[Tag.JOURNAL] not in known:
             client.set_tag(run.info.run_id, Tag.REASON, "it left no journal")
             client.set_terminated(run.info.run_id, status="FAILED")
-        update_state(self.store, tags.get(Tag.PARENT, run.info.run_id))
+        parent_runs.update_state(self.store, tags.get(Tag.PARENT, run.info.run_id))

@@ -16,7 +16,6 @@ import json
 import os
 import platform
 import secrets
-import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -58,7 +57,7 @@ class JournalWriter:
         """Publish a journal that holds a lock until the process ends; OSError where the disk refuses."""
         workspace = Path.cwd()
         commit, dirty, _ = git_state(workspace)
-        lock = workspace / "dvc.lock"
+        find = find_in(workspace)
         self.start = Start(
             stage=stage,
             settings=settings,
@@ -69,13 +68,12 @@ class JournalWriter:
             moment=milliseconds(),
             commit=commit,
             dirty=dirty,
-            lock=lock.read_text(encoding="utf-8", errors="replace") if lock.is_file() else "",
-            **asdict(read_definition(find_in(workspace))),
+            lock=find("dvc.lock").get("dvc.lock", b"").decode(errors="replace"),
+            **asdict(read_definition(find)),
         )
         folder = root / FOLDER
         folder.mkdir(parents=True, exist_ok=True)
         self.path = folder / f"{time.time_ns():020d}-{secrets.token_hex(4)}.jsonl"
-        self._mutex = threading.Lock()
         self._file = open(self.path, "xb", buffering=0)  # noqa: SIM115  it is locked as long as the process lives
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX)
@@ -91,12 +89,11 @@ class JournalWriter:
         Raises OSError where the disk took nothing, or a part.
         """
         line = json.dumps({"moment": milliseconds(), **event}).encode()
-        with self._mutex:
-            try:
-                self._append(b"\n" + line + b"\n")  # the disk may have cut the line before
-            finally:
-                if "end" in event:
-                    self._file.close()
+        try:
+            self._append(b"\n" + line + b"\n")  # the disk may have cut the line before
+        finally:
+            if "end" in event:
+                self._file.close()
 
     def _append(self, line: bytes) -> None:
         if self._file.write(line) != len(line):

@@ -12,13 +12,6 @@ from recap.workspace.pipeline import Definition
 if TYPE_CHECKING:
     from mlflow.entities import Run
 
-KINDS = {
-    Tag.JOURNAL: (Tag.CHECKOUT,),
-    Tag.FINGERPRINT: (Tag.CHECKOUT, Tag.EXPERIMENT_NAME),
-    Tag.REUSED: (Tag.PARENT, Tag.STAGE),
-}
-"""The tag that only runs of one kind have, and those that tell them from each other beside it."""
-
 
 def find_parent(store: Store, fingerprint: str, experiment: str | None) -> "Run | None":
     """Find the latest run of a pipeline of this checkout, by DVC experiment ("": none, None: any)."""
@@ -41,7 +34,8 @@ def create_parent(
         "mlflow.source.type": "PROJECT",
         **tags,
     }
-    run = store.create_run(experiment or f"pipeline {definition.fingerprint[:8]}", moment, labels)
+    name = experiment or f"pipeline {definition.fingerprint[:8]}"
+    run = store.create_run(name, moment, labels, definition.fingerprint, experiment)
     store.log(str(run.info.run_id), flatten(definition.params), ())
     return run
 
@@ -75,14 +69,10 @@ def update_state(store: Store, parent: str) -> None:
 def remove_doubles(store: Store) -> None:
     """Delete runs that are there twice: a slow store makes one after its client gave up and asked again."""
     for run in store.search("attributes.status = 'RUNNING'"):
-        tags = run.data.tags
-        for kind in [kind for kind in KINDS if kind in tags][:1]:
-            whose = {tag: tags.get(tag) for tag in KINDS[kind]}
-            found = store.search(equals(kind, tags[kind]))
-            same = [own for own in found if whose == {tag: own.data.tags.get(tag) for tag in whose}]
-            filled = [own for own in same if own.info.status != "RUNNING" or children(store, own.info.run_id)]
-            if run.info.run_id not in {own.info.run_id for own in filled or same[:1]}:
-                store.client.delete_run(run.info.run_id)
+        same = store.search(equals(Tag.IDENTITY, run.data.tags.get(Tag.IDENTITY, "")))
+        filled = [own for own in same if own.info.status != "RUNNING" or children(store, own.info.run_id)]
+        if same and run.info.run_id not in {own.info.run_id for own in filled or same[:1]}:
+            store.client.delete_run(run.info.run_id)
 
 
 def open_run(store: Store, journal: Journal) -> tuple[str, str]:
@@ -103,5 +93,6 @@ def open_run(store: Store, journal: Journal) -> tuple[str, str]:
             "mlflow.source.name": f"stages/{start.stage.partition('/')[0]}.py",
             "mlflow.source.type": "JOB",
         }
-        run = store.create_run(start.stage, start.moment, tags | state | machine_tags())
+        tags |= state | machine_tags()
+        run = store.create_run(start.stage, start.moment, tags, journal.identifier)
         return str(run.info.run_id), parent

@@ -17,6 +17,7 @@ from recap.core.artifacts import write_bytes
 from recap.errors import InputError
 from recap.tracking.journal import Point
 from recap.tracking.views import experiment_tags
+from recap.workspace.lock_file import digest
 from recap.workspace.root import repository_root
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ class Tag:
     FINGERPRINT = "recap.pipeline"
     EXPERIMENT_NAME = "recap.dvc_experiment"
     CHECKOUT = "recap.checkout"
+    IDENTITY = "recap.identity"
     STAGES = "recap.stages"
     REVISION = "recap.dvc_revision"
     STAGE = "recap.stage"
@@ -131,9 +133,10 @@ class Store:
         wanted, latest = " AND ".join(conditions), ["attributes.start_time DESC"]
         return self.client.search_runs([self.experiment], wanted, max_results=MOST_RUNS, order_by=latest)
 
-    def create_run(self, name: str, moment: int, tags: Mapping[str, str]) -> "Run":
-        """Make a run that started at a moment."""
-        tags = {"mlflow.user": _user(), Tag.CHECKOUT: self.checkout, **tags}
+    def create_run(self, name: str, moment: int, tags: Mapping[str, str], *identity: str) -> "Run":
+        """Make a run that started at a moment; no other run of this checkout has its identity."""
+        own = {"mlflow.user": _user(), Tag.CHECKOUT: self.checkout}
+        tags = own | {Tag.IDENTITY: digest(self.checkout, *identity), **tags}
         return self.client.create_run(self.experiment, start_time=moment, tags=tags, run_name=name)
 
     def log(self, run: str, params: Mapping[str, Any], points: Iterable[Point]) -> None:

@@ -7,10 +7,9 @@ import base64
 import json
 import zlib
 from collections.abc import Mapping
-from typing import Any, get_args
+from typing import get_args
 
 from recap.decoders.config import DecoderName
-from recap.workspace.definition import flatten
 
 EVALUATION_METRICS = ("cider_d", "bleu_4", "rouge_l", "truth", "perplexity")
 MAIN_PARTS = ("seen", "test")
@@ -40,31 +39,20 @@ STATES = {
 MODES = {"pipelines": "TABLE", "curves": "CHART", "captions": "ARTIFACT"}
 
 
-def flatten_numbers(metrics: Mapping[str, Any]) -> dict[str, float]:
-    """Return the numbers in nested groups as ``group.name``."""
-    return {
-        name: float(value)
-        for name, value in flatten(metrics).items()
-        if isinstance(value, int | float) and not isinstance(value, bool)
-    }
-
-
 def headline_metrics(stage: str, metrics: Mapping[str, float]) -> dict[str, float]:
     """Return a stage's metrics as its pipeline's run names them, such as ``backbone.accuracy``.
 
     ``evaluate/lstm`` gives ``lstm.seen.cider_d``, and ``lstm.cider_d`` of the main part of the test images.
     """
     kind, _, decoder = stage.partition("/")
-    numbers = {name: number for name, number in metrics.items() if not name.startswith("system/")}
-    if kind != "evaluate":
-        return {f"{stage.replace('/', '.')}.{name}": number for name, number in numbers.items()}
-    found: dict[str, float] = {}
-    for name, number in numbers.items():
+    is_score, found = kind == "evaluate", dict[str, float]()
+    for name, number in metrics.items():
         part, _, score = name.rpartition(".")
-        if score in EVALUATION_METRICS:
-            found[f"{decoder}.{name}"] = number
-            if part in MAIN_PARTS:
-                found[f"{decoder}.{score}"] = number
+        if name.startswith("system/") or (is_score and score not in EVALUATION_METRICS):
+            continue
+        found[f"{decoder if is_score else stage.replace('/', '.')}.{name}"] = number
+        if is_score and part in MAIN_PARTS:
+            found[f"{decoder}.{score}"] = number
     return found
 
 

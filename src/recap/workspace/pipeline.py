@@ -6,7 +6,7 @@ DVC's own API reads dvc.yaml, in a working tree and in a commit.
 import hashlib
 import logging
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -151,19 +151,14 @@ def open_repository(folder: Path) -> "Repo":
         ) from None
 
 
-def open_workspace(repo: "Repo") -> Pipeline:
-    """Read the pipeline of a repository's working tree."""
-    return Pipeline(repo, find_in(Path(repo.root_dir)), Cache(Path(repo.root_dir)))
-
-
 @contextmanager
-def open_commit(repo: "Repo", revision: str) -> Iterator[Pipeline]:
-    """Read the pipeline of a commit, such as an experiment's."""
+def open_pipeline(repo: "Repo", revision: str | None = None) -> Iterator[Pipeline]:
+    """Read the pipeline of a repository's working tree, or of a commit, such as an experiment's."""
     from dvc.repo.brancher import switch
 
-    cache = Cache(Path(repo.root_dir))  # in a commit, the folder is another one
-    with switch(repo, revision):
-        yield Pipeline(repo, _find_in_commit(repo), cache)
+    root = Path(repo.root_dir)  # in a commit, the folder is another one
+    with switch(repo, revision) if revision else nullcontext():
+        yield Pipeline(repo, _find_in_commit(repo) if revision else find_in(root), Cache(root))
 
 
 def experiments(repo: "Repo") -> list[tuple[str, str, str]]:
