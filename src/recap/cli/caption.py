@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from recap.cli.prepare import add_decoding, change_decoding, prepare, warn
+from recap.cli.prepare import add_decoding, add_model, change_decoding, prepare, warn
 from recap.core import paths
 
 if TYPE_CHECKING:
@@ -45,13 +45,7 @@ def add_commands(subparsers: Any) -> None:
 
 
 def _add_model(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        "--model",
-        type=Path,
-        default=paths.MODELS,
-        metavar="DIR",
-        help="the models of a checkout, one of them, or a bundle; default: models",
-    )
+    add_model(command, "the models of a checkout, one of them, or a bundle")
     which = command.add_mutually_exclusive_group()
     which.add_argument("--decoder", metavar="NAME", help="such as lstm; default: all decoders as an ensemble")
     which.add_argument(

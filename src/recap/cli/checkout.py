@@ -28,26 +28,19 @@ def add_commands(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser
     config.add_argument("--check", action="store_true", help="print nothing when it is right")
     config.set_defaults(run=_config, at_root=True)
 
-    page = subparsers.add_parser("plots-page", help="make the page that `dvc plots show` fills, offline")
-    page.set_defaults(run=_plots_page, at_root=True)
-
     report = subparsers.add_parser("report", help="show this pipeline and another one on a page")
     report.add_argument(
         "--compare", required=True, metavar="REVISION", help="a revision of git or an experiment of DVC"
     )
-    report.add_argument(
-        "--to",
-        type=Path,
-        metavar="FILE",
-        help=f"the page (default {COMPARISON})",
-    )
+    report.add_argument("--to", type=Path, metavar="FILE", help=f"the page (default {COMPARISON})")
     report.set_defaults(run=_report, at_root=True)
 
-    heal = subparsers.add_parser("heal", help="mend what a kill left of DVC's own files; make repro does it")
-    heal.set_defaults(run=_heal, at_root=True)
-
-    restore = subparsers.add_parser("restore", help="back to the committed settings and their outputs")
-    restore.set_defaults(run=_restore, at_root=True)
+    for name, run, text in (
+        ("plots-page", _plots_page, "make the page that `dvc plots show` fills, offline"),
+        ("heal", _heal, "mend what a kill left of DVC's own files; make repro does it"),
+        ("restore", _restore, "back to the committed settings and their outputs"),
+    ):
+        subparsers.add_parser(name, help=text).set_defaults(run=run, at_root=True)
 
 
 def _config(options: argparse.Namespace) -> None:

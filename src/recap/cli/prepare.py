@@ -81,6 +81,12 @@ def _runtime(models: Path) -> Any:
     return load(params, RuntimeConfig)
 
 
+def add_model(command: argparse.ArgumentParser, what: str) -> None:
+    """Add the option that says which models are used."""
+    text = f"{what}; default: models"
+    command.add_argument("--model", type=Path, default=paths.MODELS, metavar="DIR", help=text)
+
+
 def add_decoding(command: argparse.ArgumentParser) -> None:
     """Add the options of decoding, each to take the place of what the run or the bundle says."""
     group = command.add_argument_group("how captions are written; docs/decoding.md compares the searches")

@@ -27,10 +27,7 @@ def add_commands(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser
     )
     many.add_argument("count", nargs="?", type=whole(1, 1000), default=5, help="how many (default 5)")
     many.add_argument(
-        "--output",
-        type=Path,
-        metavar="PATH",
-        help=f"of the files .json, .md and .tex (default {SEEDS})",
+        "--output", type=Path, metavar="PATH", help=f"of the files .json, .md and .tex (default {SEEDS})"
     )
     many.add_argument(
         "--names", action="store_true", help="print each experiment's name and seed, run nothing"

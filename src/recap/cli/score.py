@@ -37,10 +37,7 @@ def add_commands(subparsers: Any) -> None:
         help="of the table (default text)",
     )
     score.add_argument(
-        "--meteor",
-        action=argparse.BooleanOptionalAction,
-        default=True,
-        help="METEOR too (default)",
+        "--meteor", action=argparse.BooleanOptionalAction, default=True, help="METEOR too (default)"
     )
     for name in ("images", "captions", "references"):
         score.add_argument(

@@ -6,8 +6,7 @@ import sys
 from pathlib import Path
 
 from recap.cli.numbers import whole
-from recap.cli.prepare import add_decoding, change_decoding, prepare
-from recap.core import paths
+from recap.cli.prepare import add_decoding, add_model, change_decoding, prepare
 
 
 def add_commands(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -21,13 +20,7 @@ def add_commands(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser
     serve.add_argument(
         "decoder", nargs="?", help="such as lstm, or rnn+lstm; default: all decoders, and their ensemble"
     )
-    serve.add_argument(
-        "--model",
-        type=Path,
-        default=paths.MODELS,
-        metavar="DIR",
-        help="the models of a checkout, or a bundle; default: models",
-    )
+    add_model(serve, "the models of a checkout, or a bundle")
     serve.add_argument("--port", type=whole(1, 2**16 - 1), default=5001)
     choice = serve.add_mutually_exclusive_group()
     choice.add_argument("--version", type=whole(1, 2**31 - 1), help="of the model that MLflow has registered")

@@ -52,14 +52,11 @@ def _settings(base: Side, this: Side) -> dict[str, Any]:
         return written_setting(side.settings[key]) if key in side.settings else ABSENT
 
     keys = sorted(base.settings.keys() | this.settings.keys())
+    rows = [(key, written(base, key), written(this, key)) for key in keys]
     files = sorted(base.files.keys() | this.files.keys())
     return {
         "names": (base.name, this.name),
-        "rows": [
-            (key, written(base, key), written(this, key))
-            for key in keys
-            if written(base, key) != written(this, key)
-        ],
+        "rows": [row for row in rows if row[1] != row[2]],
         "files": [path for path in files if base.files.get(path) != this.files.get(path)],
     }
 

@@ -1,6 +1,6 @@
 """Reads what a pipeline found, from a working tree or a commit: settings, scores, captions, images."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,7 @@ from recap.report.inputs import Decoder, Split, load_decoder, load_split
 from recap.text.vocabulary import Vocabulary, parse_vocabulary
 from recap.workspace.definition import flatten
 from recap.workspace.git import ask_git
-from recap.workspace.lock_file import Outputs, entry_params, overlap
+from recap.workspace.lock_file import entry_params, overlap
 from recap.workspace.pipeline import Pipeline, open_pipeline, open_repository
 
 DECODER_FILES = ("captions.json", "per_image.json", "metrics.json")
@@ -26,33 +26,19 @@ TEST_IMAGES = paths.RAW / "images" / "test"
 
 @dataclass(frozen=True)
 class Side:
-    """A pipeline as the page shows it.
+    """A pipeline as the page shows it."""
 
-    Attributes:
-        name: the revision, or "this checkout".
-        settings: what its outputs were made with, by their path in params.yaml.
-        files: MD5 of code and of files that no stage makes, by path.
-        test: the test images, with their captions by people.
-        digests: by image id, in the order of ``test``, what the image is known by.
-        decoders: in the order of dvc.yaml.
-        outputs: all of them, to be read from.
-        made: MD5 of the outputs' files, by path.
-    """
-
-    name: str
-    settings: dict[str, Any]
-    files: dict[str, str]
+    name: str  # the revision, or "this checkout"
+    settings: dict[str, Any]  # what its outputs were made with, by their path in params.yaml
+    files: dict[str, str]  # MD5 of code and of files that no stage makes, by path
     raw: RawData
-    test: Split
-    digests: dict[Any, str]
+    test: Split  # the test images, with their captions by people
+    digests: dict[Any, str]  # by image id, in the order of ``test``, what the image is known by
     vocabulary: Vocabulary
-    decoders: list[Decoder]
-    outputs: Outputs
-    made: dict[str, str]
-
-    def bring(self, path: Path, folder: Path) -> Path:
-        """Write an output's file into a folder, under its path; return where."""
-        return _bring(self.outputs, self.made, path, self.name, folder)
+    decoders: list[Decoder]  # in the order of dvc.yaml
+    bring: Callable[
+        [Path, Path], Path
+    ]  # writes an output's file into a folder, under its path; returns where
 
 
 @contextmanager
@@ -86,13 +72,25 @@ def _read(pipeline: Pipeline, name: str, folder: Path) -> Side:
         raise InputError(f"{name}: expected a dvc.lock with the stage evaluate, received one without")
     outputs, vocabulary = pipeline.outputs, paths.CAPTIONS / "vocabulary.json"
     made = outputs.files(map(str, (paths.RAW, paths.CAPTIONS, paths.DECODERS, paths.MODELS)))
+
+    def bring(path: Path, folder: Path) -> Path:
+        wanted = path.as_posix()
+        try:
+            write_bytes(folder / path, outputs.content(wanted, made[wanted]))
+        except (KeyError, FileNotFoundError):
+            raise InputError(
+                f"{name}: expected {wanted} in DVC's cache or in its place, received none; `dvc fetch "
+                "--all-commits` brings it from a remote, `dvc repro` makes it again"
+            ) from None
+        return folder / path
+
     for path in [
         *(paths.RAW / "annotations" / file for file in RAW_FILES),
         vocabulary,
         *(paths.DECODERS / own / file for own in decoders for file in DECODER_FILES),
         *(paths.MODELS / own / file for own in decoders for file in MODEL_FILES),
     ]:
-        _bring(outputs, made, path, name, folder)
+        bring(path, folder)
     raw = load_raw(folder / paths.RAW)
     test = load_split(raw, "test")
     digests = {
@@ -119,19 +117,5 @@ def _read(pipeline: Pipeline, name: str, folder: Path) -> Side:
             load_decoder(folder / paths.DECODERS / own, folder / paths.MODELS / own, list(digests))
             for own in decoders
         ],
-        outputs=outputs,
-        made=made,
+        bring=bring,
     )
-
-
-def _bring(outputs: Outputs, made: Mapping[str, str], path: Path, name: str, folder: Path) -> Path:
-    wanted = path.as_posix()
-    try:
-        content = outputs.content(wanted, made[wanted])
-    except (KeyError, FileNotFoundError):
-        raise InputError(
-            f"{name}: expected {wanted} in DVC's cache or in its place, received none; `dvc fetch "
-            "--all-commits` brings it from a remote, `dvc repro` makes it again"
-        ) from None
-    write_bytes(folder / path, content)
-    return folder / path

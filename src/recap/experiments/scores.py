@@ -32,17 +32,11 @@ PARTS = {"seen": "test scenes with seen combinations", "unseen": "test scenes wi
 
 @dataclass(frozen=True)
 class Scores:
-    """The scores of one run.
+    """The scores of one run."""
 
-    Attributes:
-        run: its name in DVC and MLflow.
-        metrics: decoder -> part of the test images -> metric.
-        per_image: decoder -> part -> metric -> score of each image.
-    """
-
-    run: str
-    metrics: dict[str, dict[str, dict[str, float]]]
-    per_image: dict[str, dict[str, dict[str, list[float]]]]
+    run: str  # its name in DVC and MLflow
+    metrics: dict[str, dict[str, dict[str, float]]]  # decoder -> part of the test images -> metric
+    per_image: dict[str, dict[str, dict[str, list[float]]]]  # decoder -> part -> metric -> of each image
 
 
 def read_scores(run: str, pipeline: Pipeline) -> Scores:
@@ -161,20 +155,12 @@ def _differences(summary: Mapping[str, Any]) -> list[list[str]]:
     rows = [["", "", "difference", "standard error over runs", "95 % interval over images", "p", "p(Holm)"]]
     for own in summary["tests"]:
         error = own["standard_error"]
-        rows.append(
-            [
-                *(
-                    _label(labels[own["metric"]], own["part"]),
-                    " - ".join(NAMES.get(own[key], own[key]) for key in ("first", "second")),
-                ),
-                *(f"{own['mean']:+.3f}", "" if error is None else f"{error:.3f}"),
-                *(
-                    f"{own['low']:+.3f} .. {own['high']:+.3f}",
-                    f"{own['p_value']:.4f}",
-                    f"{own['p_holm']:.4f}",
-                ),
-            ]
-        )
+        what = _label(labels[own["metric"]], own["part"])
+        pair = " - ".join(NAMES.get(own[key], own[key]) for key in ("first", "second"))
+        spread = "" if error is None else f"{error:.3f}"
+        span = f"{own['low']:+.3f} .. {own['high']:+.3f}"
+        chances = (f"{own['p_value']:.4f}", f"{own['p_holm']:.4f}")
+        rows.append([what, pair, f"{own['mean']:+.3f}", spread, span, *chances])
     return rows
 
 

@@ -49,24 +49,17 @@ class Range:
 
 @dataclass(config=STRICT, frozen=True)
 class SweepConfig:
-    """What Optuna varies, and how often.
+    """What Optuna varies, and how often."""
 
-    Attributes:
-        name: of the sweep; its experiments' names begin with it.
-        decoder: which is trained; its validation loss is what trials are compared by.
-        trials: that finish or are pruned.
-        prune_after: epochs after which a trial ends whose lowest validation loss so far is above the median
-            of those that finished, at least five; None: every trial trains to its end.
-        seed: of the sampler.
-        space: a setting of params.yaml, such as "decoders.lstm.hidden_dim" -> its values.
-    """
-
+    # of the sweep; its experiments' names begin with it
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=50)]
-    decoder: Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
-    trials: Annotated[int, Ge(1), Le(100_000)]
+    decoder: Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]  # trials are compared by its validation loss
+    trials: Annotated[int, Ge(1), Le(100_000)]  # that finish or are pruned
+    # epochs after which a trial ends whose lowest validation loss so far is above the median of those that
+    # finished, at least five; None: every trial trains to its end
     prune_after: Annotated[int, Ge(1)] | None
-    seed: Seed
-    space: Annotated[dict[str, Choices | Range], MinLen(1)]
+    seed: Seed  # of the sampler
+    space: Annotated[dict[str, Choices | Range], MinLen(1)]  # such as "decoders.lstm.hidden_dim" -> values
 
 
 def read_sweep(path: Path) -> SweepConfig:

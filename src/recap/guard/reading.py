@@ -5,6 +5,7 @@ inputs that did not make them, in dvc.lock and in DVC's cache of runs.
 """
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,26 +15,17 @@ from recap.core.config import read_values
 from recap.core.hashes import folder_files, hash_file, hash_list, output_files
 from recap.errors import InputError
 from recap.sources.registry import is_url
-from recap.workspace.definition import Stage, look_up
+from recap.workspace.definition import Stage, flatten, look_up
 from recap.workspace.user_files import named_places, read_digests
-
-NOTHING = object()
 
 
 @dataclass(frozen=True)
 class Reading:
-    """The inputs of a stage at one moment.
+    """The inputs of a stage at one moment."""
 
-    Attributes:
-        params: the bytes of params.yaml.
-        files: code and other files that no stage makes, in folders too: path -> digest, or None without a
-            file.
-        data: outputs of stages, and the user's files: path -> size, time of the last change, inode.
-    """
-
-    params: bytes
-    files: dict[str, str | None]
-    data: dict[str, tuple[int, int, int]]
+    params: bytes  # of params.yaml
+    files: dict[str, str | None]  # that no stage makes, in folders too: path -> digest; None without a file
+    data: dict[str, tuple[int, int, int]]  # of stages and the user: path -> size, time of change, inode
 
     def digest(self, dependency: str) -> str | None:
         """Return the hash that DVC would record of a file or folder that no stage makes; else None."""
@@ -67,8 +59,7 @@ def read(stage: Stage, all_stages: Mapping[str, Stage]) -> Reading:
             files |= {f"{dependency}/{name}": hash_file(file) for name, file in folder_files(path).items()}
         else:
             files[dependency] = hash_file(path) if path.is_file() else None
-    named = read_digests(stage.deps)
-    if named:
+    if named := read_digests(stage.deps):
         own = named_places(named, paths.PARAMS).values()
         places += [place for place in own if place and not is_url(place)]
     data: dict[str, tuple[int, int, int]] = {}
@@ -97,27 +88,17 @@ def check_unchanged(stage: Stage, before: Reading, after: Reading) -> None:
 
 
 def _changed_params(stage: Stage, before: bytes, after: bytes) -> list[str]:
+    """Return the paths of the settings that differ."""
     if before == after:
         return []
-    old, new = (read_values(content, paths.PARAMS) for content in (before, after))
-    changed: list[str] = []
+    old, new = (_settings(stage, read_values(content, paths.PARAMS)) for content in (before, after))
+    return [name for name in old | new if old.get(name) != new.get(name)]
+
+
+def _settings(stage: Stage, values: Mapping[str, Any]) -> dict[str, tuple[type, Any]]:
+    """Return the settings of a stage, each with its type: 1 is not True."""
+    found: dict[str, Any] = {}
     for name in stage.params:
-        changed += _differences(name, _value(old, name), _value(new, name))
-    return changed
-
-
-def _value(values: Mapping[str, Any], name: str) -> Any:
-    try:
-        return look_up(values, name)
-    except (KeyError, TypeError):
-        return NOTHING
-
-
-def _differences(name: str, old: Any, new: Any) -> list[str]:
-    """Return the paths of the settings that differ."""
-    if isinstance(old, dict) and isinstance(new, dict):
-        found = []
-        for key in {**old, **new}:
-            found += _differences(f"{name}.{key}", old.get(key, NOTHING), new.get(key, NOTHING))
-        return found
-    return [] if old == new and type(old) is type(new) else [name]
+        with suppress(KeyError, TypeError):
+            found[name] = look_up(values, name)
+    return {name: (type(value), value) for name, value in flatten(found).items()}

@@ -11,6 +11,7 @@ from recap.core.hashes import hash_output
 from recap.errors import InputError
 from recap.guard.healing import heal, locked_stages
 from recap.workspace.cache import Cache
+from recap.workspace.git import ask_git
 from recap.workspace.lock_file import made_outputs
 from recap.workspace.rwlock import writers
 
@@ -24,13 +25,13 @@ def restore(root: Path, environment: Mapping[str, str]) -> Iterator[str]:
     if busy := writers(root):
         raise InputError(f"restore: expected no DVC at work in this checkout, received process {busy[0]}")
     yield from heal(root)
-    committed = _run(root, environment, "git", "show", f"HEAD:./{paths.PARAMS}")
+    committed = ask_git(root, "show", f"HEAD:./{paths.PARAMS}")
     if (root / paths.PARAMS).is_file() and (root / paths.PARAMS).read_bytes() != committed:
         write_bytes(root / paths.PARAMS_BEFORE, (root / paths.PARAMS).read_bytes())
         yield f"{paths.PARAMS}: as committed; what was in it is in {paths.PARAMS_BEFORE}"
-    tracked = _run(root, environment, "git", "ls-files", "-z", "--", str(paths.PARAMS), "dvc.lock", "reports")
+    tracked = ask_git(root, "ls-files", "-z", "--", str(paths.PARAMS), "dvc.lock", "reports")
     names = [name for name in tracked.decode().split("\0") if name]
-    _run(root, environment, "git", "checkout", "--quiet", "HEAD", "--", *names)
+    ask_git(root, "checkout", "--quiet", "HEAD", "--", *names)
     yield from _restore_outputs(root, environment, set(names))
 
 
@@ -55,16 +56,11 @@ def _restore_outputs(root: Path, environment: Mapping[str, str], tracked: set[st
         else:
             absent.append(path)
     if held:
-        _run(root, environment, sys.executable, "-m", "dvc", "checkout", "--quiet", "--force", *held)
+        command = [sys.executable, "-m", "dvc", "checkout", "--quiet", "--force", *held]
+        result = subprocess.run(command, cwd=root, env=dict(environment), capture_output=True)
+        if result.returncode:
+            reason = " ".join(result.stderr.decode(errors="replace").split())
+            raise InputError(f"{root}: expected `dvc checkout` to succeed, received: {reason}")
     yield f"{len(outputs) - len(absent)} outputs are as committed"
     if absent:
         yield f"{len(absent)} are not here, make repro makes them: {', '.join(absent)}"
-
-
-def _run(root: Path, environment: Mapping[str, str], *command: str) -> bytes:
-    result = subprocess.run(command, cwd=root, env=dict(environment), capture_output=True)
-    if result.returncode:
-        lines = result.stderr.decode(errors="replace").split("\n")
-        reason = next((line for line in lines if line.strip()), f"exit code {result.returncode}")
-        raise InputError(f"{' '.join(command[-3:])}: expected it to succeed, received: {reason.strip()}")
-    return result.stdout

@@ -182,9 +182,7 @@ def _read_table(path: Path, text: str) -> Iterator[dict[str, str]]:
         for number, cells in enumerate(reader):
             if number == 0 or not any(cell.strip() for cell in cells):
                 continue
-            if (
-                len(cells) > len(head) and field(head[-1]) == "caption"
-            ):  # the delimiter in a caption, not quoted
+            if len(cells) > len(head) and field(head[-1]) == "caption":  # with the delimiter, not quoted
                 cells = [*cells[: len(head) - 1], delimiter.join(cells[len(head) - 1 :])]
             if len(cells) != len(head):
                 raise InputError(

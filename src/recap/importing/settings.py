@@ -34,9 +34,8 @@ OF_VERY_FEW = {
 }
 """For so few that an epoch is a handful of steps, and the validation images too few to choose one."""
 MANAGED = (
-    *dict.fromkeys((*OF_FEW, *OF_VERY_FEW)),
-    *("reduce.components", "tokenize.min_count", "tokenize.tokens", "tokenize.max_length"),
-    "evaluate.decoding.max_length",
+    *(*OF_FEW, *OF_VERY_FEW, "reduce.components", "tokenize.min_count", "tokenize.tokens"),
+    *("tokenize.max_length", "evaluate.decoding.max_length"),
 )
 """Settings that follow from the pictures and captions."""
 

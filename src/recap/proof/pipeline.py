@@ -3,8 +3,7 @@
 import logging
 import re
 import tempfile
-from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -57,7 +56,8 @@ def _ask(root: Path, question: Callable[[Any], Answer]) -> dict[str, Answer]:
     path = root / "dvc.yaml"
     if not path.is_file():
         raise InputError(f"{path}: expected a pipeline of DVC, received no such file")
-    with tempfile.TemporaryDirectory(prefix=PREFIX) as folder, _silence():
+    logging.getLogger("dvc").setLevel(logging.CRITICAL)  # errors are raised
+    with tempfile.TemporaryDirectory(prefix=PREFIX) as folder:
         try:
             for entry in root.resolve().iterdir():
                 if entry.name not in LEFT_OUT:
@@ -84,14 +84,3 @@ def _ask_stages(folder: Path, question: Callable[[Any], Answer]) -> dict[str, An
         return {stage.name: question(stage) for stage in stages.values()}
     finally:
         repo.close()
-
-
-@contextmanager
-def _silence() -> Iterator[None]:
-    """Hide the messages that DVC logs; errors are raised."""
-    before = logging.root.manager.disable
-    logging.disable(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        logging.disable(before)

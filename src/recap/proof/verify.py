@@ -28,19 +28,12 @@ EXACT_STAGES = ("fetch", "tokenize")
 
 @dataclass(frozen=True)
 class Finding:
-    """The result of checking an output.
+    """The result of checking an output."""
 
-    Attributes:
-        output: as the expected dvc.lock records it.
-        verdict: of the comparison.
-        received: the MD5 found in its place; None when it is missing.
-        difference: the first difference, or the reason why it is stale, in one line; empty when not known.
-    """
-
-    output: LockedOutput
+    output: LockedOutput  # as the expected dvc.lock records it
     verdict: Verdict
-    received: str | None
-    difference: str = ""
+    received: str | None  # the MD5 found in its place; None when it is missing
+    difference: str = ""  # the first one, or why it is stale, in one line; empty when not known
 
 
 def verify(root: Path) -> Iterator[Finding]:

@@ -35,15 +35,10 @@ NAMES = {"cider_d": "CIDEr-D", "bleu_4": "BLEU-4", "rouge_l": "ROUGE-L", "truth"
 
 @dataclass(frozen=True)
 class Run:
-    """What a run of the pipeline has left.
+    """What a run of the pipeline has left, by path from the checkout's root on; None where there is none."""
 
-    Attributes:
-        read: the content of a file by its path from the checkout's root on; None where there is none.
-        digest: the MD5 of a file or folder, as DVC forms it; None where there is none.
-    """
-
-    read: Callable[[str], bytes | None]
-    digest: Callable[[str], str | None]
+    read: Callable[[str], bytes | None]  # the content of a file
+    digest: Callable[[str], str | None]  # the MD5 of a file or folder, as DVC forms it
 
 
 def run_around(models: Path) -> Run:
@@ -64,11 +59,7 @@ def run_around(models: Path) -> Run:
 
 
 def write_bundle(
-    folder: Path,
-    run: Run,
-    decoders: Sequence[str],
-    decoding: Mapping[str, Any],
-    settings: Mapping[str, Any],
+    folder: Path, run: Run, decoders: Sequence[str], decoding: Mapping[str, Any], settings: Mapping[str, Any]
 ) -> None:
     """Write a bundle; the folder appears when it is whole.
 

@@ -49,7 +49,7 @@ def runs_of_file(environment: Mapping[str, str], path: str) -> Iterator[str]:
     store = open_store(environment)
     for name in [name for name, outs in made.items() if asked & outs.keys()]:
         yield f"stage {title(name)}"
-        for out in asked & made[name].keys():
+        for out in sorted(asked & made[name].keys()):
             if (root / out).exists() and hash_output(root / out) != made[name][out]:
                 yield f"  changed since: {out}"
         runs = store.search(equals(Tag.KEY, stage_key(name, lock[name])))

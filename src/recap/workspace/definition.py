@@ -51,12 +51,8 @@ def _resolve(stages: Mapping[str, Any], params: Mapping[str, Any]) -> Iterator[S
                 for part in ("params", "deps", "outs", "metrics", "plots")
             }
             suffix = "@" + "-".join(str(value) for value in values) if values else ""
-            yield Stage(
-                name=f"{name}{suffix}",
-                params=parts["params"],
-                deps=parts["deps"],
-                outputs=parts["outs"] + parts["metrics"] + parts["plots"],
-            )
+            outputs = parts["outs"] + parts["metrics"] + parts["plots"]
+            yield Stage(f"{name}{suffix}", parts["params"], parts["deps"], outputs)
 
 
 def fill(value: Any, names: Mapping[str, Any]) -> Any:

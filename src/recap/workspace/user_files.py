@@ -80,10 +80,8 @@ class Digests:
 
     def keep(self) -> None:
         """Write the digests down."""
-        if self._seen.keys() - self._known.keys() or any(
-            self._known[name] != entry for name, entry in self._seen.items()
-        ):
-            write_json(self._kept, self._known | self._seen, compact=True)
+        if (now := self._known | self._seen) != self._known:
+            write_json(self._kept, now, compact=True)
 
     def _file(self, path: Path) -> str:
         state = path.stat()
