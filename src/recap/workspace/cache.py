@@ -81,8 +81,8 @@ def _configured(root: Path) -> Path:
     system = os.environ.get("DVC_SYSTEM_CONFIG_DIR") or platformdirs.site_config_dir("dvc", "iterative")
     user = os.environ.get("DVC_GLOBAL_CONFIG_DIR") or platformdirs.user_config_dir("dvc", "iterative")
     found = root / ".dvc" / "cache"
-    places = (f"{system}/config", f"{user}/config", root / ".dvc/config", root / ".dvc/config.local")
-    for path in map(Path, places):
+    places = [Path(system, "config"), Path(user, "config"), root / ".dvc/config", root / ".dvc/config.local"]
+    for path in places:
         settings = ConfigParser(interpolation=None)
         with suppress(Error, OSError, UnicodeDecodeError):
             settings.read(path)
