@@ -206,7 +206,8 @@ class Importer:
             run, moment = str(last.info.run_id), last.info.start_time
         else:
             known = store.search(equals(Tag.KEY, record.key), "attributes.status = 'FINISHED'")
-            makers = [own.info.run_id for own in known if Tag.REUSED not in own.data.tags]
+            makers = [own for own in known if Tag.REUSED not in own.data.tags]
+            makers = makers or known[::-1]  # else the oldest record
             tags = {
                 Tag.PARENT: parent.info.run_id,
                 Tag.STAGE: record.stage,
@@ -215,9 +216,7 @@ class Importer:
                 Tag.NOTE: "DVC had this stage's outputs already; no run made them in this store",
                 "mlflow.source.name": "recap sync",
             }
-            for original in (makers or [own.info.run_id for own in known[::-1]])[
-                :1
-            ]:  # else the oldest record
+            for original in [own.info.run_id for own in makers[:1]]:
                 link = f"[run {original}](#/experiments/{store.experiment}/runs/{original})"
                 tags |= {Tag.ORIGINAL: original, Tag.NOTE: f"DVC reused the outputs of {link}"}
             own = store.create_run(record.stage, moment, tags, tags[Tag.PARENT], record.stage)
