@@ -1,4 +1,4 @@
-"""Features for captions without pictures: a ridge regression on words, and distances left out one by one."""
+"""Features for captions without pictures: a regression along few directions among words, and distances."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from recap.core.feature_files import open_features, write_features, write_grid
 from recap.core.raw_data import LANGUAGE, SPLITS
 from recap.errors import InputError
 from recap.features.config import ReduceConfig
-from recap.features.language import PENALTY, write_language_features
+from recap.features.language import DIRECTIONS_PENALTY, PENALTY, write_language_features
 from recap.features.reduce import reduce
 from recap.text.captions import Captions, save_captions, save_language
 from recap.text.vocabulary import END, START, UNK, build_vocabulary
@@ -65,20 +65,18 @@ def test_a_feature_is_what_the_other_captions_tell_and_a_distance(tmp_path: Path
     features = np.asarray(open_features(tmp_path / "features" / "train.h5"), dtype=np.float64)
     own, own_rows = known.of("train")
     own_shares = np.stack([shares(list(own[own_rows == row]), idf) for row in range(IMAGES)])
-    centred = own_shares - own_shares.mean(axis=0)
-    penalty = PENALTY * np.trace(centred.T @ centred) / len(VOCABULARY)
-    model = Ridge(penalty).fit(own_shares, features)
-    distances = []
-    for row in range(IMAGES):  # with the means of all, as these are not fitted
-        others = np.arange(IMAGES) != row
-        rest = Ridge(penalty, fit_intercept=False).fit(
-            centred[others], (features - features.mean(axis=0))[others]
-        )
-        distances.append(features[row] - features.mean(axis=0) - rest.predict(centred[row : row + 1])[0])
+    centred, moved = own_shares - own_shares.mean(axis=0), features - features.mean(axis=0)
+    told = Ridge(DIRECTIONS_PENALTY * np.trace(moved.T @ moved) / IMAGES).fit(moved, centred).predict(moved)
+    _, spread, directions = np.linalg.svd(told, full_matrices=False)
+    directions = directions[spread > 1e-6 * spread[0]].T  # words that all images have foretell nothing
+    along = centred @ directions
+    model = Ridge(PENALTY * IMAGES).fit(along / along.std(axis=0), features)
+    distances = features - model.predict(along / along.std(axis=0))
     for place, image in enumerate(rows):
         others = [encoded[other] for other in np.flatnonzero(rows == image) if other != place]
-        expected = model.predict(shares(others or [encoded[place]], idf)[None])[0]
-        differences = np.abs(written[place] - expected - np.array(distances)).max(axis=1)
+        of_others = shares(others or [encoded[place]], idf) - own_shares.mean(axis=0)
+        expected = model.predict((of_others @ directions / along.std(axis=0))[None])[0]
+        differences = np.abs(written[place] - expected - distances).max(axis=1)
         assert differences.min() < 1e-5, "a feature is no training image's distance from what is expected"
 
 
