@@ -102,6 +102,7 @@ def test_an_edit_of_a_file_reruns_what_reads_it(checkout: Path) -> None:
         "data.folder.train_captions": hash_file(mine / "train.json"),
         "data.folder.validation_captions": None,
         "data.folder.test_captions": hash_file(mine / "test.json"),
+        "data.language_captions": None,
     }
     assert str(mine) not in (checkout / "inputs" / "folder.json").read_text()
 
