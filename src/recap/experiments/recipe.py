@@ -10,7 +10,7 @@ from typing import Any
 from recap.core import paths
 from recap.core.config import check_groups, read_content, read_values
 from recap.errors import InputError
-from recap.workspace.definition import flatten
+from recap.workspace.definition import flatten, look_up
 
 
 def read_recipe(path: Path, params: Path = paths.PARAMS) -> dict[str, Any]:
@@ -31,11 +31,8 @@ def read_recipe(path: Path, params: Path = paths.PARAMS) -> dict[str, Any]:
         received = ", ".join(unknown) or "none"
         raise InputError(f"{path.name}: expected settings of {params}, received {received}")
     for name, value in settings.items():
-        *groups, last = name.split(".")
-        place = values
-        for group in groups:
-            place = place[group]
-        place[last] = value
+        group, _, setting = name.rpartition(".")
+        look_up(values, group)[setting] = value
     check_groups(values)
     return settings
 

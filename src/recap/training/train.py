@@ -101,9 +101,8 @@ def train(
     if language:
         inputs += [language_path(captions_directory), features_directory / f"{LANGUAGE}.h5"]
     language_state = TrainingState(decoder, make_optimizer(decoder, config.weight_decay))
-    language_checkpoints = Checkpoints(
-        checkpoints / fingerprint([LANGUAGE, *settings_that_matter], inputs), worker=worker
-    )
+    key = fingerprint(settings_that_matter, inputs)
+    language_checkpoints = Checkpoints(checkpoints / f"{key}-{LANGUAGE}", worker=worker)
     if language:
         with language_checkpoints:
             language_checkpoints.resume(language_state)
@@ -117,7 +116,7 @@ def train(
             )
             if worker.rank == 0:
                 language_checkpoints.save(language_state)  # kept until the training on images has ended
-    with Checkpoints(checkpoints / fingerprint(settings_that_matter, inputs), worker=worker) as kept:
+    with Checkpoints(checkpoints / key, worker=worker) as kept:
         kept.resume(state)
         fit(task, state, report, kept.save_now_and_then, kept.interrupted)
         if config.self_critical.epochs:
