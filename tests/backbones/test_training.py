@@ -40,7 +40,6 @@ def config_of(**changes: object) -> BackboneConfig:
     values = {
         "feature_dim": 24,
         "crop_steps": 2,
-        "recoloured": 0.5,
         "steps": 3,
         "batch_size": 8,
         "learning_rate": 0.002,
@@ -109,7 +108,7 @@ def test_crops_train_the_convolutions_and_no_crops_are_allowed(raw: Path, tmp_pa
             load_raw(raw), tmp_path / str(steps), config_of(crop_steps=steps), CPU, ignore, tmp_path
         )
     without, with_crops = (load_backbone(tmp_path / str(steps)).state_dict() for steps in (0, 2))
-    assert not torch.equal(without["convolutions.0.weight"], with_crops["convolutions.0.weight"])
+    assert not torch.equal(without["convolutions.form.0.weight"], with_crops["convolutions.form.0.weight"])
 
 
 @pytest.mark.parametrize("steps", [1, 2, 3, 4, 5, 9])
@@ -220,7 +219,7 @@ def test_it_learns_to_read_scenes(tmp_path: Path) -> None:
     write_source(tmp_path, Source("scenes", True, False, False, True, "original"))
     # so few steps read colours only where every digit shows one
     sizes = {"feature_dim": 256, "crop_steps": 100, "steps": 100, "batch_size": 32}
-    config = config_of(**sizes, learning_rate=0.004, recoloured=0.0)
+    config = config_of(**sizes, learning_rate=0.004)
     losses: dict[int, float] = {}
     metrics = train_backbone(
         load_raw(tmp_path),

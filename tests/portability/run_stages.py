@@ -21,8 +21,8 @@ from recording import Recorder
 
 SMALLER: dict[str, dict[str, Any]] = {
     "recap.backbones.small_vgg": {
-        "BLOCKS": ((8, 1, True), (8, 1, True), (16, 2, True), (16, 1, False)),
-        "FC6_DIM": 64,
+        "FORM": ((8, True), (8, True), (16, True), (16, False)),
+        "COLOUR": ((8, True), (8, True)),
     },
     "recap.explain.attributions": {"INTEGRATION_STEPS": 3, "NOISE_SAMPLES": 2},
     "recap.explain.pictures.fooling": {"MAX_ITERATIONS": 4},

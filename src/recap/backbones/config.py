@@ -22,7 +22,6 @@ class BackboneConfig:
     crop_steps: Annotated[int, Ge(0), Le(2**31 - 1)]
     steps: Count
     batch_size: Annotated[int, Ge(2), Le(4096)]
-    recoloured: Annotated[float, Ge(0), Le(1)]
     learning_rate: Annotated[float, Gt(0), Le(1)]
     weight_decay: Annotated[float, Ge(0), Le(1000)]
     seed: Seed

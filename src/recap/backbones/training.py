@@ -18,9 +18,9 @@ from recap.backbones.backbone import head_slices
 from recap.backbones.build import save_backbone
 from recap.backbones.config import BackboneConfig
 from recap.backbones.images import load_images
-from recap.backbones.scene_batches import NOT_LEARNT, Batch, SceneBatches
+from recap.backbones.scene_batches import Batch, SceneBatches
 from recap.backbones.scene_heads import HEADS, OBJECT_HEADS, scene_labels
-from recap.backbones.small_vgg import SmallVgg
+from recap.backbones.small_vgg import Classifier, SmallVgg
 from recap.core.artifacts import write_csv
 from recap.core.raw_data import RawData
 from recap.progress import track
@@ -67,7 +67,7 @@ def train_backbone(
         initialize(model, generator)
         model.to(device)
     scenes = raw.scenes("train")
-    batches = SceneBatches([from_json(values) for values in scenes], config.seed, config.recoloured)
+    batches = SceneBatches([from_json(values) for values in scenes], config.seed)
     phases = (
         Phase("crops", crop_model, OBJECT_HEADS, batches.crops, 0, config.crop_steps),
         Phase("scenes", backbone, HEADS, batches.whole, config.crop_steps, config.steps),
@@ -94,12 +94,11 @@ class CropClassifier(nn.Module):
         super().__init__()
         self.preprocess = backbone.preprocess
         self.convolutions = backbone.convolutions
-        self.classifier = nn.Linear(backbone.maps_dim, sum(len(labels) for labels in OBJECT_HEADS.values()))
+        self.classifier = Classifier(*backbone.maps_dims, OBJECT_HEADS)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, 3, P, P) float32 -> logits (N, 19), the heads digit, colour and size side by side."""
-        x = self.convolutions(x.contiguous(memory_format=torch.channels_last))
-        logits: Tensor = self.classifier(x.mean(dim=(2, 3)))  # (N, M, P / 8, P / 8) -> (N, M)
+        logits: Tensor = self.classifier(self.convolutions(x).mean(dim=(2, 3)))  # of (N, M, P / 8, P / 8)
         return logits
 
 
@@ -208,11 +207,10 @@ def _fit(
         optimizer.param_groups[0] |= {"lr": rate, "betas": (beta, 0.999)}
         logits = phase.model(phase.model.preprocess(torch.from_numpy(pixels)))
         targets = torch.from_numpy(labels).to(device).unbind(1)
-        learnt = (labels != NOT_LEARNT).sum(axis=0).tolist()
         loss = torch.stack(
             [
-                functional.cross_entropy(logits[:, classes], target, reduction="sum") / max(count, 1)
-                for classes, target, count in zip(slices.values(), targets, learnt, strict=True)
+                functional.cross_entropy(logits[:, classes], target)
+                for classes, target in zip(slices.values(), targets, strict=True)
             ]
         ).sum()
         optimizer.zero_grad()

@@ -57,36 +57,19 @@ def digit_masks(images: NDArray[np.uint8]) -> dict[str, NDArray[np.uint8]]:
     return masks
 
 
-def palette_colours(scene: Scene) -> list[Colour]:
-    """Return the colour of each object as its name says."""
-    return [PALETTE[object_.colour] for object_ in scene.objects]
-
-
 def render(
     scenes: Sequence[Scene],
     masks: dict[str, NDArray[np.uint8]],
     generator: Generator,
-    colours: Sequence[Sequence[Colour]] | None = None,
 ) -> NDArray[np.uint8]:
-    """Draw scenes: shades and patterns are random.
-
-    Args:
-        scenes: N.
-        masks: of ``digit_masks``.
-        generator: draws.
-        colours: for each scene those of its objects; None for ``palette_colours``.
-
-    Returns:
-        (N, S, S, 3) uint8.
-    """
+    """Draw N scenes with the masks of ``digit_masks``: (N, S, S, 3) uint8. Shades and patterns are random."""
     pixels = np.empty((len(scenes), SIDE, SIDE, 3), dtype=np.uint8)
-    chosen = colours or [palette_colours(scene) for scene in scenes]
-    for canvas, scene, own in zip(pixels, scenes, chosen, strict=True):
+    for canvas, scene in zip(pixels, scenes, strict=True):
         _draw_background(canvas, scene.background, generator)
-        for object_, base in zip(scene.objects, own, strict=True):
+        for object_ in scene.objects:
             left, top, right, bottom = object_.box
             opacity = masks[object_.size][object_.digit_image][:, :, None].astype(np.int32)
-            colour = _jitter(base, 3, generator)
+            colour = _jitter(PALETTE[object_.colour], 3, generator)
             below = canvas[top:bottom, left:right]
             below[:] = (below * (255 - opacity) + colour * opacity + 127) // 255
     return pixels
