@@ -54,7 +54,7 @@ def shares(captions: list[np.ndarray], idf: np.ndarray) -> np.ndarray:
 
 def test_a_feature_is_what_the_other_captions_tell_and_a_distance(tmp_path: Path, known: Captions) -> None:
     path = tmp_path / "language.h5"
-    write_language_features(path, tmp_path / "features" / "train.h5", known)
+    write_language_features(path, tmp_path / "features" / "train.h5", known, known.of(LANGUAGE))
     written = np.asarray(open_features(path))
     encoded, rows = known.of(LANGUAGE)
     frequency = np.zeros(len(VOCABULARY))

@@ -14,7 +14,7 @@ from recap.core.raw_data import SPLITS, load_raw
 from recap.errors import InputError
 from recap.sources.config import DataConfig
 from recap.sources.fetch import fetch
-from recap.text.captions import load_captions
+from recap.text.captions import load_language
 from recap.text.config import TokenizeConfig
 from recap.text.encode import tokenize
 
@@ -68,12 +68,16 @@ def test_they_are_written_in_the_words_of_training(
     summary = tokenize(tmp_path / "raw", tmp_path / "captions", settings(TokenizeConfig))
     assert summary["language"]["captions"] == 4
     assert summary["vocabulary"] == 8
-    encoded, rows = load_captions(tmp_path / "captions").of("language")
+    language = load_language(tmp_path / "captions")
+    assert language is not None
+    encoded, rows = language
     assert encoded[0].tolist() == [1, 4, 5, 3, 3, 3, 2, 0]  # a cat <UNK> <UNK> <UNK>
     assert rows.tolist() == [0, 0, 1, 1]
 
 
 def test_without_them_nothing_changes(tmp_path: Path, members: dict[str, bytes], make_archive: Make) -> None:
+    (tmp_path / "captions").mkdir()
+    (tmp_path / "captions" / "language.h5").write_bytes(b"of an earlier run")
     fetch(coco(make_archive(members)), tmp_path / "raw", files(tmp_path))
     assert not load_raw(tmp_path / "raw").has_language()
     summary = tokenize(tmp_path / "raw", tmp_path / "captions", settings(TokenizeConfig))

@@ -41,10 +41,6 @@ GROUPS = {
 Group = TypeVar("Group")
 
 
-class Mistakes(InputError):
-    """What is wrong with the settings, a line each."""
-
-
 def load(path: Path, group_class: type[Group]) -> Group:
     """Read one group of a params file, by its dataclass; the whole file is checked.
 
@@ -64,9 +60,10 @@ def load_all(path: Path) -> dict[str, Any]:
     Raises:
         InputError: as in ``load``.
     """
+    values = read_values(read_content(path, "a params file"), path)
     try:
-        return check_groups(read_values(read_content(path, "a params file"), path))
-    except Mistakes as error:
+        return check_groups(values)
+    except InputError as error:
         raise InputError(*(f"{path.name}: {mistake}" for mistake in str(error).split("\n"))) from None
 
 
@@ -74,7 +71,7 @@ def check_groups(values: Mapping[str, Any]) -> dict[str, Any]:
     """Check every group of settings, as a params file has them: group name -> frozen dataclass.
 
     Raises:
-        Mistakes: there are some; the message has one line a mistake.
+        InputError: there are mistakes; the message has one line a mistake.
     """
     groups: dict[str, Any] = {}
     mistakes = [
@@ -94,7 +91,7 @@ def check_groups(values: Mapping[str, Any]) -> dict[str, Any]:
     if mistakes:
         more = len(mistakes) - MOST_MISTAKES
         mistakes = mistakes[:MOST_MISTAKES] + ([f"and {more} mistakes more"] if more > 0 else [])
-        raise Mistakes(*mistakes)
+        raise InputError(*mistakes)
     return groups
 
 

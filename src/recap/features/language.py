@@ -16,9 +16,8 @@ from scipy.linalg import cho_factor, cho_solve, eigh
 from scipy.sparse import csr_array
 
 from recap.core.feature_files import open_features, write_feature_blocks
-from recap.core.raw_data import LANGUAGE
 from recap.progress import track
-from recap.text.captions import Captions
+from recap.text.captions import Captions, Encoded
 from recap.text.vocabulary import UNK
 
 DIRECTIONS = 64  # held-out images of COCO chose these three
@@ -28,7 +27,7 @@ SEED = 231  # draws whose distance is added
 BLOCK_ROWS = 4096
 
 
-def write_language_features(path: Path, training: Path, captions: Captions) -> None:
+def write_language_features(path: Path, training: Path, captions: Captions, language: Encoded) -> None:
     """Write for each caption (M, L) a feature (K,) float32 that the other captions of its image make expect.
 
     A caption that is its image's only one has what itself makes expect.
@@ -36,12 +35,13 @@ def write_language_features(path: Path, training: Path, captions: Captions) -> N
     Args:
         path: the file to write, (M, K).
         training: features (N, K) of the training images as decoders read them.
-        captions: of the training images, and of images that are not there.
+        captions: of the training images.
+        language: captions of images that are not there.
 
     Raises:
         InputError: ``training`` is no feature file.
     """
-    encoded, image_rows = captions.of(LANGUAGE)
+    encoded, image_rows = language
     words = len(captions.vocabulary)
     counts = np.bincount(image_rows)  # (I,)
     said = _said(encoded, words)  # (M, V)

@@ -31,7 +31,7 @@ from recap.features.familiarity import write_familiarity
 from recap.features.language import write_language_features
 from recap.features.pca import BLOCK_ROWS, fit_pca, project, whiten
 from recap.progress import track
-from recap.text.captions import language_path, load_captions
+from recap.text.captions import language_path, load_captions, load_language
 
 
 def reduce(
@@ -144,8 +144,9 @@ def _beside(
 
 def _write_language(directory: Path, captions: Path) -> None:
     """Write the features of captions of images that are not there, if there are such captions."""
-    if language_path(captions).is_file():
-        write_language_features(directory / f"{LANGUAGE}.h5", directory / "train.h5", load_captions(captions))
+    if language := load_language(captions):
+        paths = directory / f"{LANGUAGE}.h5", directory / "train.h5"
+        write_language_features(*paths, load_captions(captions), language)
 
 
 def _concepts(path: Path, directory: Path, pca: PCA, config: ReduceConfig) -> Concepts:

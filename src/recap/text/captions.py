@@ -3,7 +3,7 @@
 Shapes: M captions of a split, L steps of a caption (17 in CS231n), V words of the vocabulary.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,22 +54,28 @@ def language_path(directory: Path) -> Path:
 
 
 def load_captions(directory: Path) -> Captions:
-    """Read what `tokenize` wrote into memory (captions of all COCO take 43 MB).
-
-    Beside ``SPLITS`` there is a split ``LANGUAGE`` where it wrote language.h5.
+    """Read what `tokenize` wrote of images into memory (captions of all COCO take 43 MB).
 
     Raises:
         InputError: a file is absent or holds something else.
     """
-    path = directory / "vocabulary.json"
-    vocabulary = parse_vocabulary(read_json(path), str(path))
-    path = directory / "captions.h5"
-    captions = read_encoded(path, vocabulary, dict.fromkeys(SPLITS, (None, None)), str(path))
+    return _load(directory, directory / "captions.h5", SPLITS)
+
+
+def load_language(directory: Path) -> Encoded | None:
+    """Read the captions of images that are not there; None where `tokenize` wrote none.
+
+    Raises:
+        InputError: a file holds something else.
+    """
     path = language_path(directory)
-    if not path.is_file():
-        return captions
-    language = read_encoded(path, vocabulary, {LANGUAGE: (None, None)}, str(path))
-    return Captions(vocabulary, {**captions.splits, **language.splits})
+    return _load(directory, path, [LANGUAGE]).of(LANGUAGE) if path.is_file() else None
+
+
+def _load(directory: Path, path: Path, splits: Sequence[str]) -> Captions:
+    words = directory / "vocabulary.json"
+    vocabulary = parse_vocabulary(read_json(words), str(words))
+    return read_encoded(path, vocabulary, dict.fromkeys(splits, (None, None)), str(path))
 
 
 def read_encoded(

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recap.core.artifacts import write_json
+from recap.core.directories import make_empty
 from recap.core.raw_data import LANGUAGE, SPLITS, RawData, load_raw
 from recap.errors import InputError
 from recap.text.captions import (
@@ -69,6 +70,7 @@ def tokenize(raw_directory: Path, directory: Path, config: TokenizeConfig) -> di
         empty = dict.fromkeys(SPLITS, 0)
     else:
         captions, empty = _encode(raw, original, config)
+    make_empty(directory)
     save_captions(directory, captions)
     summary: dict[str, Any] = {"vocabulary": len(captions.vocabulary)}
     if raw.has_language():

@@ -13,7 +13,7 @@ import numpy as np
 from recap.core.feature_files import open_features
 from recap.core.raw_data import LANGUAGE
 from recap.text.batches import CaptionedFeatures
-from recap.text.captions import Captions
+from recap.text.captions import load_language
 from recap.training.config import TrainConfig
 from recap.training.loop import Keep, Report, Task, fit
 from recap.training.seeds import derive_seed
@@ -30,19 +30,20 @@ LANGUAGE_COLUMNS = (
 """Those of the steps of this training, in the history."""
 
 
-def read_language(captions: Captions, features: Path) -> CaptionedFeatures | None:
+def read_language(captions: Path, features: Path) -> CaptionedFeatures | None:
     """Return the captions of images that are not there, with a feature each; None where there are none.
 
     Args:
-        captions: those that `tokenize` wrote.
+        captions: folder that `tokenize` wrote.
         features: folder that `reduce` wrote.
 
     Raises:
-        InputError: the folder lacks the features.
+        InputError: the folder lacks the features, or a file holds something else.
     """
-    if LANGUAGE not in captions.splits:
+    language = load_language(captions)
+    if language is None:
         return None
-    encoded, _ = captions.of(LANGUAGE)
+    encoded, _ = language
     rows = np.arange(len(encoded), dtype=np.int32)
     return CaptionedFeatures(encoded, rows, open_features(features / f"{LANGUAGE}.h5"))
 

@@ -97,7 +97,7 @@ def train(
     settings_that_matter = [config, decoder_config, model, str(device), torch.get_num_threads(), worker.ranks]
     inputs = [captions_directory / "captions.h5", *(features_directory / f"{split}.h5" for split in splits)]
     inputs += _texts(raw_directory, captions_directory, config)
-    language = read_language(captions, features_directory)
+    language = read_language(captions_directory, features_directory)
     if language:
         inputs += [language_path(captions_directory), features_directory / f"{LANGUAGE}.h5"]
     language_state = TrainingState(decoder, make_optimizer(decoder, config.weight_decay))
@@ -146,18 +146,22 @@ def train(
 
 def _texts(raw_directory: Path, captions_directory: Path, config: TrainConfig) -> list[Path]:
     """Return the files of captions and scene graphs that rewards and scores are made of."""
-    claim = config.self_critical.claim
-    read = {"train": config.self_critical.epochs > 0, "validation": config.scored_images > 0}
-    checked = read | {"train": claim > 0}
-    files = [captions_directory / f"references_{split}.json" for split in read if read[split]]
-    if any(checked.values()):
-        raw = load_raw(raw_directory)
-        if raw.source.scenes:
-            files += [raw.scenes_path(split) for split in checked if checked[split]]
-        elif claim:
-            raise InputError(
-                f"train.self_critical.claim: expected 0 for images without scene graphs, received {claim:g}"
-            )
+    claim, files = config.self_critical.claim, []
+    if config.self_critical.epochs:
+        files.append(captions_directory / "references_train.json")
+    if config.scored_images:
+        files.append(captions_directory / "references_validation.json")
+    if not claim and not config.scored_images:
+        return files
+    raw = load_raw(raw_directory)
+    if claim and not raw.source.scenes:
+        raise InputError(
+            f"train.self_critical.claim: expected 0 for images without scene graphs, received {claim:g}"
+        )
+    if claim:
+        files.append(raw.scenes_path("train"))
+    if config.scored_images and raw.source.scenes:
+        files.append(raw.scenes_path("validation"))
     return files
 
 
