@@ -113,7 +113,7 @@ PLAIN: dict[str, Changes] = {
     "scenes": {
         "reduce": {},
         "train": {"label_smoothing": 0.0, "scored_images": 0},
-        "decoders": {"lstm": {"epochs": 4}},
+        "decoders": {"lstm": {"epochs": 4, "learning_rate": 0.002}},
     },
 }
 SELF_CRITICAL = {"epochs": 6, "learning_rate": 0.0003, "images": 32, "samples": 5, "claim": 0.0}

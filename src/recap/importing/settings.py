@@ -20,6 +20,12 @@ from recap.workspace.definition import look_up
 
 WEIGHTS = "https://download.pytorch.org/models/squeezenet1_1-b8a52dc0.pth"
 MANY_CAPTIONS, FEW_CAPTIONS = 20_000, 1_000
+RATES = {"rnn": 0.001, "lstm": 0.002, "transformer": 0.001, "attention_lstm": 0.002}
+OF_PICTURES = {
+    **{f"decoders.{name}.learning_rate": RATES[name] for name in get_args(DecoderName)},
+    **{f"decoders.{name}.epochs": 8 for name in get_args(DecoderName)},
+}
+"""Longer training at lower rates than the defaults, which are made for drawn scenes."""
 OF_FEW = {
     "train.batch_size": 32,
     "train.label_smoothing": 0.0,
@@ -34,7 +40,7 @@ OF_VERY_FEW = {
 }
 """For so few that an epoch is a handful of steps, and the validation images too few to choose one."""
 MANAGED = (
-    *(*OF_FEW, *OF_VERY_FEW, "reduce.components", "tokenize.min_count", "tokenize.tokens"),
+    *(*OF_PICTURES, *OF_FEW, *OF_VERY_FEW, "reduce.components", "tokenize.min_count", "tokenize.tokens"),
     *("tokenize.max_length", "evaluate.decoding.max_length"),
 )
 """Settings that follow from the pictures and captions."""
@@ -76,7 +82,8 @@ def choose_settings(
         with suppress(KeyError, TypeError):  # a commit whose settings are of another form
             if look_up(committed, "data.source") != "folder":
                 start = {name: look_up(committed, name) for name in MANAGED}
-    chosen = start | {"data.source": "folder", "data.folder.images": str(project.images)}
+    chosen = start | OF_PICTURES
+    chosen |= {"data.source": "folder", "data.folder.images": str(project.images)}
     for split in SPLITS:
         path = project.files.get(split)
         chosen[f"data.folder.{split}_captions"] = None if path is None else str(path)
