@@ -138,6 +138,25 @@ def test_gradients_are_differences_of_the_references_loss(name: str) -> None:
     assert along * words == pytest.approx((losses[0] - losses[1]) / (2 * step), rel=1e-6, abs=1e-8)
 
 
+@pytest.mark.parametrize("moved", ["features", "places"])
+def test_gradients_of_what_is_seen_are_differences_of_the_references_loss(moved: str) -> None:
+    model, (features, places, captions) = reference(), draw()
+    given = {"features": features, "places": places}
+    direction = np.random.default_rng(2).standard_normal(given[moved].shape)
+    away = {name: direction if name == moved else np.zeros_like(own) for name, own in given.items()}
+    step, losses = 1e-5, []
+    for signed in (step, -step):
+        near = {name: own + signed * away[name] for name, own in given.items()}
+        losses.append(model.loss(near["features"], near["places"], captions, 0.7))
+    decoder, words = fast(dict(model.params)), (captions[:, 1:] != NULL).sum() / len(captions)
+    rows = rows_of(features, places).requires_grad_()
+    for parameters in (True, False):  # word maps ask for the gradients of rows alone
+        loss = decoder.requires_grad_(parameters).loss(rows, torch.tensor(captions))
+        (gradient,) = torch.autograd.grad(loss, rows)
+        along = (gradient * rows_of(away["features"], away["places"])).sum().item()
+        assert along * words == pytest.approx((losses[0] - losses[1]) / (2 * step), rel=1e-6, abs=1e-8)
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_greedy_captions_are_the_references(seed: int) -> None:
     model, (features, places, _) = reference(seed), draw()

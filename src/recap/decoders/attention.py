@@ -8,8 +8,10 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from recap.core.feature_files import NO_GRID
+from recap.decoders.attentive_recurrence import recur_attentively
 from recap.decoders.decoder import Decoder, State
 from recap.decoders.dropout import Dropout
 from recap.errors import InputError
@@ -70,16 +72,27 @@ class AttentionDecoder(Decoder):
         return self._read(features, captions)[1]
 
     def start(self, features: Tensor) -> State:
-        """Return h_0, c_0, the places (N, P, M) and their keys (N, P, A)."""
+        """Return h_0, c_0, the places (N, P, M) and their keys, doubled, (N, P, A)."""
         first = self.projection(self.dropout(self.feature_of(features)))  # (N, H)
         places = self.dropout(self.places_of(features))
-        return first, torch.zeros_like(first), places, self.key(places)
+        return (
+            first,
+            torch.zeros_like(first),
+            places,
+            functional.linear(places, 2 * self.key.weight, 2 * self.key.bias),
+        )
 
     def step(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
-        weight = self.recurrence.get_parameter
-        words = linear(self.words(tokens), weight("weight_ih_l0"), weight("bias_ih_l0"))  # (N, 4 H)
-        told, _, state = self._advance(words, state)
-        return self.scores(told), state
+        hidden, cell, places, keys = state
+        query, share = linear(hidden, *self._asking())[:, None].split((keys.shape[2], 1), dim=2)
+        bent = (keys + query).sigmoid()  # (N, P, A)
+        look = torch.bmm(2 * self.energy.weight.expand(len(keys), 1, -1), bent.mT).softmax(2)  # (N, 1, P)
+        seen = torch.bmm(share.sigmoid() * look, places)[:, 0]  # (N, M)
+        gates = linear(torch.cat((self.words(tokens), seen, hidden), dim=1), *self._gates())
+        enter, forget, block, leave = gates.chunk(4, dim=1)  # (N, H) each
+        cell = forget.sigmoid() * cell + enter.sigmoid() * block.tanh()
+        hidden = leave.sigmoid() * cell.tanh()
+        return self.scores(torch.cat((hidden, seen), dim=1)), (hidden, cell, places, keys)
 
     def loss(
         self,
@@ -100,29 +113,21 @@ class AttentionDecoder(Decoder):
         return loss + self.doubly_stochastic * (missed * missed).sum() / real.sum().clamp_min(1)
 
     def _read(self, features: Tensor, captions: Tensor) -> tuple[Tensor, Tensor]:
-        weight = self.recurrence.get_parameter
-        words = self.dropout(self.words(captions.t()))  # (T, N, W)
-        read = linear(words, weight("weight_ih_l0"), weight("bias_ih_l0"))  # (T, N, 4 H)
-        state, told, looks = self.start(features), [], []
-        for own in read:
-            scored, look, state = self._advance(own, state)
-            told.append(scored)
-            looks.append(look)
-        return self.dropout(torch.stack(told)).transpose(0, 1), torch.stack(looks, dim=1)
+        """Return what is scored (N, T, H + M) and where it looks (N, T, P); autocast halves neither."""
+        with torch.autocast(features.device.type, enabled=False):
+            words = self.dropout(self.words(captions.t()))  # (T, N, W)
+            first, _, places, keys = self.start(features)
+            energy = 2 * self.energy.weight, self.energy.bias
+            told, looks = recur_attentively(words, first, places, keys, self._asking(), energy, self._gates())
+        return self.dropout(told).transpose(0, 1), looks
 
-    def _advance(self, words: Tensor, state: State) -> tuple[Tensor, Tensor, State]:
-        """Look, and read a word, of which the gates take (N, 4 H).
+    def _asking(self) -> tuple[Tensor, Tensor]:
+        """Return the weight and bias of queries, doubled as keys are, and of the gate beside them."""
+        query, gate = self.query, self.gate
+        return torch.cat((2 * query.weight, gate.weight)), torch.cat((2 * query.bias, gate.bias))
 
-        Returns:
-            What is scored (N, H + M), where it looked (N, P), and the state after the word.
-        """
-        hidden, cell, places, keys = state
-        energies = self.energy((keys + self.query(hidden)[:, None]).tanh())  # (N, P, 1)
-        look = energies.squeeze(2).softmax(1)
-        seen = self.gate(hidden).sigmoid() * torch.bmm(look[:, None], places)[:, 0]  # (N, M)
+    def _gates(self) -> tuple[Tensor, Tensor]:
+        """Return the weight and bias of the gates of the LSTM, which reads (word, what was seen, state)."""
         weight = self.recurrence.get_parameter
-        gates = words + self.seen(seen) + linear(hidden, weight("weight_hh_l0"), weight("bias_hh_l0"))
-        enter, forget, block, leave = gates.chunk(4, dim=1)  # (N, H) each
-        cell = forget.sigmoid() * cell + enter.sigmoid() * block.tanh()
-        hidden = leave.sigmoid() * cell.tanh()
-        return torch.cat((hidden, seen), dim=1), look, (hidden, cell, places, keys)
+        weights = weight("weight_ih_l0"), self.seen.weight, weight("weight_hh_l0")
+        return torch.cat(weights, dim=1), weight("bias_ih_l0") + weight("bias_hh_l0") + self.seen.bias
