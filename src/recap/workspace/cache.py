@@ -2,14 +2,10 @@
 
 import hashlib
 import json
-import os
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from configparser import ConfigParser, Error
 from contextlib import suppress
 from pathlib import Path
-
-import platformdirs
 
 from recap.core.artifacts import write_bytes
 from recap.core.hashes import hash_file, list_folder
@@ -78,14 +74,9 @@ class Cache:
 
 def _configured(root: Path) -> Path:
     """Return the cache folder of DVC's settings: the checkout's before the user's and the machine's."""
-    system = os.environ.get("DVC_SYSTEM_CONFIG_DIR") or platformdirs.site_config_dir("dvc", "iterative")
-    user = os.environ.get("DVC_GLOBAL_CONFIG_DIR") or platformdirs.user_config_dir("dvc", "iterative")
-    found = root / ".dvc" / "cache"
-    places = [Path(system, "config"), Path(user, "config"), root / ".dvc/config", root / ".dvc/config.local"]
-    for path in places:
-        settings = ConfigParser(interpolation=None)
-        with suppress(Error, OSError, UnicodeDecodeError):
-            settings.read(path)
-            if folder := settings.get("cache", "dir", fallback=""):
-                found = path.parent / Path(folder).expanduser()
-    return found.resolve()
+    from dvc.config import Config, ConfigError
+
+    folder = None
+    with suppress(ConfigError):
+        folder = Config(str(root / ".dvc"), validate=False).get("cache", {}).get("dir")
+    return Path(folder or root / ".dvc" / "cache").resolve()
