@@ -140,16 +140,11 @@ class Store:
         return self.client.create_run(self.experiment, start_time=moment, tags=tags, run_name=name)
 
     def log(self, run: str, params: Mapping[str, Any], points: Iterable[Point]) -> None:
-        """Log params and points of curves, in batches; those that the store has already stay."""
+        """Log params and points of curves; those that the store has already stay."""
         from mlflow.entities import Metric, Param
-        from mlflow.utils import chunk_list
-        from mlflow.utils.validation import MAX_METRICS_PER_BATCH, MAX_PARAMS_TAGS_PER_BATCH
 
         texts = [Param(name, str(value)) for name, value in params.items()]
-        for batch in chunk_list(texts, MAX_PARAMS_TAGS_PER_BATCH):
-            self.client.log_batch(run, params=batch)
-        for batch in chunk_list([Metric(*point) for point in points], MAX_METRICS_PER_BATCH):
-            self.client.log_batch(run, metrics=batch)
+        self.client.log_batch(run, [Metric(*point) for point in points], texts)
 
     def log_inputs(self, run: str, digests: Mapping[str, str]) -> None:
         """Log data sets: path -> MD5 in dvc.lock."""
