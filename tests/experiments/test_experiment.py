@@ -1,8 +1,13 @@
-"""The digest that names experiments."""
+"""The digest that names experiments, and the settings that they change."""
 
 from pathlib import Path
+from typing import Any
 
-from recap.experiments.experiment import base_digest
+import pytest
+from dvc.utils.hydra import apply_overrides
+
+from recap.core.plain_yaml import read_yaml
+from recap.experiments.experiment import base_digest, set_params
 
 
 def test_experiments_keep_their_names_when_what_they_found_is_written(tmp_path: Path) -> None:
@@ -16,3 +21,11 @@ def test_experiments_keep_their_names_when_what_they_found_is_written(tmp_path: 
             file.write("more")
         digests.append(base_digest(tmp_path, ["train.seed"]))
     assert digests[0] == digests[1] != digests[2]
+
+
+@pytest.mark.parametrize("value", [None, True, 3, 1e-5, "cosine", "two words, a comma", ["a b", 1, None], []])
+def test_dvc_reads_a_setting_as_it_is(tmp_path: Path, value: Any) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text("train: {setting: before}")
+    apply_overrides(path, set_params({"train.setting": value})[1::2])
+    assert read_yaml(path, "settings") == {"train": {"setting": value}}

@@ -52,8 +52,8 @@ def run_experiment(
     revision = find_experiments(root).get(name)
     if revision:
         return revision
-    changes = [part for key, value in settings.items() for part in ("--set-param", f"{key}={value}")]
-    command = [sys.executable, "-m", "dvc", "exp", "run", "--temp", "--name", name, *changes, *targets]
+    command = [sys.executable, "-m", "dvc", "exp", "run", "--temp", "--name", name]
+    command += [*set_params(settings), *targets]
     own = {"RECAP_CHECKPOINTS": str(root.resolve() / paths.CHECKPOINTS), MAKE: str(os.getpid())}
     with subprocess.Popen(
         command, cwd=root, env=dict(environment) | own, stderr=subprocess.PIPE if watch else None, text=True
@@ -76,6 +76,20 @@ def run_experiment(
             "what is wrong stands above; the same command goes on from here"
         )
     return revision
+
+
+def set_params(settings: Mapping[str, Any]) -> list[str]:
+    """Return the options of `dvc exp run` that change settings."""
+    return [part for key, value in settings.items() for part in ("--set-param", f"{key}={_hydra(value)}")]
+
+
+def _hydra(value: Any) -> str:
+    """Write a value as `--set-param` reads it."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, list):
+        return f"[{','.join(map(_hydra, value))}]"
+    return repr(value) if isinstance(value, str) and re.search(r"[^\w./:-]", value) else str(value)
 
 
 def find_experiments(root: Path) -> dict[str, str]:

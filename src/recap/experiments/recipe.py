@@ -1,6 +1,5 @@
 """Runs the pipeline with the settings of a recipe, a file of those that differ from the committed ones."""
 
-import re
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -10,6 +9,7 @@ from typing import Any
 from recap.core import paths
 from recap.core.config import check_groups, read_content, read_values
 from recap.errors import InputError
+from recap.experiments.experiment import set_params
 from recap.workspace.definition import flatten, look_up
 
 
@@ -44,17 +44,5 @@ def run_recipe(path: Path, environment: Mapping[str, str]) -> int:
         InputError: as ``read_recipe``.
     """
     settings = read_recipe(path)
-    changes = [
-        part for name, value in settings.items() for part in ("--set-param", f"{name}={_hydra(value)}")
-    ]
-    command = [sys.executable, "-m", "dvc", "exp", "run", "--name", path.stem, *changes]
+    command = [sys.executable, "-m", "dvc", "exp", "run", "--name", path.stem, *set_params(settings)]
     return subprocess.run(command, env=dict(environment), check=False).returncode
-
-
-def _hydra(value: Any) -> str:
-    """Write a value as `--set-param` reads it."""
-    if value is None or isinstance(value, bool):
-        return {None: "null", True: "true", False: "false"}[value]
-    if isinstance(value, list):
-        return f"[{','.join(map(_hydra, value))}]"
-    return repr(value) if isinstance(value, str) and re.search(r"[^\w./:-]", value) else str(value)
