@@ -12,8 +12,8 @@ from typing import Any
 import psutil
 import pytest
 
-from recap.tracking.journal import journals
 from recap.workspace.cache import Cache
+from recap.workspace.journal import journals
 
 pytestmark = [
     pytest.mark.slow,

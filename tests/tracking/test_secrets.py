@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from recap.tracking.importer import record
-from recap.tracking.journal import journals
 from recap.tracking.stage import start
 from recap.tracking.store import describe_error, hide_password
+from recap.workspace.journal import journals
 
 ADDRESSES = [
     "http://anna:s3cret@127.0.0.1:9",

@@ -14,9 +14,9 @@ from recap.experiments.scores import Scores, format_scores, read_scores, summari
 from recap.metrics.files.tables import Style
 from recap.runtime.writer import only_writer
 from recap.tracking.importer import bring
-from recap.tracking.journal import milliseconds
 from recap.tracking.store import Store, Tag, describe_error, equals
 from recap.workspace.definition import flatten
+from recap.workspace.journal import milliseconds
 from recap.workspace.lock_file import digest
 from recap.workspace.pipeline import find_in, open_pipeline, open_repository, read_definition
 

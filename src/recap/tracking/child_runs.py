@@ -16,11 +16,11 @@ from PIL import Image, ImageOps
 
 from recap.core import paths
 from recap.core.image_files import read_image
-from recap.tracking.journal import Point, curve_points
 from recap.tracking.models import register
 from recap.tracking.store import Store, Tag
 from recap.tracking.views import headline_metrics
 from recap.workspace.definition import flatten, flatten_numbers
+from recap.workspace.journal import Point, curve_points
 from recap.workspace.lock_file import Entry, Outputs, entry_params, stage_key
 
 KEPT_ARTIFACTS = (".csv", ".html", ".json", ".png", ".svg")

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING
 from recap.core.environment import is_on, positive_number
 from recap.tracking import parent_runs
 from recap.tracking.child_runs import Record, write_run
-from recap.tracking.journal import Journal, journals, milliseconds
 from recap.tracking.models import choose_champions
 from recap.tracking.store import Store, Tag, describe_error, equals
 from recap.workspace.cache import Cache
 from recap.workspace.git import git_state
+from recap.workspace.journal import Journal, journals, milliseconds
 from recap.workspace.lock_file import Entry, Outputs, made_outputs, parse_lock, records, title
 from recap.workspace.pipeline import experiments, find_in, open_pipeline, open_repository
 from recap.workspace.root import repository_root

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from recap.tracking.journal import Journal
 from recap.tracking.store import Store, Tag, equals
 from recap.workspace.definition import flatten
+from recap.workspace.journal import Journal
 from recap.workspace.machine import machine_tags
 from recap.workspace.pipeline import Definition
 

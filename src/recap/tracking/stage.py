@@ -13,9 +13,9 @@ from typing import Any
 
 from recap.core.environment import is_on, positive_number, whole_number
 from recap.errors import exit_code
-from recap.tracking.journal import Journal, JournalWriter, curve_points
 from recap.tracking.store import Store, describe_error, hide_password
 from recap.workspace.definition import flatten, flatten_numbers
+from recap.workspace.journal import Journal, JournalWriter, curve_points
 from recap.workspace.root import repository_root
 
 SECONDS_BEFORE_LIVE = 60.0

@@ -15,8 +15,8 @@ from urllib.parse import unquote
 
 from recap.core.artifacts import write_bytes
 from recap.errors import InputError
-from recap.tracking.journal import Point
 from recap.tracking.views import experiment_tags
+from recap.workspace.journal import Point
 from recap.workspace.lock_file import digest
 from recap.workspace.root import repository_root
 

@@ -1,1 +1,1 @@
-"""The checkout around the library: the stages of dvc.yaml, the user's files, git."""
+"""The checkout around the library: the stages of dvc.yaml and their journals, the user's files, git."""

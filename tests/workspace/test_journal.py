@@ -8,8 +8,8 @@ import pytest
 
 from recap.decoders.config import RecurrentConfig
 from recap.report.config import ReportConfig
-from recap.tracking.journal import Journal, JournalWriter, journals
 from recap.tracking.stage import Run, start
+from recap.workspace.journal import Journal, JournalWriter, journals
 
 
 @pytest.fixture
