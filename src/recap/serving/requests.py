@@ -1,13 +1,16 @@
 """What requests to the server hold: bounded bodies, JSON in MLflow's form, and uploads."""
 
 import asyncio
+import io
 import json
-import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
+from werkzeug.exceptions import RequestEntityTooLarge
+from werkzeug.formparser import MultiPartParser
+from werkzeug.http import parse_options_header
 
 from recap.core.input_files import parse_json
 from recap.errors import InputError
@@ -52,19 +55,14 @@ async def read_rows(request: Request, options: Collection[str]) -> tuple[Rows, d
     Raises:
         HTTPException, InputError: it is another.
     """
-    kind = request.headers.get("content-type", "none")
-    plain = kind.partition(";")[0].strip().lower()
-    if plain == "multipart/form-data":
-        uploads, fields = parse_form(await read_body(request), kind)
-        check_names("the form", fields, options)
-        return [{"image": upload} for upload in uploads], {
-            name: _value(text) if name != "search" else text for name, text in fields.items()
-        }
-    if plain != "application/json":
-        raise HTTPException(
-            415, f"Content-Type: expected application/json or multipart/form-data, received {kind}"
-        )
-    return _parse(parse_json(await read_body(request), "the request"), options)
+    kind = request.headers.get("content-type", "")
+    if kind.partition(";")[0].strip().lower() == "application/json":
+        return _parse(parse_json(await read_body(request), "the request"), options)
+    uploads, fields = await read_form(request, "application/json or ")
+    check_names("the form", fields, options)
+    return [{"image": upload} for upload in uploads], {
+        name: _value(text) if name != "search" else text for name, text in fields.items()
+    }
 
 
 def _value(text: str) -> Any:
@@ -106,33 +104,29 @@ def check_names(where: str, names: Collection[str], known: Collection[str]) -> N
         )
 
 
-def parse_form(body: bytes, content_type: str) -> tuple[list[Upload], dict[str, str]]:
-    """The files of a form in multipart/form-data (RFC 7578), and its other fields.
+async def read_form(request: Request, other_types: str = "") -> tuple[list[Upload], dict[str, str]]:
+    """The images of a form in multipart/form-data, and its other fields.
 
     Raises:
-        HTTPException: it is none.
+        HTTPException: it is none, or has files under other names.
     """
-    boundary = re.search(r'boundary=(?:"([^"]{1,70})"|([^\s;,"]{1,70}))', content_type)
-    if boundary is None:
+    given = request.headers.get("content-type", "none")
+    kind, options = parse_options_header(given)
+    if kind.lower() != "multipart/form-data":
+        raise HTTPException(415, f"Content-Type: expected {other_types}multipart/form-data, received {given}")
+    if "boundary" not in options:
         raise HTTPException(400, "Content-Type: expected a boundary of multipart/form-data, received none")
-    mark = b"\r\n--" + (boundary[1] or boundary[2]).encode("latin-1")
-    first, *parts = (b"\r\n" + body).split(mark, MOST_PARTS)
-    if not parts or parts[-1][:2] != b"--" or first.strip():
-        raise HTTPException(400, "expected a whole form in multipart/form-data, received another body")
-    uploads: list[Upload] = []
-    fields: dict[str, str] = {}
-    for part in parts[:-1]:
-        head, found, content = part.removeprefix(b"\r\n").partition(b"\r\n\r\n")
-        text = head.decode("utf-8", "replace")
-        name = re.search(r'(?i)content-disposition:[^\r\n]*[; ]name="([^"\r\n]*)"', text)
-        if not found or name is None:
-            raise HTTPException(400, "expected parts of a form with names, received another")
-        if re.search(r"(?i)[; ]filename\*?=", text):
-            if name[1] != "image":
-                raise HTTPException(400, f"expected files under the name image, received {name[1][:80]!r}")
-            uploads.append(Upload(content, f"row {len(uploads)}"))
-        elif name[1] in fields:
-            raise HTTPException(400, f"expected each field once, received {name[1][:80]!r} again")
-        else:
-            fields[name[1]] = content.decode("utf-8", "replace")
-    return uploads, fields
+    body = await read_body(request)
+    parser = MultiPartParser(lambda *_, **__: io.BytesIO(), max_form_parts=MOST_PARTS)
+    try:
+        fields, files = parser.parse(io.BytesIO(body), options["boundary"].encode(), len(body))
+    except (ValueError, RequestEntityTooLarge):
+        raise HTTPException(
+            400, f"expected a whole form of at most {MOST_PARTS} parts, received another body"
+        ) from None
+    if odd := [name for name in files if name != "image"]:
+        raise HTTPException(400, f"expected files under the name image, received {str(odd[0])[:80]!r}")
+    if twice := [name for name, texts in fields.lists() if len(texts) > 1]:
+        raise HTTPException(400, f"expected each field once, received {str(twice[0])[:80]!r} again")
+    uploads = [Upload(file.read(), f"row {number}") for number, file in enumerate(files.getlist("image"))]
+    return uploads, fields.to_dict()

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 import torch
 from PIL import Image
 from starlette.applications import Starlette
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
@@ -28,7 +29,7 @@ from recap.errors import InputError
 from recap.explain.pictures.drawing import Pixels, heat_over, scale_heat
 from recap.explain.word_saliency import word_integrated_gradients
 from recap.serving.answers import Upload, answer
-from recap.serving.requests import check_names, parse_form, read_body, read_rows
+from recap.serving.requests import check_names, read_form, read_rows
 
 PAGE = Path(__file__).parent / "page"
 KINDS = {"index.html": "text/html", "page.js": "text/javascript", "page.css": "text/css"}
@@ -67,18 +68,16 @@ class Door:
         await app(scope, receive, send_with_headers)
 
     def _reason(self, scope: Scope) -> str | None:
-        given = {
-            wanted: [value.decode("latin-1") for name, value in scope["headers"] if name == wanted.encode()]
-            for wanted in ("host", "origin")
-        }
-        if len(given["host"]) != 1 or given["host"][0].lower() not in self.hosts:
-            return f"expected a Host that is named at start, received {', '.join(given['host']) or 'none'}"
+        headers = Headers(scope=scope)
+        hosts, origins = headers.getlist("host"), headers.getlist("origin")
+        if len(hosts) != 1 or hosts[0].lower() not in self.hosts:
+            return f"expected a Host that is named at start, received {', '.join(hosts) or 'none'}"
         try:
-            pages = {urlsplit(origin).netloc.lower() for origin in given["origin"]}
+            pages = {urlsplit(origin).netloc.lower() for origin in origins}
         except ValueError:
             pages = {""}
         if not pages <= set(self.hosts):
-            return f"expected a page of this server to ask, received {', '.join(given['origin'])}"
+            return f"expected a page of this server to ask, received {', '.join(origins)}"
         return None
 
 
@@ -118,13 +117,11 @@ def make_app(
         return JSONResponse({"predictions": found})
 
     async def captions(request: Request) -> Response:
-        upload, fields = await _read_upload(request)
-        check_names("the form", fields, ())
+        upload, _ = await _read_upload(request)
         return JSONResponse(await compute(request, lambda: see(captioners, upload)))
 
     async def pixels(request: Request) -> Response:
-        upload, fields = await _read_upload(request)
-        check_names("the form", fields, ("captioner", "caption", "word"))
+        upload, fields = await _read_upload(request, "captioner", "caption", "word")
         name, number = fields.get("captioner", ""), fields.get("word", "")
         if name not in captioners or not (number.isascii() and number.isdigit() and len(number) < 5):
             known = ", ".join(captioners)
@@ -134,12 +131,6 @@ def make_app(
         text, word = fields.get("caption", ""), int(number)
         found = await compute(request, lambda: see_word(captioners[name], upload, text, word))
         return JSONResponse({"picture": found})
-
-    def page(name: str) -> Callable[[Request], Awaitable[Response]]:
-        async def give(request: Request) -> Response:
-            return Response((PAGE / name).read_bytes(), media_type=KINDS[name])
-
-        return give
 
     async def told(request: Request, error: Exception) -> Response:
         if isinstance(error, HTTPException):
@@ -156,7 +147,9 @@ def make_app(
         posts |= {"/captions": captions, "/pixels": pixels}
     routes = [Route(path, _telling(post, told), methods=["POST"]) for path, post in posts.items()]
     routes += [Route("/ping", ping), Route("/health", ping), Route("/about", tell)]
-    routes += [Route(f"/{name}".removesuffix("index.html"), page(name)) for name in KINDS]
+    for name, kind in KINDS.items():
+        file = Response((PAGE / name).read_bytes(), media_type=kind)
+        routes.append(Route(f"/{name}".removesuffix("index.html"), file, methods=["GET"]))
     return Door(Starlette(routes=routes, exception_handlers={HTTPException: told}), hosts)
 
 
@@ -181,13 +174,12 @@ def refuse(message: str, status: int = 400) -> Response:
     return JSONResponse({"error_code": "BAD_REQUEST", "message": line}, status)
 
 
-async def _read_upload(request: Request) -> tuple[Upload, dict[str, str]]:
-    kind = request.headers.get("content-type", "none")
-    if kind.partition(";")[0].strip().lower() != "multipart/form-data":
-        raise HTTPException(415, f"Content-Type: expected multipart/form-data, received {kind}")
-    uploads, fields = parse_form(await read_body(request), kind)
+async def _read_upload(request: Request, *names: str) -> tuple[Upload, dict[str, str]]:
+    """The image of a form, and its other fields, which have these names."""
+    uploads, fields = await read_form(request)
     if len(uploads) != 1:
         raise HTTPException(400, f"expected one image, received {len(uploads)}")
+    check_names("the form", fields, names)
     return uploads[0], fields
 
 
