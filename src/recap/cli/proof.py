@@ -3,7 +3,7 @@
 import argparse
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -57,7 +57,9 @@ def _verify(options: argparse.Namespace) -> int:
         runtime = read_lock(options.against or ROOT).runtime
         print((as_json if options.json else as_markdown)(findings, acceptable, runtime))
     if bad:
-        _fill_cache(findings)
+        from recap.guard.healing import fill_cache
+
+        fill_cache(ROOT)
     return 0 if acceptable and not bad else 1
 
 
@@ -70,16 +72,6 @@ def _check_cache() -> int:
         bad += 1
         print(f"{path}: its content is not what its name says, removed", file=sys.stderr, flush=True)
     return bad
-
-
-def _fill_cache(findings: "Sequence[Finding]") -> None:
-    """Bring outputs that are as they should be into the cache again."""
-    from recap.workspace.cache import Cache
-
-    cache = Cache(ROOT)
-    for own in (finding.output for finding in findings if finding.verdict == "identical"):
-        if not cache.holds(own.path, own.md5):
-            cache.add(ROOT / own.path)
 
 
 def _findings(options: argparse.Namespace) -> "Iterator[Finding]":

@@ -47,16 +47,20 @@ def heal(root: Path) -> list[str]:
     for name, differing in compare_receipts(root).items():
         forget(root, name)
         said.append(f"{name}: was recorded with another {', '.join(differing)}, forgotten; run it again")
-    return said + _fill_cache(root)
+    for leftover in Cache(root).folder.glob("??/.*.tmp"):
+        leftover.unlink()
+    return said + fill_cache(root)
 
 
-def _fill_cache(root: Path) -> list[str]:
-    """Add outputs that a full disk kept out of the cache; DVC would make them again, or lose them."""
+def fill_cache(root: Path) -> list[str]:
+    """Add outputs that the cache lacks; DVC would make them again, or lose them.
+
+    Raises:
+        InputError: the cache cannot take one.
+    """
     cache = Cache(root)
     if not (root / paths.LOCK).is_file():
         return []
-    for leftover in cache.folder.glob("??/.*.tmp"):
-        leftover.unlink()
     outputs = made_outputs(locked_stages((root / paths.LOCK).read_bytes()) or {})
     absent = {path: md5 for path, md5 in outputs.items() if not cache.holds(path, md5)}
     tracked = _git(root, "ls-files", "-z", "--", *absent).decode().split("\0") if absent else []
