@@ -79,7 +79,8 @@ def _caption(options: argparse.Namespace) -> int:
                     f"{path}: expected none yet, received one; --results FILE names what is replaced"
                 )
     captioner = load(options.model, None, device, _decoders(options))
-    captioner = with_decoding(captioner, options)
+    decoding = change_decoding(captioner.decoding, options)  # type: ignore[arg-type]
+    captioner = replace(captioner, decoding=decoding)
     if captioner.backbone is None:
         raise InputError(f"{options.model}: expected a captioner that sees images, received one of features")
     pictures = [path for given in options.pictures for path in find_images(given)]
@@ -116,12 +117,6 @@ def _caption(options: argparse.Namespace) -> int:
         write_contact_sheet(sheet, rows)
         print(sheet)
     return 0 if len(rows) == len(pictures) else 1
-
-
-def with_decoding(captioner: "Captioner", options: argparse.Namespace) -> "Captioner":
-    """A captioner with the options of decoding that the command line names."""
-    assert captioner.decoding is not None
-    return replace(captioner, decoding=change_decoding(captioner.decoding, options))
 
 
 def _captions(
