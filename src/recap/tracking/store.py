@@ -112,9 +112,9 @@ class Store:
         with self.lock("store"):
             _create_schema(database)
             self.client: MlflowClient = MlflowClient(uri)
-            experiment = self.client.get_experiment_by_name(name)
-            if experiment is None:
-                experiment = self.client.get_experiment(self.client.create_experiment(name, beside, tags))
+            experiment = self.client.get_experiment_by_name(name) or self.client.get_experiment(
+                self.client.create_experiment(name, beside)
+            )
         self.experiment = str(experiment.experiment_id)
         old = str(experiment.artifact_location)
         if beside and database == own and beside != old and re.match("file:.*/mlartifacts$", old):
