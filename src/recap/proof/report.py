@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from recap.metrics.files.tables import format_rows
 from recap.proof.verify import Finding
 from recap.report.promise import promise
 
@@ -48,12 +49,10 @@ def as_json(findings: Sequence[Finding], acceptable: bool, runtime: Mapping[str,
 
 def as_markdown(findings: Sequence[Finding], acceptable: bool, runtime: Mapping[str, Any]) -> str:
     """Return a report for a pull request: counts, the promise, a verdict an output; arguments as before."""
-    rows: list[tuple[str, ...]] = [("Stage", "Output", "Verdict", "MD5 expected", "First difference")]
-    rows.append(("---",) * 5)
-    rows += [
-        tuple(map(_escape, (own.output.stage, own.output.path, own.verdict, own.output.md5, own.difference)))
-        for own in findings
-    ]
+    rows = [["Stage", "Output", "Verdict", "MD5 expected", "First difference"]]
+    for own in findings:
+        texts = (own.output.stage, own.output.path, own.verdict, own.output.md5, own.difference)
+        rows.append([_escape(text) for text in texts])
     lines = [
         "## recap verify",
         "",
@@ -61,7 +60,7 @@ def as_markdown(findings: Sequence[Finding], acceptable: bool, runtime: Mapping[
         "",
         f"> {_escape(promise(runtime))}",
         "",
-        *(f"| {' | '.join(row)} |" for row in rows),
+        format_rows(rows, "markdown"),
     ]
     return "\n".join(lines)
 

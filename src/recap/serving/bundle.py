@@ -16,6 +16,7 @@ from recap.core.hashes import hash_output
 from recap.core.input_files import parse_json
 from recap.errors import InputError
 from recap.loading import BUNDLE, FORMAT
+from recap.metrics.files.tables import format_rows
 from recap.workspace.new_folder import new_folder
 
 PARTS = {
@@ -136,17 +137,17 @@ def _read_object(run: Run, path: str) -> dict[str, Any]:
 
 def model_card(about: Mapping[str, Any]) -> str:
     """The README.md of a bundle: what it is, how it is used, how good it is, what it was trained on."""
-    data, rows = about["data"], []
+    data, rows = about["data"], [["decoder", "part", "images", *NAMES.values()]]
     for decoder, parts in about["scores"].items():
         for part, own in parts.items():
             interval = own.get("interval", {}).get("cider_d")
             scores = [f"{own[key]:.3f}" if key in own else "" for key in NAMES]
             if interval:
                 scores[0] += f" ({interval['low']:.3f} to {interval['high']:.3f})"
-            rows.append(f"| {' | '.join((decoder, part, str(own.get('images', '')), *scores))} |")
+            rows.append([decoder, part, str(own.get("images", "")), *scores])
     counts = data["counts"].get("train", {})
     trained = ", ".join(f"{counts[key]:,} {key}" for key in ("images", "captions") if key in counts)
-    digests = [f"| {path} | {digest} |" for path, digest in sorted(data["digests"].items())]
+    digests = [("data", "MD5, as DVC forms it"), *sorted(data["digests"].items())]
     lines = [
         f"# Captions by {' + '.join(about['decoders'])}",
         "",
@@ -170,17 +171,13 @@ def model_card(about: Mapping[str, Any]) -> str:
         "",
         "A part's scores are of the images that `evaluate` captioned, CIDEr-D with its 95 % interval.",
         "",
-        f"| decoder | part | images | {' | '.join(NAMES.values())} |",
-        f"|---|---|{'---:|' * (1 + len(NAMES))}",
-        *rows,
+        format_rows(rows, "markdown"),
         "",
         "It knows images like its training images and no others: it warns of an image that is unlike them,",
         "and what it then says means little.",
         "",
         "## What it was trained on",
         "",
-        "| data | MD5, as DVC forms it |",
-        "|---|---|",
-        *digests,
+        format_rows(digests, "markdown"),
     ]
     return "\n".join(lines) + "\n"
