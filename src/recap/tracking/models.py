@@ -30,7 +30,7 @@ def register(store: Store, record: "Record", run: str, decoder: str, score: floa
     is_new = bool(record.events)  # and no copy of what another run scored
     if f"models/{decoder}/model.json" not in model_files(record.outputs, decoder) or any(
         own.run_id == run or (own.tags.get(Tag.KEY) == record.key and not is_new)
-        for own in _versions(store, decoder)
+        for own in _versions(store, name)
     ):
         return
     with tempfile.TemporaryDirectory() as folder:
@@ -56,7 +56,7 @@ def choose_champions(store: Store) -> None:
     Scores on different captions cannot be compared; of equal scores the first wins.
     """
     for model in _models(store):
-        known = _versions(store, model.name.removeprefix(PREFIX))
+        known = _versions(store, model.name)
         alias = str(model.aliases.get(CHAMPION, ""))
         holder = [own for own in known if str(own.version) == alias]
         living = [own for own in known if _has_run(store, own)]
@@ -82,7 +82,7 @@ def model_address(store: Store, decoder: str, version: int | None) -> str:
         raise InputError(f"serve: expected a registered decoder ({said}), received {decoder!r}")
     if version is None:
         return f"models:/{PREFIX}{decoder}@{CHAMPION}"
-    numbers = [str(own.version) for own in _versions(store, decoder)]
+    numbers = [str(own.version) for own in _versions(store, PREFIX + decoder)]
     if str(version) in numbers:
         return f"models:/{PREFIX}{decoder}/{version}"
     known = ", ".join(numbers)
@@ -93,9 +93,9 @@ def _models(store: Store) -> "list[RegisteredModel]":
     return list(store.client.search_registered_models(f"name LIKE '{PREFIX}%'"))
 
 
-def _versions(store: Store, decoder: str) -> "list[ModelVersion]":
-    """Return the versions of a decoder's model, oldest first."""
-    found = store.client.search_model_versions(f"name = '{PREFIX}{decoder}'")
+def _versions(store: Store, model: str) -> "list[ModelVersion]":
+    """Return the versions of a model, oldest first."""
+    found = store.client.search_model_versions(f"name = '{model}'")
     return sorted(found, key=lambda version: int(version.version))
 
 
