@@ -64,8 +64,11 @@ def compare_seeds(root: Path, count: int, environment: Mapping[str, str], output
             write_text(_with_ending(output, ending), format_scores(summary, style) + "\n")
         yield format_scores(summary, "text")
         bring(environment, None, root, everything=True)
-        if fault := record_comparison(environment, summary):
-            yield fault
+        try:
+            record_comparison(Store(environment), summary)
+        except Exception as error:  # a store can fail in any way
+            reason = describe_error(error, environment)
+            yield f"warning: MLflow: {reason}; the same command records it later"
 
 
 def name_seeds(root: Path, count: int) -> dict[str, int]:
@@ -86,20 +89,12 @@ def _with_ending(output: Path, ending: str) -> Path:
     return output.with_name(f"{name}.{ending}")  # what follows another dot stays: docs/seeds.v2
 
 
-def record_comparison(environment: Mapping[str, str], summary: Mapping[str, Any]) -> str | None:
-    """Bring a comparison to MLflow as one run; return what went wrong, if anything did.
+def record_comparison(store: Store, summary: Mapping[str, Any]) -> None:
+    """Bring a comparison to MLflow as one run.
 
     Its metrics are curves over the seeds, with mean and standard deviation beside them; its description is
     the table, which names the runs. What is there already is left alone.
     """
-    try:
-        _record(Store(environment), summary)
-    except Exception as error:  # a store can fail in any way
-        return f"warning: MLflow: {describe_error(error, environment)}; the same command records it later"
-    return None
-
-
-def _record(store: Store, summary: Mapping[str, Any]) -> None:
     identity, moment = digest(summary), milliseconds()
     if store.search(equals(TAG, identity), "attributes.status = 'FINISHED'"):
         return
