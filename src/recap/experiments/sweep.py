@@ -7,6 +7,7 @@ is run twice.
 
 import json
 import re
+import shlex
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -19,7 +20,7 @@ from pydantic.dataclasses import dataclass
 from recap.core import paths
 from recap.core.config import STRICT, Seed, parse, read_content, read_values
 from recap.errors import InputError
-from recap.experiments.experiment import base_digest, run_experiment
+from recap.experiments.experiment import base_digest, run_experiment, set_params
 from recap.runtime.writer import only_writer
 from recap.tracking.importer import bring
 from recap.workspace.pipeline import open_pipeline, open_repository
@@ -180,7 +181,7 @@ def _loss(root: Path, experiment: str, revision: str, decoder: str) -> float:
 
 def _best(study: "Study") -> str:
     best = study.best_trial
-    changes = " ".join(f"-S {name}={value}" for name, value in best.params.items())
+    changes = shlex.join(set_params(best.params))
     experiment = best.user_attrs["experiment"]
     return (
         f"best: {experiment}, {LOSS} {best.value:.4f}; dvc exp apply {experiment}, or dvc exp run {changes}"
