@@ -7,9 +7,8 @@ from pathlib import Path
 
 from recap.core import paths
 from recap.core.artifacts import write_bytes
-from recap.core.hashes import hash_output
 from recap.errors import InputError
-from recap.guard.healing import heal, locked_stages
+from recap.guard.healing import fill_cache, heal, locked_stages
 from recap.workspace.cache import Cache
 from recap.workspace.git import ask_git
 from recap.workspace.lock_file import made_outputs
@@ -36,7 +35,7 @@ def restore(root: Path, environment: Mapping[str, str]) -> Iterator[str]:
 
 
 def _restore_outputs(root: Path, environment: Mapping[str, str], tracked: set[str]) -> Iterator[str]:
-    """Restore the outputs in the cache, and leave correct ones alone: DVC would remove them."""
+    """Restore the outputs that are in the cache, or correct in their place."""
     cache = Cache(root)
     content = (root / paths.LOCK).read_bytes() if (root / paths.LOCK).is_file() else b""
     outputs = made_outputs(locked_stages(content) or {})
@@ -45,16 +44,10 @@ def _restore_outputs(root: Path, environment: Mapping[str, str], tracked: set[st
         {md5 for path, own in files.items() for md5 in (outputs[path], *own.values())}
     ):
         yield f"{bad}: its content is not what its name says, removed"
-    held, absent = [], []
-    for path, md5 in outputs.items():
-        if path in tracked:
-            continue
-        if cache.holds(path, md5):
-            held.append(path)
-        elif (root / path).exists() and hash_output(root / path) == md5:
-            cache.add(root / path)  # DVC makes again what its cache lacks
-        else:
-            absent.append(path)
+    fill_cache(root)  # of the lock that is committed; DVC would remove correct outputs that the cache lacks
+    untracked = [path for path in outputs if path not in tracked]
+    held = [path for path in untracked if cache.holds(path, outputs[path])]
+    absent = [path for path in untracked if path not in held]
     if held:
         command = [sys.executable, "-m", "dvc", "checkout", "--quiet", "--force", *held]
         result = subprocess.run(command, cwd=root, env=dict(environment), capture_output=True)
