@@ -1,7 +1,9 @@
 """An edit just after a stage's end, when DVC hashes, is found by whoever comes next, and forgotten by DVC."""
 
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -59,6 +61,24 @@ def test_the_next_stage_refuses_to_go_on(checkout: Any) -> None:
         "train@lstm: expected dvc.lock to name what the stage read, received another src/helper.py;" in said
     )
     assert "train@lstm" not in checkout.locked()
+
+
+@pytest.mark.slow
+def test_outputs_that_dvc_takes_from_another_checkout_are_right(checkout: Any, tmp_path: Path) -> None:
+    assert checkout.dvc("repro").returncode == 0
+    assert compare_receipts(checkout.root) == {}
+    helper = Path("src", "helper.py")
+    changed = (checkout.root / helper).read_text() + "# the same outputs\n"
+    other = tmp_path / "other"
+    shutil.copytree(checkout.root, other, symlinks=True)
+    (other / helper).write_text(changed)
+    shared = checkout.root / ".dvc" / "cache"
+    command = [sys.executable, "-m", "dvc"]
+    for arguments in (["cache", "dir", "--local", str(shared)], ["repro"]):
+        subprocess.run([*command, *arguments], cwd=other, env=checkout.environment, check=True)
+    (checkout.root / helper).write_text(changed)
+    assert "is cached - skipping run" in checkout.dvc("repro").stdout
+    assert compare_receipts(checkout.root) == {}
 
 
 @pytest.mark.slow

@@ -45,7 +45,10 @@ def leave_receipt(stage: Stage, reading: Reading) -> None:
 
 
 def compare_receipts(root: Path) -> dict[str, list[str]]:
-    """Find the stages whose entry in dvc.lock differs from their receipt: name -> inputs that differ."""
+    """Find the stages whose entry in dvc.lock differs from their receipt: name -> inputs that differ.
+
+    A receipt that agrees is removed: DVC may later take the same outputs from a run of another checkout.
+    """
     receipts = {}
     for path in sorted((root / paths.RECEIPTS).glob("*.json")):
         try:
@@ -55,7 +58,7 @@ def compare_receipts(root: Path) -> dict[str, list[str]]:
     if not receipts or not (root / paths.LOCK).is_file():
         return {}
     content = (root / paths.LOCK).read_bytes()
-    found: dict[str, list[str]] = {}
+    found: dict[str, list[str] | None] = {}
     stages: dict[str, Any] = {}
     for load in (parse_yaml, YAML(typ="safe", pure=True).load):  # fast; and DVC's own, to be sure
         try:
@@ -63,6 +66,8 @@ def compare_receipts(root: Path) -> dict[str, list[str]]:
         except Exception:  # a file that is cut short may raise anything; it is mended elsewhere
             return {}
         found = {name: _differences(receipt, stages.get(name)) for name, receipt in receipts.items()}
+        for name in [name for name, differences in found.items() if differences == []]:
+            (root / paths.RECEIPTS / f"{name}.json").unlink(missing_ok=True)
         receipts = {name: receipts[name] for name, differences in found.items() if differences}
         if not receipts:
             return {}
@@ -71,7 +76,7 @@ def compare_receipts(root: Path) -> dict[str, list[str]]:
         run = _recorded_run(root, stages[name])
         # an older one was recorded rightly, and DVC has taken these outputs from it
         if run and run.stat().st_mtime >= (root / paths.RECEIPTS / f"{name}.json").stat().st_mtime:
-            wrong[name] = found[name]
+            wrong[name] = found[name] or []
     return wrong
 
 
@@ -117,13 +122,13 @@ def _recorded_run(root: Path, entry: Mapping[str, Any]) -> Path | None:
     return None
 
 
-def _differences(receipt: Mapping[str, Any], entry: Any) -> list[str]:
-    """Return the inputs that differ between a receipt and an entry of dvc.lock with the same outputs."""
+def _differences(receipt: Mapping[str, Any], entry: Any) -> list[str] | None:
+    """Return the inputs that differ between a receipt and an entry of dvc.lock; None without its outputs."""
     if not entry:
-        return []
+        return None
     made = {output["path"]: output["md5"] for output in entry.get("outs", [])}
     if any(made.get(path) != md5 for path, md5 in receipt["outputs"].items()):
-        return []
+        return None
     params = entry.get("params", {}).get(PARAMS, {})
     deps = {dep["path"]: dep["md5"] for dep in entry.get("deps", [])}
     differing = [
