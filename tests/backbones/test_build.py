@@ -61,6 +61,7 @@ def test_heads_lie_side_by_side() -> None:
     ("description", "places", "channels"),
     [
         ({"name": "small_vgg", "feature_dim": 8, "heads": {"digit": ["1", "2"]}}, 64, 96),
+        ({"name": "two_stream_vgg", "feature_dim": 8, "heads": {"digit": ["1", "2"]}}, 64, 96),
         ({"name": "squeezenet1_1", "heads": {"class": [str(i) for i in range(1000)]}}, 169, 512),
     ],
 )

@@ -1,4 +1,4 @@
-"""The two streams of the small VGG: heads of form see no colour, heads of colours no detail."""
+"""The two streams: heads of form see no colour, heads of colours no detail."""
 
 import pytest
 import torch
@@ -6,7 +6,7 @@ from torch import Tensor
 
 from recap.backbones.backbone import head_slices
 from recap.backbones.scene_heads import HEADS
-from recap.backbones.small_vgg import SmallVgg, contrast
+from recap.backbones.small_vgg import TwoStreamVgg, contrast
 from recap.backbones.training import initialize
 
 SLICES = head_slices(HEADS)
@@ -14,8 +14,8 @@ FORM = [name for name in HEADS if not name.endswith("_colour") and name != "back
 
 
 @pytest.fixture(scope="module")
-def backbone() -> SmallVgg:
-    network = SmallVgg(32, HEADS).eval()
+def backbone() -> TwoStreamVgg:
+    network = TwoStreamVgg(32, HEADS).eval()
     initialize(network, torch.Generator().manual_seed(0))
     return network
 
@@ -25,18 +25,18 @@ def images() -> Tensor:
     return torch.rand(4, 3, 64, 64, generator=torch.Generator().manual_seed(1)) * 4 - 2
 
 
-def changed(backbone: SmallVgg, images: Tensor, others: Tensor) -> set[str]:
+def changed(backbone: TwoStreamVgg, images: Tensor, others: Tensor) -> set[str]:
     with torch.no_grad():
         differ = (backbone(images) - backbone(others)).abs().amax(0) > 1e-5
     return {name for name, rows in SLICES.items() if differ[rows].any()}
 
 
-def test_form_is_the_same_in_other_colours(backbone: SmallVgg, images: Tensor) -> None:
+def test_form_is_the_same_in_other_colours(backbone: TwoStreamVgg, images: Tensor) -> None:
     others = images[:, [2, 0, 1]]  # red becomes green, and so on
     assert changed(backbone, images, others) == set(HEADS) - set(FORM)
 
 
-def test_colours_are_read_at_half_the_size(backbone: SmallVgg, images: Tensor) -> None:
+def test_colours_are_read_at_half_the_size(backbone: TwoStreamVgg, images: Tensor) -> None:
     blocks = images.unflatten(3, (-1, 2)).unflatten(2, (-1, 2))  # (N, 3, 32, 2, 32, 2)
     others = blocks.flip(3, 5).flatten(4, 5).flatten(2, 3)
     assert changed(backbone, images, others) == {*FORM, "background"}
@@ -52,7 +52,7 @@ def test_contrast_is_the_distance_from_the_mean_colour() -> None:
     assert found[1, 2] == pytest.approx((1 + 0.25) ** 0.5 / (15**2 + 0.25) ** 0.5, rel=1e-5)
 
 
-def test_an_image_of_one_colour_gives_finite_numbers_and_slopes(backbone: SmallVgg) -> None:
+def test_an_image_of_one_colour_gives_finite_numbers_and_slopes(backbone: TwoStreamVgg) -> None:
     plain = torch.full((1, 3, 64, 64), 0.5, requires_grad=True)
     backbone(plain).sum().backward()
     assert plain.grad is not None
@@ -60,7 +60,7 @@ def test_an_image_of_one_colour_gives_finite_numbers_and_slopes(backbone: SmallV
 
 
 def test_gradients_reach_pixels_through_the_whole_network() -> None:
-    network = SmallVgg(
+    network = TwoStreamVgg(
         8, {"first_digit": ("0", "1"), "first_colour": ("red", "blue"), "background": ("white",)}
     )
     initialize(network, torch.Generator().manual_seed(2))

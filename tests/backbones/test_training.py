@@ -14,7 +14,7 @@ from recap.backbones.config import BackboneConfig, FeaturesConfig
 from recap.backbones.images import load_images
 from recap.backbones.prepare import prepare_backbone
 from recap.backbones.scene_heads import HEADS
-from recap.backbones.small_vgg import SmallVgg
+from recap.backbones.small_vgg import TwoStreamVgg
 from recap.backbones.training import (
     RISE,
     BackboneState,
@@ -201,7 +201,7 @@ def test_the_backbone_that_made_the_features_of_a_source_is_kept_beside_them(
 
 
 def test_logits_are_the_classifier_on_the_features_and_no_image_touches_another() -> None:
-    backbone = SmallVgg(16, HEADS).eval()
+    backbone = TwoStreamVgg(16, HEADS).eval()
     initialize(backbone, torch.Generator().manual_seed(0))
     images = torch.randint(
         0, 256, (3, 64, 64, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)

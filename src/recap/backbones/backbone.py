@@ -16,7 +16,7 @@ class Backbone(nn.Module):
     """A classifier of square RGB images with one or several heads.
 
     Attributes:
-        name: as in ``features.backbone`` of params.yaml.
+        name: of the network, in its description.
         input_size: S, the side of its input.
         shorter_side: to what an image's shorter side is resized before the centre S x S is cut out.
         feature_dim: D, the width of a feature.

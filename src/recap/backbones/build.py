@@ -14,7 +14,7 @@ from torch import Tensor
 from recap.backbones.backbone import Backbone
 from recap.backbones.encoder import CODE_FILE, NAME, build_encoder
 from recap.backbones.imagenet import RESNET_BLOCKS, ResNet, Vgg16
-from recap.backbones.small_vgg import SmallVgg
+from recap.backbones.small_vgg import SmallVgg, TwoStreamVgg
 from recap.backbones.squeezenet import SqueezeNet
 from recap.core.artifacts import write_json, write_safetensors
 from recap.core.input_files import check_regular, read_json
@@ -31,21 +31,23 @@ def build_backbone(description: Mapping[str, Any]) -> Backbone:
     """Build a backbone with fresh weights.
 
     Args:
-        description: ``name``, ``heads`` (head name -> class labels) and, for small_vgg, ``feature_dim``.
+        description: ``name``, ``heads`` (head name -> class labels) and, for those that are trained here,
+            ``feature_dim``.
 
     Raises:
         InputError: the name is not of a backbone.
     """
     name = description["name"]
-    if name == "small_vgg":
-        return SmallVgg(description["feature_dim"], description["heads"])
+    for trained in (TwoStreamVgg, SmallVgg):
+        if name == trained.name:
+            return trained(description["feature_dim"], description["heads"])
     if name == "squeezenet1_1":
         return SqueezeNet(description["heads"]["class"])
     if name == "vgg16":
         return Vgg16(description["heads"]["class"])
     if name in RESNET_BLOCKS:
         return ResNet(name, description["heads"]["class"])
-    known = ("small_vgg", "squeezenet1_1", "vgg16", *RESNET_BLOCKS)
+    known = (SmallVgg.name, TwoStreamVgg.name, "squeezenet1_1", "vgg16", *RESNET_BLOCKS)
     raise InputError(f"backbone: expected one of {', '.join(known)}, received {name!r}")
 
 

@@ -1,9 +1,10 @@
-"""A small VGG-style network for 64 x 64 images with two streams: one sees form, the other colour.
+"""Small VGG-style networks for 64 x 64 images: one of two streams, which see form and colour, and one of one.
 
-The stream of form sees no colour at all, the heads of digits read nothing else, and those of colours nothing
-of it: what tells digits apart holds in every colour, in unseen ones too. (Seeing has two such streams:
-Livingstone and Hubel 1988, "Segregation of form, color, movement, and depth".) Each stream has 3 x 3
-convolutions, then the layers fc6 and fc7, whose values side by side are the feature.
+The stage `backbone` trains that of two streams. The stream of form sees no colour at all, the heads of digits
+read nothing else, and those of colours nothing of it: what tells digits apart holds in every colour, also in
+unseen ones. (Seeing has two such streams: Livingstone and Hubel 1988, "Segregation of form, color, movement,
+and depth".) Each stream has 3 x 3 convolutions, then the layers fc6 and fc7, whose values side by side are
+the feature.
 
 Source: Simonyan and Zisserman 2015, "Very deep convolutional networks for large-scale image recognition",
 arXiv:1409.1556, with batch normalization (Ioffe and Szegedy 2015, arXiv:1502.03167).
@@ -22,14 +23,17 @@ FORM = ((16, True), (32, True), (64, False), (64, True), (64, False))
 """Channels of each convolution, and whether 2 x 2 pooling halves the side."""
 COLOUR = ((16, True), (32, True), (32, False))
 """The same for the other stream, which sees the image at half its size."""
+ONE_STREAM = ((16, True), (32, True), (64, False), (64, True), (96, False))
+"""The same for the network of one stream."""
+FC6_DIM = 512
 MAPS_SIDE = 8
 COLOUR_PART = 4  # one in so many entries of a feature is of colour
 
 
-class SmallVgg(Backbone):
+class TwoStreamVgg(Backbone):
     """The network that the stage `backbone` trains on scenes."""
 
-    name = "small_vgg"
+    name = "two_stream_vgg"
     input_size = 64
     shorter_side = 64
 
@@ -137,3 +141,40 @@ def _fully_connected(inputs: int, width: int) -> nn.Sequential:
     for size in (inputs, width):
         layers += [nn.Linear(size, width, bias=False), nn.BatchNorm1d(width), nn.ReLU()]
     return nn.Sequential(*layers)
+
+
+class SmallVgg(Backbone):
+    """The network of one stream, in bundles and models that were made before there were two."""
+
+    name = "small_vgg"
+    input_size = 64
+    shorter_side = 64
+
+    def __init__(self, feature_dim: int, heads: Mapping[str, Sequence[str]]) -> None:
+        super().__init__()
+        self.feature_dim = feature_dim
+        self.heads = {name: tuple(labels) for name, labels in heads.items()}
+        layers = nn.Sequential(*_convolutions(3, ONE_STREAM))
+        self.convolutions = layers.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.fc6 = nn.Linear(ONE_STREAM[-1][0] * MAPS_SIDE**2, FC6_DIM, bias=False)
+        self.fc6_norm = nn.BatchNorm1d(FC6_DIM)
+        self.fc7 = nn.Linear(FC6_DIM, feature_dim, bias=False)
+        self.fc7_norm = nn.BatchNorm1d(feature_dim)
+        self.classifier = nn.Linear(feature_dim, sum(map(len, self.heads.values())))
+        self.register_buffer("mean", torch.full((3,), 0.5), persistent=False)
+        self.register_buffer("std", torch.full((3,), 0.25), persistent=False)
+
+    def maps(self, x: Tensor) -> Tensor:
+        """The last convolution's maps: (N, 3, side, side) -> (N, M, side / 8, side / 8)."""
+        maps: Tensor = self.convolutions(x.contiguous(memory_format=torch.channels_last))
+        return maps
+
+    def pool(self, maps: Tensor) -> Tensor:
+        """fc7 after normalization and ReLU: (N, M, 8, 8) float32 -> (N, D) float32."""
+        x = torch.relu(self.fc6_norm(self.fc6(maps.flatten(1))))
+        return torch.relu(self.fc7_norm(self.fc7(x)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, 3, S, S) float32 -> logits (N, C) float32, heads side by side."""
+        logits: Tensor = self.classifier(self.features(x))
+        return logits

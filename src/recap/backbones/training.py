@@ -20,7 +20,7 @@ from recap.backbones.config import BackboneConfig
 from recap.backbones.images import load_images
 from recap.backbones.scene_batches import Batch, SceneBatches
 from recap.backbones.scene_heads import HEADS, OBJECT_HEADS, scene_labels
-from recap.backbones.small_vgg import Classifier, SmallVgg
+from recap.backbones.small_vgg import Classifier, TwoStreamVgg
 from recap.core.artifacts import write_csv
 from recap.core.raw_data import RawData
 from recap.progress import track
@@ -61,7 +61,7 @@ def train_backbone(
         InputError: another process trains the same backbone with the same checkpoints.
     """
     generator = torch.Generator().manual_seed(config.seed)
-    backbone = SmallVgg(config.feature_dim, HEADS)
+    backbone = TwoStreamVgg(config.feature_dim, HEADS)
     crop_model = CropClassifier(backbone)
     for model in (crop_model, backbone):
         initialize(model, generator)
@@ -90,7 +90,7 @@ def train_backbone(
 class CropClassifier(nn.Module):
     """The backbone's convolutions, the mean of their maps, and a linear layer: reads one digit anywhere."""
 
-    def __init__(self, backbone: SmallVgg) -> None:
+    def __init__(self, backbone: TwoStreamVgg) -> None:
         super().__init__()
         self.preprocess = backbone.preprocess
         self.convolutions = backbone.convolutions
@@ -124,7 +124,7 @@ class Phase:
     """
 
     name: str
-    model: SmallVgg | CropClassifier
+    model: TwoStreamVgg | CropClassifier
     heads: Mapping[str, Sequence[str]]
     draw: Callable[[Iterable[int], int], Iterator[Batch]]
     first: int
@@ -226,7 +226,7 @@ def _fit(
 
 
 @torch.no_grad()
-def _score(backbone: SmallVgg, raw: RawData) -> dict[str, dict[str, float]]:
+def _score(backbone: TwoStreamVgg, raw: RawData) -> dict[str, dict[str, float]]:
     paths = raw.image_paths("test")
     parts = np.array([image["part"] for image in raw.captions("test")["images"]])
     labels = scene_labels([from_json(values) for values in raw.scenes("test")])  # (N, heads)
