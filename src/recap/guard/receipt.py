@@ -66,17 +66,20 @@ def compare_receipts(root: Path) -> dict[str, list[str]]:
         except Exception:  # a file that is cut short may raise anything; it is mended elsewhere
             return {}
         found = {name: _differences(receipt, stages.get(name)) for name, receipt in receipts.items()}
-        for name in [name for name, differences in found.items() if differences == []]:
-            (root / paths.RECEIPTS / f"{name}.json").unlink(missing_ok=True)
+        for name, differences in found.items():
+            if differences == []:
+                (root / paths.RECEIPTS / f"{name}.json").unlink(missing_ok=True)
         receipts = {name: receipts[name] for name, differences in found.items() if differences}
         if not receipts:
             return {}
     wrong = {}
-    for name in receipts:
+    for name, differences in found.items():
+        if not differences:
+            continue
         run = _recorded_run(root, stages[name])
         # an older one was recorded rightly, and DVC has taken these outputs from it
         if run and run.stat().st_mtime >= (root / paths.RECEIPTS / f"{name}.json").stat().st_mtime:
-            wrong[name] = found[name] or []
+            wrong[name] = differences
     return wrong
 
 
