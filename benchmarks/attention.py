@@ -9,7 +9,6 @@ words are read, and of a step of decoding 256 captions.
 """
 
 import argparse
-import os
 import statistics
 import subprocess
 import sys
@@ -21,7 +20,6 @@ from typing import Literal
 import torch
 from torch.nn.utils import clip_grad_norm_
 
-from recap.core.arithmetic import variables
 from recap.core.config import load
 from recap.decoders.build import build_decoder, describe
 from recap.decoders.config import DecodersConfig
@@ -31,12 +29,12 @@ from recap.runtime.setup import configure
 from recap.text.vocabulary import SPECIAL_WORDS
 from recap.training.config import TrainConfig
 from recap.training.optimizer import make_optimizer
+from training import environment_of
 
 PARAMS = Path(__file__).parents[1] / "params.yaml"
 ARITHMETICS = ("portable", "native")
 NAMES = ("lstm", "attention_lstm")
 IMAGES, FEATURE_DIM, GRID, LENGTH = 256, 256, (64, 64), 17
-STAGE_ENVIRONMENT = {"MALLOC_TRIM_THRESHOLD_": str(1 << 30), "MALLOC_MMAP_THRESHOLD_": str(1 << 30)}
 MOST = 2.0
 """How many times the plain LSTM's step a step with attention may cost."""
 
@@ -52,9 +50,8 @@ def main() -> None:
         sys.exit(measure(options.side, options.rounds, options.words))
     missed = False
     for arithmetic in [options.arithmetic] if options.arithmetic else ARITHMETICS:
-        environment = variables(arithmetic == "portable", os.environ, "train") | STAGE_ENVIRONMENT
         command = [sys.executable, __file__, *sys.argv[1:], "--side", arithmetic]
-        missed |= subprocess.run(command, env=environment, check=False).returncode != 0
+        missed |= subprocess.run(command, env=environment_of(arithmetic), check=False).returncode != 0
     if missed:
         sys.exit(f"a bar is missed: at most {MOST:g}")
 
