@@ -38,9 +38,7 @@ $(READY): requirements.lock pyproject.toml
 
 repro: $(READY) ## run the pipeline: data, features, decoders, captions, report
 	@$(BIN)/recap config --check
-	@$(BIN)/recap heal
-	RECAP_MAKE=$$PPID $(BIN)/dvc repro; code=$$?; \
-		$(BIN)/recap heal || code=$$?; $(BIN)/recap sync --within 30 || true; exit $$code
+	RECAP_MAKE=$$PPID $(BIN)/recap repro
 	@echo "report: reports/index.html   runs: make ui"
 
 seeds: $(READY) ## every decoder under N seeds (make seeds N=5): mean, spread, paired tests in docs/seeds

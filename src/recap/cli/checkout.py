@@ -2,10 +2,15 @@
 
 import argparse
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 ROOT = Path()
 COMPARISON = Path("build/comparison.html")
+RECORD = "record"
+"""The stage that brings runs to MLflow."""
+SYNC_SECONDS = 30.0
+"""How long `repro` waits for MLflow where that stage did not run."""
 PLOTS_PAGE = """<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -23,7 +28,7 @@ PLOTS_PAGE = """<!DOCTYPE html>
 
 
 def add_commands(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add `config`, `plots-page`, `report`, `heal` and `restore` to the command line."""
+    """Add `config`, `repro`, `plots-page`, `report`, `heal` and `restore` to the command line."""
     config = subparsers.add_parser("config", help="check params.yaml and print it, resolved")
     config.add_argument("--check", action="store_true", help="print nothing when it is right")
     config.set_defaults(run=_config, at_root=True)
@@ -36,6 +41,7 @@ def add_commands(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser
     report.set_defaults(run=_report, at_root=True)
 
     for name, run, text in (
+        ("repro", _repro, "run what changed, stages side by side; make repro does it"),
         ("plots-page", _plots_page, "make the page that `dvc plots show` fills, offline"),
         ("heal", _heal, "mend what a kill left of DVC's own files; make repro does it"),
         ("restore", _restore, "back to the committed settings and their outputs"),
@@ -53,6 +59,31 @@ def _config(options: argparse.Namespace) -> None:
     if not options.check:
         resolved = {name: dataclasses.asdict(group) for name, group in groups.items()}
         print(json.dumps(resolved, indent=2))
+
+
+def _repro(options: argparse.Namespace) -> int:
+    from recap.guard.healing import heal
+    from recap.runtime.parent import MAKE, end_with_parent
+    from recap.workspace.journal import journals
+    from recap.workspace.root import check_checkout
+    from recap.workspace.side_by_side import count_lanes, reproduce
+
+    check_checkout(os.environ)
+    if MAKE in os.environ:
+        end_with_parent(os.environ)
+    _print_lines(heal(ROOT))
+    code, ran = reproduce(ROOT, count_lanes(ROOT), os.environ)
+    _print_lines(heal(ROOT))
+    if code or RECORD not in ran or journals(ROOT):
+        from recap.tracking.importer import bring  # slow, and mostly the stage has done it
+
+        bring(os.environ, SYNC_SECONDS, ROOT.resolve(), everything=True)
+    return code
+
+
+def _print_lines(lines: Iterable[str]) -> None:
+    for line in lines:
+        print(line, flush=True)
 
 
 def _plots_page(options: argparse.Namespace) -> None:
@@ -86,12 +117,10 @@ def _report(options: argparse.Namespace) -> None:
 def _heal(options: argparse.Namespace) -> None:
     from recap.guard.healing import heal
 
-    for line in heal(ROOT):
-        print(line)
+    _print_lines(heal(ROOT))
 
 
 def _restore(options: argparse.Namespace) -> None:
     from recap.guard.restore import restore
 
-    for line in restore(ROOT, os.environ):
-        print(line)
+    _print_lines(restore(ROOT, os.environ))

@@ -1,0 +1,216 @@
+"""Stages of a real DVC pipeline, run side by side."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from tests.small_pipeline import dvc, environment, git, read_lock_file
+
+from recap.workspace.side_by_side import count_lanes
+
+PIPELINE = """\
+stages:
+  begin:
+    cmd: python step.py begin
+    params: [begin]
+    outs: [begin]
+  left:
+    cmd: python step.py left right
+    deps: [begin]
+    outs: [left]
+  right:
+    cmd: python step.py right left
+    deps: [begin]
+    outs: [right]
+  end:
+    cmd: python step.py end
+    deps: [left, right]
+    outs: [end]
+"""
+STEP = '''\
+"""A stage that, before it is done, waits until the one beside it is at work."""
+
+import os
+import sys
+import time
+from pathlib import Path
+
+from recap.runtime.parent import end_with_parent
+
+end_with_parent(os.environ)
+name, *beside = sys.argv[1:]
+Path(f"{name}.at_work").write_text(str(os.getpid()))
+print(f"{name} works")
+try:
+    until = time.monotonic() + 60
+    while not all(Path(f"{other}.at_work").exists() for other in beside) or Path("wait").exists():
+        if time.monotonic() > until:
+            sys.exit(f"{name}: nobody beside")
+        time.sleep(0.05)
+except KeyboardInterrupt:
+    Path(f"{name}.interrupted").touch()
+    raise
+if Path(f"{name}.fails").exists():
+    sys.exit(f"{name} fails")
+Path(name).write_text(name)
+'''
+REPRODUCE = """
+import os, sys
+from pathlib import Path
+from recap.errors import exit_code
+from recap.workspace.side_by_side import reproduce
+sys.exit(exit_code(lambda: reproduce(Path(), int(sys.argv[1]), os.environ)[0]))
+"""
+SECONDS = 60
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    for name, text in (("dvc.yaml", PIPELINE), ("params.yaml", "begin: 1\n"), ("step.py", STEP)):
+        (tmp_path / name).write_text(text)
+    git(tmp_path, "init", "--quiet")
+    dvc(tmp_path, "init")
+    return tmp_path
+
+
+def start(root: Path, lanes: int = 2) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", REPRODUCE, str(lanes)],
+        cwd=root,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def run(root: Path) -> tuple[int, str]:
+    process = start(root)
+    said, _ = process.communicate(timeout=2 * SECONDS)
+    return process.returncode, said
+
+
+def wait_for(*paths: Path) -> None:
+    until = time.monotonic() + SECONDS
+    while not all(path.exists() and path.read_text() for path in paths):
+        assert time.monotonic() < until, f"none of {[path.name for path in paths]}"
+        time.sleep(0.05)
+
+
+def ids(root: Path) -> list[int]:
+    return [int((root / f"{name}.at_work").read_text()) for name in ("left", "right")]
+
+
+def is_at_work(process: int) -> bool:
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def test_stages_that_wait_for_the_same_run_at_once(checkout: Path) -> None:
+    code, said = run(checkout)
+    assert code == 0, said
+    assert "left | left works\n" in said
+    assert "right | right works\n" in said
+    lines = [line for line in said.splitlines() if "works" in line]
+    assert lines[0] == "begin | begin works"
+    assert lines[-1] == "end | end works"
+    assert "git add" not in said
+    assert "dvc push" not in said
+    assert set(read_lock_file(checkout)["stages"]) == {"begin", "left", "right", "end"}
+    assert run(checkout) == (0, "Data and pipelines are up to date.\n")
+
+
+def test_what_did_not_change_is_not_asked_for(checkout: Path) -> None:
+    run(checkout)
+    (checkout / "right").unlink()
+    (checkout / "end").write_text("another")
+    code, said = run(checkout)
+    assert code == 0
+    assert {line.partition(" | ")[0] for line in said.splitlines()} == {"right", "end"}
+    assert (checkout / "right").read_text() == "right", "DVC takes it from its cache"
+    assert (checkout / "end").read_text() == "end"
+
+
+def test_a_failure_lets_the_stage_beside_it_end(checkout: Path) -> None:
+    (checkout / "left.fails").touch()
+    code, said = run(checkout)
+    assert code != 0
+    assert "left | left fails" in said
+    assert "failed to reproduce 'left'" in said
+    assert set(read_lock_file(checkout)["stages"]) == {"begin", "right"}, "what is done is not lost"
+    (checkout / "left.fails").unlink()
+    code, said = run(checkout)
+    assert code == 0
+    assert "begin |" not in said
+    assert "right |" not in said
+
+
+def wait_until_both_work(root: Path) -> subprocess.Popen[str]:
+    (root / "begin").write_text("begin")
+    dvc(root, "commit", "--force", "begin")
+    (root / "wait").touch()
+    process = start(root)
+    wait_for(root / "left.at_work", root / "right.at_work")
+    return process
+
+
+@pytest.mark.slow
+def test_stages_end_with_the_process_that_runs_them(checkout: Path) -> None:
+    process = wait_until_both_work(checkout)
+    process.kill()
+    process.communicate(timeout=SECONDS)  # until nothing writes any more
+    until = time.monotonic() + SECONDS
+    while any(map(is_at_work, ids(checkout))):
+        assert time.monotonic() < until, "a stage goes on"
+        time.sleep(0.05)
+    assert not (checkout / "left").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interruption_reaches_the_stages(checkout: Path, number: signal.Signals) -> None:
+    process = wait_until_both_work(checkout)
+    os.killpg(process.pid, number)
+    said, _ = process.communicate(timeout=SECONDS)
+    assert not any(map(is_at_work, ids(checkout)))
+    assert not (checkout / "left").exists()
+    assert not (checkout / "end").exists()
+    if number == signal.SIGINT:
+        assert process.returncode == 130, said
+        assert (checkout / "left.interrupted").exists()
+        assert (checkout / "right.interrupted").exists()
+
+
+def test_dvc_tells_what_is_wrong_with_a_pipeline(checkout: Path) -> None:
+    (checkout / "dvc.yaml").write_text(PIPELINE.replace("deps: [begin]", "deps: [end]"))
+    code, said = run(checkout)
+    assert code == 255
+    assert "ERROR" in said
+    assert "Traceback" not in said
+
+
+@pytest.mark.parametrize(
+    ("params", "lanes"),
+    [
+        ("runtime: {device: cpu}\ndistributed: {processes: 1}\n", 2),
+        ("begin: 1\n", 2),
+        ("runtime: {device: cuda}\n", 1),
+        ("distributed: {processes: 2}\n", 1),
+        ("runtime: {device: [\n", 1),
+    ],
+)
+def test_nothing_runs_beside_a_gpu_or_several_processes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, params: str, lanes: int
+) -> None:
+    (tmp_path / "params.yaml").write_text(params)
+    monkeypatch.setattr(os, "cpu_count", lambda: 4)
+    assert count_lanes(tmp_path) == lanes
+    monkeypatch.setattr(os, "cpu_count", lambda: 1)
+    assert count_lanes(tmp_path) == 1
