@@ -17,7 +17,7 @@ def main() -> None:
     with start("sanity", runtime, config) as run:
         configure(runtime)
         features = paths.REDUCED / "train.h5"
-        summary = check_sanity(paths.CAPTIONS, features, output, config, runtime.threads)
+        summary = check_sanity(paths.CAPTIONS, features, output, config)
         write_json(output / "metrics.json", summary)
         run.log_metrics(summary)
 

@@ -116,7 +116,7 @@ def test_the_stage_writes_gradients_curves_captions_and_metrics(
     inputs, config = write_inputs(tmp_path), SanityConfig(captions=6, seed=3)
     outputs = []
     for attempt in ("first", "second"):
-        metrics = check_sanity(*inputs, tmp_path / attempt, config, threads=1)
+        metrics = check_sanity(*inputs, tmp_path / attempt, config)
         outputs.append({path.name: path.read_bytes() for path in (tmp_path / attempt).iterdir()})
 
     assert outputs[0] == outputs[1]
@@ -141,4 +141,4 @@ def test_absent_inputs_are_told_in_one_line(tmp_path: Path) -> None:
     captions, features = write_inputs(tmp_path)
     features.unlink()
     with pytest.raises(InputError, match=r"^[^\n]*train.h5: expected[^\n]*$"):
-        check_sanity(captions, features, tmp_path / "out", SanityConfig(captions=6, seed=3), threads=1)
+        check_sanity(captions, features, tmp_path / "out", SanityConfig(captions=6, seed=3))

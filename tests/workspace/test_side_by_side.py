@@ -89,8 +89,8 @@ def start(root: Path, lanes: int = 2) -> subprocess.Popen[str]:
     )
 
 
-def run(root: Path) -> tuple[int, str]:
-    process = start(root)
+def run(root: Path, lanes: int = 2) -> tuple[int, str]:
+    process = start(root, lanes)
     said, _ = process.communicate(timeout=2 * SECONDS)
     return process.returncode, said
 
@@ -125,6 +125,17 @@ def test_stages_that_wait_for_the_same_run_at_once(checkout: Path) -> None:
     assert "dvc push" not in said
     assert set(read_lock_file(checkout)["stages"]) == {"begin", "left", "right", "end"}
     assert run(checkout) == (0, "Data and pipelines are up to date.\n")
+
+
+@pytest.mark.parametrize("meta", ["{seconds: 5}", "{seconds: {other: 1}, note: none}"])
+def test_what_takes_longest_comes_first(checkout: Path, meta: str) -> None:
+    alone = PIPELINE.replace("left right", "left").replace("right left", "right")
+    (checkout / "dvc.yaml").write_text(alone.replace("  right:\n", f"  right:\n    meta: {meta}\n"))
+    code, said = run(checkout, lanes=1)
+    assert code == 0
+    order = [line.partition(" | ")[0] for line in said.splitlines() if "works" in line]
+    right_first = meta == "{seconds: 5}"
+    assert order == ["begin", *(("right", "left") if right_first else ("left", "right")), "end"]
 
 
 def test_what_did_not_change_is_not_asked_for(checkout: Path) -> None:

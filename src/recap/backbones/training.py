@@ -5,6 +5,7 @@ Shapes: N batch, S = 64 pixels a side, C classes of all heads together.
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -199,7 +200,7 @@ def _fit(
     slices = head_slices(phase.heads)
     phase.model.train()
     todo = range(max(state.step - phase.first, 0), phase.steps)
-    batches = phase.draw(todo, config.batch_size)
+    batches = _one_ahead(phase.draw(todo, config.batch_size))
     for step, (pixels, labels) in zip(todo, track(batches, "training the backbone", len(todo)), strict=True):
         rate, beta = one_cycle(step, phase.steps, config.learning_rate)
         state.step += 1
@@ -223,6 +224,15 @@ def _fit(
             report({"loss": mean, "learning_rate": rate}, state.step)
             state.losses = []
         kept.save_now_and_then(state)
+
+
+def _one_ahead(batches: Iterator[Batch]) -> Iterator[Batch]:
+    """Yield batches, the next of which a thread draws meanwhile: pictures are drawn on one core."""
+    with ThreadPoolExecutor(1) as pool:
+        following = pool.submit(next, batches, None)
+        while (batch := following.result()) is not None:
+            following = pool.submit(next, batches, None)
+            yield batch
 
 
 @torch.no_grad()

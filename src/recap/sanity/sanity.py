@@ -15,7 +15,7 @@ from recap.text.captions import load_captions
 
 
 def check_sanity(
-    captions_directory: Path, features_path: Path, output: Path, config: SanityConfig, threads: int
+    captions_directory: Path, features_path: Path, output: Path, config: SanityConfig
 ) -> dict[str, Any]:
     """Check gradients, overfit every decoder, and write what came out.
 
@@ -25,7 +25,6 @@ def check_sanity(
         output: receives gradients.json, the rows of ``gradient_table``; curves.csv (decoder, step, loss);
             captions.csv (decoder, image, caption, generated), where image is the row of the training image.
         config: the group `sanity`.
-        threads: of NumPy's matrix products; their number changes the last digits.
 
     Returns:
         {"gradients": {"checked", "passed", "worst" (error divided by threshold)}, and for each decoder
@@ -43,7 +42,7 @@ def check_sanity(
     truth = true_captions(data)
     curves: list[tuple[str, int, float]] = []
     sentences: list[tuple[str, int, str, str]] = []
-    with threadpool_limits(threads):
+    with threadpool_limits(1):  # of small products: two threads wait for each other half the time
         gradients = gradient_table()
         metrics: dict[str, Any] = {
             "gradients": {

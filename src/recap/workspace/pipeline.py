@@ -52,7 +52,8 @@ def read_definition(find: Find) -> Definition:
                 sources[path] = _hash(path, hashes)
     stages = content.get("stages") or {}
     for stage in stages.values():
-        stage.pop("desc", None)
+        for part in ("desc", "meta"):  # words about it
+            stage.pop(part, None)
     return Definition(digest(params, stages, content.get("vars"), sources), sources, params)
 
 

@@ -2,22 +2,28 @@
 
 `dvc repro` runs one stage after the other, and few of them keep two cores busy. Here each stage is run by a
 `dvc repro --single-item` of its own; DVC's locks let them share a checkout, and a stage runs outside them.
+What the end of the pipeline waits for longest comes first, by the seconds in ``meta`` of dvc.yaml.
 """
 
 import os
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from recap.core import paths
 from recap.runtime.parent import MAKE
 from recap.workspace.definition import look_up
 from recap.workspace.lock_file import mapping
 from recap.workspace.pipeline import open_repository
+
+if TYPE_CHECKING:
+    from dvc.stage import PipelineStage
 
 LANES = 2
 REPRODUCE = (sys.executable, "-m", "dvc", "--wait-for-lock", "repro")
@@ -30,6 +36,14 @@ ADVICE = (
     "\tdvc config",
 )
 """Beginnings of what DVC says at the end of each command, which is worth saying once at most."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """A stage to run: those that it waits for, and the seconds from its start to the pipeline's end."""
+
+    before: frozenset[str]
+    seconds: float
 
 
 def count_lanes(root: Path) -> int:
@@ -60,42 +74,43 @@ def reproduce(root: Path, lanes: int, environment: Mapping[str, str]) -> tuple[i
     """
     # threads that wait for each other without rest would take the processor from the stage beside
     environment = {"OMP_WAIT_POLICY": "passive", **environment, MAKE: str(os.getpid())}
-    waiting = _plan(root)
-    if waiting is None:
+    plan = _plan(root)
+    if plan is None:
         return subprocess.run(REPRODUCE, cwd=root, env=environment, check=False).returncode, []
-    if not waiting:
+    if not plan:
         print("Data and pipelines are up to date.")
-    stages = list(waiting)
+    waiting = dict(plan)
     running: dict[Future[int], str] = {}
     started: list[subprocess.Popen[str]] = []
     code = 0
     with ThreadPoolExecutor(lanes) as pool:
         try:
             while running or (waiting and not code):
-                for name in [name for name, before in waiting.items() if not before and not code]:
+                while len(running) < lanes and not code and (name := _next(plan, waiting, running.values())):
                     running[pool.submit(_run, name, root, environment, started)] = name
                     del waiting[name]
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
-                    name = running.pop(future)
+                    del running[future]
                     code = code or future.result()
-                    for before in waiting.values():
-                        before.discard(name)
-                if code:
-                    pool.shutdown(wait=False, cancel_futures=True)
-                    running = {future: name for future, name in running.items() if not future.cancelled()}
         except BaseException as error:
-            pool.shutdown(wait=False, cancel_futures=True)
             if not isinstance(error, KeyboardInterrupt):  # which the terminal sends to the stages too
                 for process in started:
                     process.terminate()
             raise
-    return code, stages
+    return code, list(plan)
 
 
-def _plan(root: Path) -> dict[str, set[str]] | None:
+def _next(plan: Mapping[str, Step], waiting: Iterable[str], running: Iterable[str]) -> str | None:
+    """Return the stage to run next, of those that wait for no other; None where all wait."""
+    undone = {*waiting, *running}
+    ready = [name for name in waiting if not plan[name].before & undone]
+    return max(ready, key=lambda name: plan[name].seconds, default=None)
+
+
+def _plan(root: Path) -> dict[str, Step] | None:
     """Return the stages that have changed and those behind them, in DVC's order.
 
-    Each has the names of those that it waits for. None where DVC finds a fault, which it tells best itself.
+    None where DVC finds a fault, which it tells best itself.
     """
     from dvc.dvcfile import PROJECT_FILE
     from dvc.exceptions import DvcException
@@ -104,14 +119,30 @@ def _plan(root: Path) -> dict[str, set[str]] | None:
     try:
         with open_repository(root) as repo, repo.lock:
             graph = get_active_graph(repo.index.graph)
-            plan: dict[str, set[str]] = {}
+            befores: dict[PipelineStage, set[PipelineStage]] = {}
             for stage in plan_repro(graph, collect_stages(repo, [PROJECT_FILE])):
-                before = {own.addressing for own in graph.successors(stage)} & plan.keys()
+                before = {own for own in graph.successors(stage) if own in befores}
                 if before or stage.changed():
-                    plan[stage.addressing] = before
-            return plan
+                    befores[stage] = before
     except DvcException:
         return None
+    seconds = dict.fromkeys(befores, 0.0)
+    for stage in reversed(befores):
+        seconds[stage] += _seconds(stage)
+        for own in befores[stage]:
+            seconds[own] = max(seconds[own], seconds[stage])
+    return {
+        stage.addressing: Step(frozenset(own.addressing for own in before), seconds[stage])
+        for stage, before in befores.items()
+    }
+
+
+def _seconds(stage: "PipelineStage") -> float:
+    """Return the seconds that a stage's ``meta`` in dvc.yaml tells, of a matrix for each item; else 0."""
+    seconds = (stage.meta or {}).get("seconds", 0)
+    if isinstance(seconds, Mapping):
+        seconds = seconds.get(stage.name.partition("@")[2], 0)
+    return seconds if isinstance(seconds, int | float) else 0
 
 
 def _run(name: str, root: Path, environment: Mapping[str, str], started: list[subprocess.Popen[str]]) -> int:
