@@ -30,17 +30,33 @@ MAPS_SIDE = 8
 COLOUR_PART = 4  # one in so many entries of a feature is of colour
 
 
-class TwoStreamVgg(Backbone):
-    """The network that the stage `backbone` trains on scenes."""
+class SceneNetwork(Backbone):
+    """What both networks have in common: the size of their images, and a classifier behind the feature."""
 
-    name = "two_stream_vgg"
     input_size = 64
     shorter_side = 64
+    classifier: nn.Module
 
     def __init__(self, feature_dim: int, heads: Mapping[str, Sequence[str]]) -> None:
         super().__init__()
         self.feature_dim = feature_dim
         self.heads = {name: tuple(labels) for name, labels in heads.items()}
+        self.register_buffer("mean", torch.full((3,), 0.5), persistent=False)
+        self.register_buffer("std", torch.full((3,), 0.25), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, 3, S, S) float32 -> logits (N, C) float32, heads side by side."""
+        logits: Tensor = self.classifier(self.features(x))
+        return logits
+
+
+class TwoStreamVgg(SceneNetwork):
+    """The network that the stage `backbone` trains on scenes."""
+
+    name = "two_stream_vgg"
+
+    def __init__(self, feature_dim: int, heads: Mapping[str, Sequence[str]]) -> None:
+        super().__init__(feature_dim, heads)
         # Channels last: convolutions on a CPU run about twice as fast.
         self.convolutions = Streams().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.maps_dims = (FORM[-1][0], COLOUR[-1][0])
@@ -49,8 +65,6 @@ class TwoStreamVgg(Backbone):
         self.form = _fully_connected(self.maps_dims[0] * MAPS_SIDE**2, form_dim)
         self.colour = _fully_connected(self.maps_dims[1] * MAPS_SIDE**2, colour_dim)
         self.classifier = Classifier(form_dim, colour_dim, self.heads)
-        self.register_buffer("mean", torch.full((3,), 0.5), persistent=False)
-        self.register_buffer("std", torch.full((3,), 0.25), persistent=False)
 
     def maps(self, x: Tensor) -> Tensor:
         """The last maps of form and colour: (N, 3, side, side) -> (N, M, side / 8, side / 8)."""
@@ -61,11 +75,6 @@ class TwoStreamVgg(Backbone):
         """fc7 of both streams after normalization and ReLU: (N, M, 8, 8) float32 -> (N, D) float32."""
         form, colour = maps.split(self.maps_dims, dim=1)
         return torch.cat((self.form(form.flatten(1)), self.colour(colour.flatten(1))), dim=1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, 3, S, S) float32 -> logits (N, C) float32, heads side by side."""
-        logits: Tensor = self.classifier(self.features(x))
-        return logits
 
 
 class Streams(nn.Module):
@@ -143,17 +152,13 @@ def _fully_connected(inputs: int, width: int) -> nn.Sequential:
     return nn.Sequential(*layers)
 
 
-class SmallVgg(Backbone):
+class SmallVgg(SceneNetwork):
     """The network of one stream, in bundles and models that were made before there were two."""
 
     name = "small_vgg"
-    input_size = 64
-    shorter_side = 64
 
     def __init__(self, feature_dim: int, heads: Mapping[str, Sequence[str]]) -> None:
-        super().__init__()
-        self.feature_dim = feature_dim
-        self.heads = {name: tuple(labels) for name, labels in heads.items()}
+        super().__init__(feature_dim, heads)
         layers = nn.Sequential(*_convolutions(3, ONE_STREAM))
         self.convolutions = layers.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.fc6 = nn.Linear(ONE_STREAM[-1][0] * MAPS_SIDE**2, FC6_DIM, bias=False)
@@ -161,8 +166,6 @@ class SmallVgg(Backbone):
         self.fc7 = nn.Linear(FC6_DIM, feature_dim, bias=False)
         self.fc7_norm = nn.BatchNorm1d(feature_dim)
         self.classifier = nn.Linear(feature_dim, sum(map(len, self.heads.values())))
-        self.register_buffer("mean", torch.full((3,), 0.5), persistent=False)
-        self.register_buffer("std", torch.full((3,), 0.25), persistent=False)
 
     def maps(self, x: Tensor) -> Tensor:
         """The last convolution's maps: (N, 3, side, side) -> (N, M, side / 8, side / 8)."""
@@ -173,8 +176,3 @@ class SmallVgg(Backbone):
         """fc7 after normalization and ReLU: (N, M, 8, 8) float32 -> (N, D) float32."""
         x = torch.relu(self.fc6_norm(self.fc6(maps.flatten(1))))
         return torch.relu(self.fc7_norm(self.fc7(x)))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, 3, S, S) float32 -> logits (N, C) float32, heads side by side."""
-        logits: Tensor = self.classifier(self.features(x))
-        return logits

@@ -110,7 +110,8 @@ def _show_live(
             store.log(run, {}, points[sent:])
             sent = len(points)
     except Exception as error:  # a store can fail in any way; the journal has everything
-        _warn(describe_error(error, environment))
+        if not over.is_set():  # at a process's end, what this thread works with goes away
+            _warn(describe_error(error, environment))
 
 
 def _settings(groups: Sequence[object]) -> dict[str, Any]:

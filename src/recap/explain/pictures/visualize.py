@@ -66,7 +66,7 @@ def visualize(
     if not raw.source.images:
         gallery.say("none", "The source brings features without images, so there is nothing to look into.")
         return {"pictures": gallery.finish()}
-    backbone = load_backbone(models / "backbone").to(device)
+    backbone = load_backbone(models / "backbone").to(device).requires_grad_(False)
     numbers = _draw_backbone(gallery, backbone, raw, config)
     words = _draw_words(gallery, backbone, raw, data, models, reports, decoders, config)
     return {"pictures": gallery.finish(), **numbers, **words}
