@@ -1,4 +1,4 @@
-"""Kills at random moments of DVC and of its stages: every rerun ends with the bytes of an undisturbed run.
+"""Kills at random moments of `recap repro` and of its stages: reruns end with an undisturbed run's bytes.
 
 ``RECAP_TEST_KILLS=200`` kills 200 times, ``RECAP_TEST_SEED`` draws other moments.
 """
@@ -43,12 +43,9 @@ class Pipeline:
         self.environment.pop("DVC_ROOT", None)
 
     def start(self) -> "subprocess.Popen[str]":
-        """Mend, then start DVC in a session of its own."""
-        heal = [sys.executable, "-m", "recap.cli", "heal"]
-        result = subprocess.run(heal, cwd=self.root, env=self.environment, capture_output=True, text=True)
-        assert result.returncode == 0, result.stderr
+        """Start it in a session of its own."""
         return subprocess.Popen(
-            [sys.executable, "-m", "dvc", "repro"],
+            [sys.executable, "-m", "recap.cli", "repro"],
             cwd=self.root,
             env=self.environment,
             stdout=subprocess.PIPE,

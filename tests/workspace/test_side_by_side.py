@@ -1,6 +1,7 @@
 """Stages of a real DVC pipeline, run side by side."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 from tests.small_pipeline import dvc, environment, git, read_lock_file
 
+from recap.workspace.rwlock import writers
 from recap.workspace.side_by_side import count_lanes
 
 PIPELINE = """\
@@ -58,6 +60,7 @@ if Path(f"{name}.fails").exists():
     sys.exit(f"{name} fails")
 Path(name).write_text(name)
 '''
+ORDER = ["begin", "left", "right", "end"]
 REPRODUCE = """
 import os, sys
 from pathlib import Path
@@ -123,21 +126,42 @@ def test_stages_that_wait_for_the_same_run_at_once(checkout: Path) -> None:
     assert lines[-1] == "end | end works"
     assert "git add" not in said
     assert "dvc push" not in said
-    assert set(read_lock_file(checkout)["stages"]) == {"begin", "left", "right", "end"}
+    assert list(read_lock_file(checkout)["stages"]) == ORDER
     assert run(checkout) == (0, "Data and pipelines are up to date.\n")
 
 
-@pytest.mark.parametrize("meta", ["{seconds: 5}", "{seconds: {other: 1}, note: none}"])
-def test_what_takes_longest_comes_first(checkout: Path, meta: str) -> None:
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("seconds", "order"),
+    [
+        ({}, ["right", "third"]),
+        ({"right": "1", "third": "{other: 3}"}, ["right", "third"]),
+        ({"right": "1", "third": "2"}, ["third", "right"]),
+    ],
+)
+def test_what_takes_longest_comes_first(checkout: Path, seconds: dict[str, str], order: list[str]) -> None:
+    # one lane is taken until the third is at work
+    text = PIPELINE.replace("left right", "left third").replace("right left", "right")
+    text += "  third:\n    cmd: python step.py third\n    deps: [begin]\n    outs: [third]\n"
+    for name, number in ({"left": "9"} | seconds).items():
+        text = text.replace(f"  {name}:\n", f"  {name}:\n    meta: {{seconds: {number}, note: none}}\n")
+    (checkout / "dvc.yaml").write_text(text)
+    code, said = run(checkout)
+    assert code == 0, said
+    assert [name for name in re.findall(r"(\w+) works", said) if name in ("right", "third")] == order
+
+
+@pytest.mark.slow
+def test_one_stage_at_a_time_is_left_to_dvc(checkout: Path) -> None:
     alone = PIPELINE.replace("left right", "left").replace("right left", "right")
-    (checkout / "dvc.yaml").write_text(alone.replace("  right:\n", f"  right:\n    meta: {meta}\n"))
+    (checkout / "dvc.yaml").write_text(alone)
     code, said = run(checkout, lanes=1)
     assert code == 0
-    order = [line.partition(" | ")[0] for line in said.splitlines() if "works" in line]
-    right_first = meta == "{seconds: 5}"
-    assert order == ["begin", *(("right", "left") if right_first else ("left", "right")), "end"]
+    assert "Running stage 'left'" in said
+    assert "left | " not in said
 
 
+@pytest.mark.slow
 def test_what_did_not_change_is_not_asked_for(checkout: Path) -> None:
     run(checkout)
     (checkout / "right").unlink()
@@ -161,6 +185,14 @@ def test_a_failure_lets_the_stage_beside_it_end(checkout: Path) -> None:
     assert code == 0
     assert "begin |" not in said
     assert "right |" not in said
+    assert list(read_lock_file(checkout)["stages"]) == ORDER, "left was recorded last"
+
+
+def wait_until_nothing_works(root: Path) -> None:
+    until = time.monotonic() + SECONDS
+    while any(map(is_at_work, ids(root))) or writers(root):
+        assert time.monotonic() < until, "a stage or its DVC goes on"
+        time.sleep(0.05)
 
 
 def wait_until_both_work(root: Path) -> subprocess.Popen[str]:
@@ -176,11 +208,8 @@ def wait_until_both_work(root: Path) -> subprocess.Popen[str]:
 def test_stages_end_with_the_process_that_runs_them(checkout: Path) -> None:
     process = wait_until_both_work(checkout)
     process.kill()
-    process.communicate(timeout=SECONDS)  # until nothing writes any more
-    until = time.monotonic() + SECONDS
-    while any(map(is_at_work, ids(checkout))):
-        assert time.monotonic() < until, "a stage goes on"
-        time.sleep(0.05)
+    process.communicate(timeout=SECONDS)
+    wait_until_nothing_works(checkout)
     assert not (checkout / "left").exists()
 
 
@@ -190,7 +219,7 @@ def test_an_interruption_reaches_the_stages(checkout: Path, number: signal.Signa
     process = wait_until_both_work(checkout)
     os.killpg(process.pid, number)
     said, _ = process.communicate(timeout=SECONDS)
-    assert not any(map(is_at_work, ids(checkout)))
+    wait_until_nothing_works(checkout)
     assert not (checkout / "left").exists()
     assert not (checkout / "end").exists()
     if number == signal.SIGINT:
@@ -199,6 +228,7 @@ def test_an_interruption_reaches_the_stages(checkout: Path, number: signal.Signa
         assert (checkout / "right.interrupted").exists()
 
 
+@pytest.mark.slow
 def test_dvc_tells_what_is_wrong_with_a_pipeline(checkout: Path) -> None:
     (checkout / "dvc.yaml").write_text(PIPELINE.replace("deps: [begin]", "deps: [end]"))
     code, said = run(checkout)

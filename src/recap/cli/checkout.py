@@ -62,6 +62,7 @@ def _config(options: argparse.Namespace) -> None:
 
 
 def _repro(options: argparse.Namespace) -> int:
+    from recap.core.environment import is_on
     from recap.guard.healing import heal
     from recap.runtime.parent import MAKE, end_with_parent
     from recap.workspace.journal import journals
@@ -74,7 +75,8 @@ def _repro(options: argparse.Namespace) -> int:
     _print_lines(heal(ROOT))
     code, ran = reproduce(ROOT, count_lanes(ROOT), os.environ)
     _print_lines(heal(ROOT))
-    if code or RECORD not in ran or journals(ROOT):
+    is_recorded = RECORD in ran and not code and not journals(ROOT)
+    if not is_recorded and is_on(os.environ, "RECAP_TRACKING"):
         from recap.tracking.importer import bring  # slow, and mostly the stage has done it
 
         bring(os.environ, SYNC_SECONDS, ROOT.resolve(), everything=True)

@@ -35,8 +35,7 @@ def end_with_parent(environment: Mapping[str, str]) -> None:
     if "DVC_STAGE" not in environment and signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
         return
     parent = os.getppid()
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(SET_PARENT_DEATH_SIGNAL, signal.SIGKILL)
+    end_with_this_parent()
     watched = [parent, *_beyond_shells(parent)]
     if MAKE in environment:
         watched.append(whole_number(environment, MAKE, 1, LARGEST_ID))
@@ -51,6 +50,12 @@ def end_with_parent(environment: Mapping[str, str]) -> None:
         print("the process that started this stage is gone: the stage ends", file=sys.stderr, flush=True)
         os._exit(PARENT_LOST)
     threading.Thread(target=_end_after, args=(parent, descriptors), daemon=True).start()
+
+
+def end_with_this_parent() -> None:
+    """Have Linux end this process, as kill -9 does, with the thread that started it."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(SET_PARENT_DEATH_SIGNAL, signal.SIGKILL)
 
 
 def _beyond_shells(process: int) -> list[int]:

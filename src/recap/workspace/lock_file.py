@@ -2,10 +2,14 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
+from recap.core import paths
+from recap.core.artifacts import write_text
 from recap.core.plain_yaml import parse_yaml
 from recap.workspace.cache import Cache
 from recap.workspace.definition import look_up
@@ -23,6 +27,22 @@ def parse_lock(content: bytes) -> dict[str, Entry]:
         stages = mapping(content).get("stages")
         return stages if isinstance(stages, dict) else {}
     return {}
+
+
+def sort_lock(root: Path, order: Sequence[str]) -> None:
+    """Put the stages of dvc.lock in an order, those that it does not name behind them."""
+    path = root / paths.LOCK
+    content = path.read_text(encoding="utf-8")
+    head, *entries = re.split(r"^(?=  \S)", content, flags=re.MULTILINE)
+    places = {name: place for place, name in enumerate(order)}
+
+    def place(entry: str) -> int:
+        name = entry.partition("\n")[0].strip().removesuffix(":").strip("'\"")
+        return places.get(name, len(places))
+
+    ordered = head + "".join(sorted(entries, key=place))
+    if ordered != content:
+        write_text(path, ordered)
 
 
 def stage_key(name: str, entry: Entry) -> str:

@@ -6,26 +6,26 @@ What the end of the pipeline waits for longest comes first, by the seconds in ``
 """
 
 import os
+import selectors
 import subprocess
 import sys
-import threading
 from collections.abc import Iterable, Mapping
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from recap.core import paths
-from recap.runtime.parent import MAKE
+from recap.runtime.parent import MAKE, end_with_this_parent
 from recap.workspace.definition import look_up
-from recap.workspace.lock_file import mapping
+from recap.workspace.lock_file import mapping, sort_lock
 from recap.workspace.pipeline import open_repository
 
 if TYPE_CHECKING:
     from dvc.stage import PipelineStage
 
 LANES = 2
+LARGEST_READ = 2**16  # bytes
 REPRODUCE = (sys.executable, "-m", "dvc", "--wait-for-lock", "repro")
 ADVICE = (
     "Updating lock file",
@@ -40,10 +40,11 @@ ADVICE = (
 
 @dataclass(frozen=True)
 class Step:
-    """A stage to run: those that it waits for, and the seconds from its start to the pipeline's end."""
+    """A stage of the plan."""
 
-    before: frozenset[str]
-    seconds: float
+    before: frozenset[str]  # stages that it waits for
+    seconds: float  # from its start to the pipeline's end
+    changed: bool  # itself, or one that it waits for
 
 
 def count_lanes(root: Path) -> int:
@@ -61,57 +62,95 @@ def count_lanes(root: Path) -> int:
 
 
 def reproduce(root: Path, lanes: int, environment: Mapping[str, str]) -> tuple[int, list[str]]:
-    """Run what changed in a pipeline, with at most ``lanes`` stages at once.
+    """Run what changed in a pipeline, ``lanes`` stages at once; a single lane is left to a plain `dvc repro`.
 
-    After a stage that fails none is started; the one beside it is done first. A stage of recap ends with this
-    process.
+    After a stage that fails none is started; the one beside it is done first. DVC and the stages of recap end
+    with this process. dvc.lock is as it is after `dvc repro`.
 
     Returns:
-        The exit code of the stage that failed first, else 0, and the stages that DVC was asked to run.
+        The exit code of the stage that failed first, else 0, and the stages that DVC was asked for singly.
 
     Raises:
         InputError: this is no checkout of DVC.
     """
     # threads that wait for each other without rest would take the processor from the stage beside
     environment = {"OMP_WAIT_POLICY": "passive", **environment, MAKE: str(os.getpid())}
-    plan = _plan(root)
+    plan = _plan(root) if lanes > 1 else None
     if plan is None:
         return subprocess.run(REPRODUCE, cwd=root, env=environment, check=False).returncode, []
-    if not plan:
+    changed = [name for name, step in plan.items() if step.changed]
+    if not changed:
         print("Data and pipelines are up to date.")
-    waiting = dict(plan)
-    running: dict[Future[int], str] = {}
-    started: list[subprocess.Popen[str]] = []
+    waiting, running = list(changed), list[Running]()
     code = 0
-    with ThreadPoolExecutor(lanes) as pool:
+    with selectors.DefaultSelector() as selector:
         try:
             while running or (waiting and not code):
-                while len(running) < lanes and not code and (name := _next(plan, waiting, running.values())):
-                    running[pool.submit(_run, name, root, environment, started)] = name
-                    del waiting[name]
-                for future in wait(running, return_when=FIRST_COMPLETED).done:
-                    del running[future]
-                    code = code or future.result()
+                while len(running) < lanes and not code and (name := _next(plan, waiting, running)):
+                    waiting.remove(name)
+                    running.append(Running(name, root, environment))
+                    selector.register(running[-1].output, selectors.EVENT_READ, running[-1])
+                for key, _ in selector.select():
+                    stage: Running = key.data
+                    if not stage.pass_on():
+                        selector.unregister(stage.output)
+                        running.remove(stage)
+                        code = code or stage.end()
         except BaseException as error:
-            if not isinstance(error, KeyboardInterrupt):  # which the terminal sends to the stages too
-                for process in started:
-                    process.terminate()
+            for stage in running:  # the terminal sends Ctrl-C to them too, and they end in their time
+                stage.end(at_once=not isinstance(error, KeyboardInterrupt))
             raise
-    return code, list(plan)
+    if changed and not code:
+        sort_lock(root, list(plan))
+    return code, changed
 
 
-def _next(plan: Mapping[str, Step], waiting: Iterable[str], running: Iterable[str]) -> str | None:
+class Running:
+    """A stage that DVC runs."""
+
+    def __init__(self, name: str, root: Path, environment: Mapping[str, str]) -> None:
+        self.name, self._rest = name, b""
+        self._process = subprocess.Popen(
+            [*REPRODUCE, "--single-item", name],
+            cwd=root,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            preexec_fn=end_with_this_parent,
+        )
+        assert self._process.stdout is not None
+        self.output = self._process.stdout
+
+    def pass_on(self) -> bool:
+        """Print what DVC has said, each line behind the stage's name; return whether it may say more."""
+        said = os.read(self.output.fileno(), LARGEST_READ)
+        *lines, self._rest = (self._rest + said).split(b"\n")
+        for line in lines if said else [*lines, self._rest]:
+            text = line.decode(errors="replace").rstrip()
+            if text and not text.startswith(ADVICE):
+                print(f"{self.name} | {text}", flush=True)
+        return bool(said)
+
+    def end(self, *, at_once: bool = False) -> int:
+        """Wait until DVC ends, or end it; return its exit code."""
+        if at_once:
+            self._process.terminate()
+        while self.output.read(LARGEST_READ):
+            pass  # else DVC would wait for a reader
+        self.output.close()
+        return self._process.wait()
+
+
+def _next(plan: Mapping[str, Step], waiting: Iterable[str], running: Iterable[Running]) -> str | None:
     """Return the stage to run next, of those that wait for no other; None where all wait."""
-    undone = {*waiting, *running}
+    undone = {*waiting, *(stage.name for stage in running)}
     ready = [name for name in waiting if not plan[name].before & undone]
     return max(ready, key=lambda name: plan[name].seconds, default=None)
 
 
 def _plan(root: Path) -> dict[str, Step] | None:
-    """Return the stages that have changed and those behind them, in DVC's order.
-
-    None where DVC finds a fault, which it tells best itself.
-    """
+    """Return all stages in the order of `dvc repro`; None where DVC finds a fault, which it tells best."""
     from dvc.dvcfile import PROJECT_FILE
     from dvc.exceptions import DvcException
     from dvc.repo.reproduce import collect_stages, get_active_graph, plan_repro
@@ -119,21 +158,22 @@ def _plan(root: Path) -> dict[str, Step] | None:
     try:
         with open_repository(root) as repo, repo.lock:
             graph = get_active_graph(repo.index.graph)
-            befores: dict[PipelineStage, set[PipelineStage]] = {}
-            for stage in plan_repro(graph, collect_stages(repo, [PROJECT_FILE])):
-                before = {own for own in graph.successors(stage) if own in befores}
-                if before or stage.changed():
-                    befores[stage] = before
+            stages: list[PipelineStage] = plan_repro(graph, collect_stages(repo, [PROJECT_FILE]))
+            changed: set[PipelineStage] = set()
+            for stage in stages:
+                if not changed.isdisjoint(graph.successors(stage)) or stage.changed():
+                    changed.add(stage)
     except DvcException:
         return None
-    seconds = dict.fromkeys(befores, 0.0)
-    for stage in reversed(befores):
-        seconds[stage] += _seconds(stage)
-        for own in befores[stage]:
-            seconds[own] = max(seconds[own], seconds[stage])
+    seconds = {stage: _seconds(stage) for stage in stages}
+    for stage in reversed(stages):
+        for own in graph.successors(stage):
+            seconds[own] = max(seconds[own], _seconds(own) + seconds[stage])
     return {
-        stage.addressing: Step(frozenset(own.addressing for own in before), seconds[stage])
-        for stage, before in befores.items()
+        stage.addressing: Step(
+            frozenset(own.addressing for own in graph.successors(stage)), seconds[stage], stage in changed
+        )
+        for stage in stages
     }
 
 
@@ -143,27 +183,3 @@ def _seconds(stage: "PipelineStage") -> float:
     if isinstance(seconds, Mapping):
         seconds = seconds.get(stage.name.partition("@")[2], 0)
     return seconds if isinstance(seconds, int | float) else 0
-
-
-def _run(name: str, root: Path, environment: Mapping[str, str], started: list[subprocess.Popen[str]]) -> int:
-    """Have DVC run a stage; print each line that it says behind the stage's name, return its exit code."""
-    process = subprocess.Popen(
-        [*REPRODUCE, "--single-item", name],
-        cwd=root,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-    )
-    started.append(process)
-    assert process.stdout is not None
-    for line in process.stdout:
-        if line.strip() and not line.startswith(ADVICE):
-            with _printing:
-                print(f"{name} | {line.rstrip()}", flush=True)
-    return process.wait()
-
-
-_printing = threading.Lock()
