@@ -66,7 +66,7 @@ import os, sys
 from pathlib import Path
 from recap.errors import exit_code
 from recap.workspace.side_by_side import reproduce
-sys.exit(exit_code(lambda: reproduce(Path(), int(sys.argv[1]), os.environ)[0]))
+sys.exit(exit_code(lambda: reproduce(Path(), int(sys.argv[1]), os.environ)))
 """
 SECONDS = 60
 

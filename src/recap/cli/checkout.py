@@ -7,10 +7,8 @@ from pathlib import Path
 
 ROOT = Path()
 COMPARISON = Path("build/comparison.html")
-RECORD = "record"
-"""The stage that brings runs to MLflow."""
 SYNC_SECONDS = 30.0
-"""How long `repro` waits for MLflow where that stage did not run."""
+"""How long `repro` waits for MLflow where the stage `record` did not run."""
 PLOTS_PAGE = """<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -65,7 +63,7 @@ def _repro(options: argparse.Namespace) -> int:
     from recap.core.environment import is_on
     from recap.guard.healing import heal
     from recap.runtime.parent import MAKE, end_with_parent
-    from recap.workspace.journal import journals
+    from recap.workspace.journal import RECORDED, journals
     from recap.workspace.root import check_checkout
     from recap.workspace.side_by_side import count_lanes, reproduce
 
@@ -73,11 +71,11 @@ def _repro(options: argparse.Namespace) -> int:
     if MAKE in os.environ:
         end_with_parent(os.environ)
     _print_lines(heal(ROOT))
-    code, ran = reproduce(ROOT, count_lanes(ROOT), os.environ)
+    RECORDED.unlink(missing_ok=True)
+    code = reproduce(ROOT, count_lanes(ROOT), os.environ)
     _print_lines(heal(ROOT))
-    is_recorded = RECORD in ran and not code and not journals(ROOT)
-    if not is_recorded and is_on(os.environ, "RECAP_TRACKING"):
-        from recap.tracking.importer import bring  # slow, and mostly the stage has done it
+    if (journals(ROOT) or not RECORDED.exists()) and is_on(os.environ, "RECAP_TRACKING"):
+        from recap.tracking.importer import bring  # slow, and mostly the stage `record` has done it
 
         bring(os.environ, SYNC_SECONDS, ROOT.resolve(), everything=True)
     return code

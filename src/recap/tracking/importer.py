@@ -19,7 +19,7 @@ from recap.tracking.models import choose_champions
 from recap.tracking.store import Store, Tag, describe_error, equals
 from recap.workspace.cache import Cache
 from recap.workspace.git import git_state
-from recap.workspace.journal import Journal, journals, milliseconds
+from recap.workspace.journal import RECORDED, Journal, journals, milliseconds
 from recap.workspace.lock_file import Entry, Outputs, made_outputs, parse_lock, records, title
 from recap.workspace.pipeline import experiments, find_in, open_pipeline, open_repository
 from recap.workspace.root import repository_root
@@ -38,8 +38,8 @@ UNRECORDED = "DVC did not record its outputs"
 def record(environment: Mapping[str, str]) -> None:
     """Bring the pipeline that has just run to MLflow; a store that fails costs a warning at most."""
     seconds = positive_number(environment, "RECAP_RECORD_SECONDS", RECORD_SECONDS)
-    if is_on(environment, "RECAP_TRACKING"):
-        bring(environment, seconds, Path.cwd(), everything=False)
+    if is_on(environment, "RECAP_TRACKING") and bring(environment, seconds, Path.cwd(), everything=False):
+        RECORDED.touch()
 
 
 def bring(

@@ -44,6 +44,8 @@ class Start(Definition):
 
 
 FOLDER = Path(".recap", "runs")  # below a checkout's root
+RECORDED = Path(".recap", "recorded")
+"""In a workspace, made by the stage `record` when MLflow has all that it knows."""
 Point = tuple[str, float, int, int]
 """Of a curve: name, value, moment in milliseconds since 1970, step."""
 

@@ -61,14 +61,14 @@ def count_lanes(root: Path) -> int:
     return min(LANES, os.cpu_count() or 1)
 
 
-def reproduce(root: Path, lanes: int, environment: Mapping[str, str]) -> tuple[int, list[str]]:
+def reproduce(root: Path, lanes: int, environment: Mapping[str, str]) -> int:
     """Run what changed in a pipeline, ``lanes`` stages at once; a single lane is left to a plain `dvc repro`.
 
     After a stage that fails none is started; the one beside it is done first. DVC and the stages of recap end
     with this process. dvc.lock is as it is after `dvc repro`.
 
     Returns:
-        The exit code of the stage that failed first, else 0, and the stages that DVC was asked for singly.
+        The exit code of the stage that failed first, else 0.
 
     Raises:
         InputError: this is no checkout of DVC.
@@ -77,7 +77,7 @@ def reproduce(root: Path, lanes: int, environment: Mapping[str, str]) -> tuple[i
     environment = {"OMP_WAIT_POLICY": "passive", **environment, MAKE: str(os.getpid())}
     plan = _plan(root) if lanes > 1 else None
     if plan is None:
-        return subprocess.run(REPRODUCE, cwd=root, env=environment, check=False).returncode, []
+        return subprocess.run(REPRODUCE, cwd=root, env=environment, check=False).returncode
     changed = [name for name, step in plan.items() if step.changed]
     if not changed:
         print("Data and pipelines are up to date.")
@@ -102,7 +102,7 @@ def reproduce(root: Path, lanes: int, environment: Mapping[str, str]) -> tuple[i
             raise
     if changed and not code:
         sort_lock(root, list(plan))
-    return code, changed
+    return code
 
 
 class Running:
