@@ -7,10 +7,12 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from tests.small_pipeline import OUTPUTS, PARAMS, dvc, environment, git, read_lock_file
 
@@ -61,9 +63,20 @@ def test_the_number_of_a_killed_process_may_be_anothers(finished_run: Path) -> N
     assert writers(finished_run) == []
     (finished_run / "found.txt").write_text("3.0")
     (finished_run / "params.yaml").write_text(PARAMS.replace("threads: 2", "threads: 1"))
-    said = f".dvc/tmp/rwlock: of process {os.getpid()}, which is another one since, removed"
+    said = f".dvc/tmp/rwlock: of process {os.getpid()}, which has ended or is another one since, removed"
     assert heal(finished_run) == [said]
     dvc(finished_run, "repro")
+
+
+def test_a_killed_process_that_nobody_waited_for_writes_no_more(finished_run: Path) -> None:
+    with subprocess.Popen(["true"]) as process:
+        while psutil.Process(process.pid).status() != psutil.STATUS_ZOMBIE:
+            time.sleep(0.01)
+        path = finished_run / ".dvc" / "tmp" / "rwlock"
+        path.write_text(json.dumps({"write": {"/x/models": HOLDER | {"pid": process.pid}}}))
+        assert writers(finished_run) == []
+        assert len(heal(finished_run)) == 1
+        assert not path.exists()
 
 
 @pytest.mark.parametrize("process", ["1e999", "9" * 30, "-1", '"x"'])

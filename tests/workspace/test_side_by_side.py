@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from tests.small_pipeline import dvc, environment, git, read_lock_file
 
+from recap.workspace.lock_file import order_new_entries
 from recap.workspace.rwlock import writers
 from recap.workspace.side_by_side import count_lanes
 
@@ -82,7 +83,7 @@ def checkout(tmp_path: Path) -> Path:
 
 def start(root: Path, lanes: int = 2) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-c", REPRODUCE, str(lanes)],
+        [sys.executable, "-P", "-c", REPRODUCE, str(lanes)],
         cwd=root,
         env=environment(),
         stdout=subprocess.PIPE,
@@ -237,6 +238,69 @@ def test_dvc_tells_what_is_wrong_with_a_pipeline(checkout: Path) -> None:
     assert "Traceback" not in said
 
 
+@pytest.mark.slow
+def test_what_a_stage_leaves_behind_holds_nothing_up(checkout: Path) -> None:
+    (checkout / "dvc.yaml").write_text(
+        PIPELINE.replace("python step.py begin", "sleep 50 & python step.py begin")
+    )
+    began = time.monotonic()
+    code, said = run(checkout)
+    assert code == 0, said
+    assert time.monotonic() - began < 40
+
+
+@pytest.mark.slow
+def test_two_failures_leave_nothing(checkout: Path) -> None:
+    (checkout / "left.fails").touch()
+    right = "python step.py right left && kill -9 $PPID && sleep 9"
+    (checkout / "dvc.yaml").write_text(PIPELINE.replace("python step.py right left", right))
+    code, said = run(checkout)
+    assert code > 0
+    assert "right | DVC was ended by signal 9" in said
+    assert "left | left fails" in said
+    assert writers(checkout) == []
+
+
+@pytest.mark.slow
+def test_a_frozen_stage_waits_for_what_it_reads(checkout: Path) -> None:
+    text = PIPELINE.replace("left right", "left").replace("right left", "right")
+    text = text.replace("  right:\n", "  right:\n    frozen: true\n").replace(
+        "[begin]\n    outs: [right]", "[left]\n    outs: [right]"
+    )
+    (checkout / "dvc.yaml").write_text(text)
+    (checkout / "right").write_text("right")
+    code, said = run(checkout)
+    assert code == 0, said
+    assert said.index("left works") < said.index("right | Verifying")
+
+
+@pytest.mark.slow
+def test_names_and_files_that_mislead(checkout: Path) -> None:
+    (checkout / "inspect.py").write_text("raise SystemExit('not the library')\n")
+    text = """\
+stages:
+  make:
+    foreach: {words.dvc: 1, other: 2}
+    do: {cmd: 'echo ${item} > ${key}.txt', outs: ['${key}.txt']}
+"""
+    (checkout / "dvc.yaml").write_text(text)
+    code, said = run(checkout)
+    assert code == 0, said
+    assert (checkout / "words.dvc.txt").read_text() == "1\n"
+
+
+def test_new_entries_follow_those_of_the_commit(checkout: Path) -> None:
+    entries = {name: f"  {name}:\n    cmd: make {name}\n" for name in "abcd"}
+    rest = "datasets:\n- name: words\n  url: words.csv\n  type: url\n"
+    lock = checkout / "dvc.lock"
+    lock.write_text("schema: '2.0'\nstages:\n" + entries["c"] + entries["a"] + rest)
+    git(checkout, "add", "dvc.lock")
+    git(checkout, "commit", "--quiet", "--message", "Lock")
+    lock.write_text("schema: '2.0'\nstages:\n" + "".join(entries[name] for name in "cdab") + rest)
+    order_new_entries(checkout, ["a", "b", "c", "d"])
+    assert lock.read_text() == "schema: '2.0'\nstages:\n" + "".join(entries[name] for name in "cabd") + rest
+
+
 @pytest.mark.parametrize(
     ("params", "lanes"),
     [
@@ -251,7 +315,7 @@ def test_nothing_runs_beside_a_gpu_or_several_processes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, params: str, lanes: int
 ) -> None:
     (tmp_path / "params.yaml").write_text(params)
-    monkeypatch.setattr(os, "cpu_count", lambda: 4)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 1, 2, 3})
     assert count_lanes(tmp_path) == lanes
-    monkeypatch.setattr(os, "cpu_count", lambda: 1)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {1})
     assert count_lanes(tmp_path) == 1

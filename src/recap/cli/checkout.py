@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -71,13 +72,17 @@ def _repro(options: argparse.Namespace) -> int:
     if MAKE in os.environ:
         end_with_parent(os.environ)
     _print_lines(heal(ROOT))
+    is_tracked = is_on(os.environ, "RECAP_TRACKING")
     RECORDED.unlink(missing_ok=True)
     code = reproduce(ROOT, count_lanes(ROOT), os.environ)
     _print_lines(heal(ROOT))
-    if (journals(ROOT) or not RECORDED.exists()) and is_on(os.environ, "RECAP_TRACKING"):
-        from recap.tracking.importer import bring  # slow, and mostly the stage `record` has done it
+    if is_tracked and (journals(ROOT) or not RECORDED.exists()):
+        try:
+            from recap.tracking.importer import bring  # slow, and mostly the stage `record` has done it
 
-        bring(os.environ, SYNC_SECONDS, ROOT.resolve(), everything=True)
+            bring(os.environ, SYNC_SECONDS, ROOT.resolve(), everything=True)
+        except Exception as error:  # whatever happens to the record, the pipeline's outputs are there
+            print(f"warning: MLflow: {' '.join(str(error).split())}", file=sys.stderr)
     return code
 
 

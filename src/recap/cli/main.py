@@ -106,7 +106,9 @@ def _run(options: argparse.Namespace) -> int:
 def _go_to_checkout(options: argparse.Namespace) -> None:
     """Work in the checkout around the working folder, as git and DVC do; options' paths stay the same."""
     here = Path.cwd()
-    root = next((folder for folder in (here, *here.parents) if (folder / paths.PIPELINE).is_file()), here)
+    folders = (here, *here.parents)
+    whole = (own for own in folders if (own / paths.PIPELINE).is_file() and (own / paths.PARAMS).is_file())
+    root = next(whole, here)  # a folder of a checkout, such as inputs, may have a pipeline of its own
     if root != here:
         for name, value in vars(options).items():
             if isinstance(value, Path):

@@ -17,6 +17,7 @@ from recap.workspace.cache import Cache
 from recap.workspace.git import ask_git
 from recap.workspace.lock_file import made_outputs
 from recap.workspace.rwlock import RWLOCKS, living, read_rwlock, writers
+from recap.workspace.side_by_side import LANES
 
 EXPERIMENT_REFS = "refs/exps/exec/"
 WITHOUT_OUTPUTS = ("record",)  # the stage that brings runs to MLflow
@@ -108,7 +109,9 @@ def _fault(path: Path) -> str:
     if read_rwlock(path) is None:
         return "cut short"
     at_work, others = living(path)
-    return f"of process {others[0]}, which is another one since" if others and not at_work else ""
+    return (
+        f"of process {others[0]}, which has ended or is another one since" if others and not at_work else ""
+    )
 
 
 def _heal_lock(root: Path) -> list[str]:
@@ -131,10 +134,10 @@ def _heal_lock(root: Path) -> list[str]:
 
 
 def _is_beginning(stages: dict[str, Any], whole: dict[str, Any]) -> bool:
-    """Return whether a lock is the beginning of another, of which one stage was written anew."""
+    """Return whether a lock is the beginning of another, but for stages that ran at once."""
     names = list(stages)
     differing = sum(stages[name] != whole.get(name) for name in names)
-    return len(names) < len(whole) and names == list(whole)[: len(names)] and differing <= 1
+    return len(names) < len(whole) and names == list(whole)[: len(names)] and differing <= LANES
 
 
 def _leave_experiment(root: Path) -> list[str]:

@@ -87,14 +87,16 @@ def forget(root: Path, stage: str) -> None:
     """Remove a stage from dvc.lock, and from DVC's cache of runs."""
     path = root / paths.LOCK
     text = path.read_text(encoding="utf-8")
-    entry = YAML(typ="safe").load(text)["stages"][stage]
+    entry = (YAML(typ="safe").load(text).get("stages") or {}).get(stage)
+    if entry is None:  # the stage beside has done it
+        return
     pattern = rf"^  {re.escape(stage)}:\n(?:   .*\n)*"
     write_bytes(path, re.sub(pattern, "", text, flags=re.MULTILINE).encode())
     run = _recorded_run(root, entry)
     if run:
         run.unlink()
         tidy_runs(root)
-    (root / paths.RECEIPTS / f"{stage}.json").unlink()
+    (root / paths.RECEIPTS / f"{stage}.json").unlink(missing_ok=True)
 
 
 def tidy_runs(root: Path) -> None:

@@ -11,8 +11,10 @@ from typing import Any
 from recap.core import paths
 from recap.core.artifacts import write_text
 from recap.core.plain_yaml import parse_yaml
+from recap.errors import InputError
 from recap.workspace.cache import Cache
 from recap.workspace.definition import look_up
+from recap.workspace.git import ask_git
 from recap.workspace.user_files import FOLDER
 
 Find = Callable[[str], Mapping[str, bytes]]
@@ -29,18 +31,25 @@ def parse_lock(content: bytes) -> dict[str, Entry]:
     return {}
 
 
-def sort_lock(root: Path, order: Sequence[str]) -> None:
-    """Put the stages of dvc.lock in an order, those that it does not name behind them."""
+def order_new_entries(root: Path, order: Sequence[str]) -> None:
+    """Put the stages of dvc.lock that the last commit's does not name behind the others, in an order."""
     path = root / paths.LOCK
     content = path.read_text(encoding="utf-8")
-    head, *entries = re.split(r"^(?=  \S)", content, flags=re.MULTILINE)
-    places = {name: place for place, name in enumerate(order)}
+    try:
+        committed = list(parse_lock(ask_git(root, "show", f"HEAD:./{paths.LOCK}")))
+    except InputError:  # no commit, or none that has it
+        committed = []
+    places = {name: place for place, name in enumerate(dict.fromkeys([*committed, *order]))}
 
     def place(entry: str) -> int:
         name = entry.partition("\n")[0].strip().removesuffix(":").strip("'\"")
         return places.get(name, len(places))
 
-    ordered = head + "".join(sorted(entries, key=place))
+    def sort(found: re.Match[str]) -> str:
+        entries = re.split(r"^(?=  \S)", found[2], flags=re.MULTILINE)
+        return found[1] + "".join(sorted(entries, key=place))
+
+    ordered = re.sub(r"^(stages:\n)((?:[ ].*\n)*)", sort, content, flags=re.MULTILINE)
     if ordered != content:
         write_text(path, ordered)
 

@@ -13,7 +13,7 @@ def writers(root: Path) -> list[int]:
 
 
 def living(path: Path) -> tuple[list[int], list[int]]:
-    """Return the processes in DVC's list that are at work, and those that only have the number of one.
+    """Return the processes in DVC's list that are at work, and those that ended or have only one's number.
 
     Numbers are used again, in a container that is started anew even the same ones: a process that began after
     the list was written is none of its writers.
@@ -24,8 +24,10 @@ def living(path: Path) -> tuple[list[int], list[int]]:
     others: list[int] = []
     for process in read_rwlock(path) or []:
         try:
-            began = psutil.Process(process).create_time()
-            (at_work if began <= path.stat().st_mtime + CLOCK else others).append(process)
+            found = psutil.Process(process)
+            ended = found.status() == psutil.STATUS_ZOMBIE  # and nobody has asked for its exit code
+            is_writer = not ended and found.create_time() <= path.stat().st_mtime + CLOCK
+            (at_work if is_writer else others).append(process)
         except (psutil.NoSuchProcess, ValueError, FileNotFoundError):
             continue
     return at_work, others

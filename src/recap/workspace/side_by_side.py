@@ -9,8 +9,9 @@ import os
 import selectors
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping
-from contextlib import suppress
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,16 +19,19 @@ from typing import TYPE_CHECKING
 from recap.core import paths
 from recap.runtime.parent import MAKE, end_with_this_parent
 from recap.workspace.definition import look_up
-from recap.workspace.lock_file import mapping, sort_lock
+from recap.workspace.lock_file import mapping, order_new_entries
 from recap.workspace.pipeline import open_repository
 
 if TYPE_CHECKING:
+    from dvc.repo import Repo
     from dvc.stage import PipelineStage
 
 LANES = 2
 LARGEST_READ = 2**16  # bytes
-REPRODUCE = (sys.executable, "-m", "dvc", "--wait-for-lock", "repro")
+SECONDS_BETWEEN = 0.1
+REPRODUCE = (sys.executable, "-P", "-m", "dvc", "--wait-for-lock", "repro")
 ADVICE = (
+    "Generating lock file",
     "Updating lock file",
     "To track the changes with git",
     "To enable auto staging",
@@ -42,7 +46,8 @@ ADVICE = (
 class Step:
     """A stage of the plan."""
 
-    before: frozenset[str]  # stages that it waits for
+    target: str  # what DVC is told to run
+    before: frozenset[str]  # stages that it waits for, of those that changed
     seconds: float  # from its start to the pipeline's end
     changed: bool  # itself, or one that it waits for
 
@@ -58,14 +63,15 @@ def count_lanes(root: Path) -> int:
         with suppress(KeyError, TypeError):
             if look_up(params, name) != value:
                 return 1
-    return min(LANES, os.cpu_count() or 1)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(LANES, cores)
 
 
 def reproduce(root: Path, lanes: int, environment: Mapping[str, str]) -> int:
     """Run what changed in a pipeline, ``lanes`` stages at once; a single lane is left to a plain `dvc repro`.
 
     After a stage that fails none is started; the one beside it is done first. DVC and the stages of recap end
-    with this process. dvc.lock is as it is after `dvc repro`.
+    with this process. New stages in dvc.lock have the order of the pipeline.
 
     Returns:
         The exit code of the stage that failed first, else 0.
@@ -77,7 +83,7 @@ def reproduce(root: Path, lanes: int, environment: Mapping[str, str]) -> int:
     environment = {"OMP_WAIT_POLICY": "passive", **environment, MAKE: str(os.getpid())}
     plan = _plan(root) if lanes > 1 else None
     if plan is None:
-        return subprocess.run(REPRODUCE, cwd=root, env=environment, check=False).returncode
+        return _run_plainly(root, environment)
     changed = [name for name, step in plan.items() if step.changed]
     if not changed:
         print("Data and pipelines are up to date.")
@@ -88,30 +94,42 @@ def reproduce(root: Path, lanes: int, environment: Mapping[str, str]) -> int:
             while running or (waiting and not code):
                 while len(running) < lanes and not code and (name := _next(plan, waiting, running)):
                     waiting.remove(name)
-                    running.append(Running(name, root, environment))
-                    selector.register(running[-1].output, selectors.EVENT_READ, running[-1])
-                for key, _ in selector.select():
-                    stage: Running = key.data
-                    if not stage.pass_on():
-                        selector.unregister(stage.output)
-                        running.remove(stage)
-                        code = code or stage.end()
-        except BaseException as error:
-            for stage in running:  # the terminal sends Ctrl-C to them too, and they end in their time
-                stage.end(at_once=not isinstance(error, KeyboardInterrupt))
+                    running.append(Running(name, plan[name].target, root, environment, selector))
+                for stage in _ended(running, selector):
+                    running.remove(stage)
+                    ended = stage.close(selector)
+                    code = code or ended
+        except KeyboardInterrupt:  # the terminal sends it to the stages too, which end in their time
+            while running:
+                for stage in _ended(running, selector):
+                    running.remove(stage)
+                    stage.close(selector)
+            raise
+        except BaseException:
+            for stage in running:
+                stage.process.terminate()
+                stage.process.wait()
+                stage.output.close()
             raise
     if changed and not code:
-        sort_lock(root, list(plan))
+        order_new_entries(root, list(plan))
     return code
 
 
 class Running:
     """A stage that DVC runs."""
 
-    def __init__(self, name: str, root: Path, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        name: str,
+        target: str,
+        root: Path,
+        environment: Mapping[str, str],
+        selector: selectors.BaseSelector,
+    ) -> None:
         self.name, self._rest = name, b""
-        self._process = subprocess.Popen(
-            [*REPRODUCE, "--single-item", name],
+        self.process = subprocess.Popen(
+            [*REPRODUCE, "--single-item", target],
             cwd=root,
             env=environment,
             stdin=subprocess.DEVNULL,
@@ -119,27 +137,61 @@ class Running:
             stderr=subprocess.STDOUT,
             preexec_fn=end_with_this_parent,
         )
-        assert self._process.stdout is not None
-        self.output = self._process.stdout
+        assert self.process.stdout is not None
+        self.output = self.process.stdout
+        os.set_blocking(self.output.fileno(), False)
+        selector.register(self.output, selectors.EVENT_READ, self)
 
     def pass_on(self) -> bool:
-        """Print what DVC has said, each line behind the stage's name; return whether it may say more."""
-        said = os.read(self.output.fileno(), LARGEST_READ)
+        """Print what DVC has said, each line behind the stage's name; return whether it said something."""
+        try:
+            said = os.read(self.output.fileno(), LARGEST_READ)
+        except BlockingIOError:
+            return False
         *lines, self._rest = (self._rest + said).split(b"\n")
-        for line in lines if said else [*lines, self._rest]:
+        if not said or len(self._rest) > LARGEST_READ:
+            lines, self._rest = [*lines, self._rest], b""
+        for line in lines:
             text = line.decode(errors="replace").rstrip()
             if text and not text.startswith(ADVICE):
                 print(f"{self.name} | {text}", flush=True)
         return bool(said)
 
-    def end(self, *, at_once: bool = False) -> int:
-        """Wait until DVC ends, or end it; return its exit code."""
-        if at_once:
-            self._process.terminate()
-        while self.output.read(LARGEST_READ):
-            pass  # else DVC would wait for a reader
+    def close(self, selector: selectors.BaseSelector) -> int:
+        """Print what DVC, which has ended, said last; return its exit code, 128 + N after signal N."""
+        while self.pass_on():
+            pass
+        if self.output in selector.get_map():
+            selector.unregister(self.output)
         self.output.close()
-        return self._process.wait()
+        code = self.process.wait()
+        if code < 0:
+            print(f"{self.name} | DVC was ended by signal {-code}", flush=True)
+        return code if code >= 0 else 128 - code
+
+
+def _ended(running: Sequence[Running], selector: selectors.BaseSelector) -> list[Running]:
+    """Print what stages say for a moment; return those that have ended: what they started may say more."""
+    if selector.get_map():
+        for key, _ in selector.select(SECONDS_BETWEEN):
+            if not key.data.pass_on():
+                selector.unregister(key.fileobj)
+    else:
+        time.sleep(SECONDS_BETWEEN)
+    return [stage for stage in running if stage.process.poll() is not None]
+
+
+def _run_plainly(root: Path, environment: Mapping[str, str]) -> int:
+    process = subprocess.Popen(REPRODUCE, cwd=root, env=environment, preexec_fn=end_with_this_parent)
+    try:
+        return process.wait()
+    except KeyboardInterrupt:
+        process.wait()
+        raise
+    except BaseException:
+        process.terminate()
+        process.wait()
+        raise
 
 
 def _next(plan: Mapping[str, Step], waiting: Iterable[str], running: Iterable[Running]) -> str | None:
@@ -156,25 +208,51 @@ def _plan(root: Path) -> dict[str, Step] | None:
     from dvc.repo.reproduce import collect_stages, get_active_graph, plan_repro
 
     try:
-        with open_repository(root) as repo, repo.lock:
-            graph = get_active_graph(repo.index.graph)
-            stages: list[PipelineStage] = plan_repro(graph, collect_stages(repo, [PROJECT_FILE]))
+        with open_repository(root) as repo, _locked(repo):
+            graph = repo.index.graph
+            active = get_active_graph(graph)  # a frozen stage waits for others, but does not change with them
+            stages: list[PipelineStage] = plan_repro(active, collect_stages(repo, [PROJECT_FILE]))
             changed: set[PipelineStage] = set()
             for stage in stages:
-                if not changed.isdisjoint(graph.successors(stage)) or stage.changed():
+                if not changed.isdisjoint(active.successors(stage)) or stage.changed():
                     changed.add(stage)
     except DvcException:
         return None
+    befores = {stage: [own for own in graph.successors(stage) if own in changed] for stage in stages}
     seconds = {stage: _seconds(stage) for stage in stages}
     for stage in reversed(stages):
-        for own in graph.successors(stage):
+        for own in befores[stage]:
             seconds[own] = max(seconds[own], _seconds(own) + seconds[stage])
     return {
         stage.addressing: Step(
-            frozenset(own.addressing for own in graph.successors(stage)), seconds[stage], stage in changed
+            # a name of its own may look like a file's
+            f"{PROJECT_FILE}:{stage.name}" if stage.addressing == stage.name else stage.addressing,
+            frozenset(own.addressing for own in befores[stage]),
+            seconds[stage],
+            stage in changed,
         )
         for stage in stages
     }
+
+
+@contextmanager
+def _locked(repo: "Repo") -> Iterator[None]:
+    """Hold DVC's lock of a checkout; wait, and say so, while another DVC has it."""
+    from dvc.lock import LockError
+
+    said = False
+    while True:
+        try:
+            repo.lock.lock()
+            break
+        except LockError:
+            if not said:
+                print("waiting for another DVC in this checkout", flush=True)
+            said = True
+    try:
+        yield
+    finally:
+        repo.lock.unlock()
 
 
 def _seconds(stage: "PipelineStage") -> float:
