@@ -39,7 +39,8 @@ def record(environment: Mapping[str, str]) -> None:
     """Bring the pipeline that has just run to MLflow; a store that fails costs a warning at most."""
     seconds = positive_number(environment, "RECAP_RECORD_SECONDS", RECORD_SECONDS)
     if is_on(environment, "RECAP_TRACKING") and bring(environment, seconds, Path.cwd(), everything=False):
-        RECORDED.touch()
+        with suppress(OSError):  # the folder of an experiment lacks it, or the disk is full: MLflow has all
+            RECORDED.touch()
 
 
 def bring(
