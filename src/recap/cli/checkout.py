@@ -8,8 +8,6 @@ from pathlib import Path
 
 ROOT = Path()
 COMPARISON = Path("build/comparison.html")
-SYNC_SECONDS = 30.0
-"""How long `repro` waits for MLflow where the stage `record` did not run."""
 PLOTS_PAGE = """<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -78,9 +76,10 @@ def _repro(options: argparse.Namespace) -> int:
     _print_lines(heal(ROOT))
     if is_tracked and (journals(ROOT) or not RECORDED.exists()):
         try:
-            from recap.tracking.importer import bring  # slow, and mostly the stage `record` has done it
+            # slow, and mostly the stage `record` has done it
+            from recap.tracking.importer import RECORD_SECONDS, bring
 
-            bring(os.environ, SYNC_SECONDS, ROOT.resolve(), everything=True)
+            bring(os.environ, RECORD_SECONDS, ROOT.resolve(), everything=True)
         except Exception as error:  # whatever happens to the record, the pipeline's outputs are there
             print(f"warning: MLflow: {' '.join(str(error).split())}", file=sys.stderr)
     return code
