@@ -323,8 +323,12 @@ def test_what_visualize_measured_stands_beside_its_pictures(outputs) -> None:
         "class_visualization": {"first_digit": {"pixels": grown, "spectrum": grown}},
         "randomization": {"gradient": -0.125},
         "words": {
-            "lstm": {"digit_words": 8, "area": 0.15, "gradient": hits, "random_map": hits},
-            "rnn": {"true_captions": 0, "digit_words": 0},
+            "lstm": {
+                "true_captions": 8,
+                "colour": {"words": 5, "area": 0.15, "attention": hits},
+                "digit": {"words": 8, "area": 0.15, "gradient": hits, "random_map": hits},
+            },
+            "rnn": {"true_captions": 0},
         },
     }
     write_json(folders.visualize_report / "metrics.json", measured)
@@ -333,7 +337,8 @@ def test_what_visualize_measured_stands_beside_its_pictures(outputs) -> None:
         "First digit 60 0.0 % – – – –",
         "First digit spectrum 0.500 25.0 %",
         "Gradient −0.125",
-        "LSTM 8 Gradient 87.5 % – 50.0 % 15.0 %",
+        "LSTM digit 8 Gradient 87.5 % – 50.0 % 15.0 %",
+        "LSTM colour 5 Attention 87.5 % – 50.0 % 15.0 %",
     ):
         assert row in " ".join(text.split())
 

@@ -11,11 +11,21 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-from recap.sources.scenes.captions import DIGITS, read_caption
+from recap.sources.scenes.captions import COLOURS, DIGITS, RELATIONS, SIZES, read_caption
 from recap.sources.scenes.graphs import Scene, SceneObject
 
 SMOOTHING = 2.0
 """Sigma in pixels before the largest value is looked for: gradients of pooled networks are speckled."""
+
+Box = tuple[int, int, int, int]
+KINDS = ("digit", "colour", "size", "relation")
+_ATTRIBUTES = {
+    word: kind
+    for kind, values in (("colour", COLOURS), ("size", SIZES))
+    for own in values.values()
+    for word in own
+}
+_RELATIONS = frozenset(phrase for own in RELATIONS.values() for phrase in own)
 
 _DIGIT_OF = {word: int(digit) for digit, words in DIGITS.items() for word in words}
 
@@ -53,10 +63,33 @@ def digit_places(words: Sequence[str]) -> list[int]:
     ]
 
 
-def points_at(heat: NDArray[np.floating], box: Sequence[int]) -> bool:
-    """Return whether the maximum of a smoothed map (S, S) lies in a box (x0, y0, x1, y1), ends excluded."""
+def placed_words(words: Sequence[str], scene: Scene) -> list[tuple[int, str, list[Box]]]:
+    """Find the words of a true caption whose place is known: position, kind, and the boxes of what is meant.
+
+    A colour or a size belongs to the digit that it stands before, or else to the last one.
+    """
+    named = named_objects(words, scene)
+    placed: list[tuple[int, str, list[Box]]] = [(place, "digit", [own.box]) for place, own in named]
+    if not named or len(named) < len(digit_places(words)):
+        return placed
+    for place, word in enumerate(words):
+        if word in _ATTRIBUTES:
+            after = [own for digit, own in named if digit > place]
+            in_colour = place > 0 and words[place - 1] == "in"
+            owner = [own for digit, own in named if digit < place][-1] if in_colour or not after else after[0]
+            placed.append((place, _ATTRIBUTES[word], [owner.box]))
+        elif {word, " ".join(words[place : place + 2])} & _RELATIONS:
+            placed.append((place, "relation", [own.box for _, own in named]))
+    return placed
+
+
+def points_at(heat: NDArray[np.floating], box: Sequence[int], smoothing: float = SMOOTHING) -> bool:
+    """Return whether the maximum of a map (S, S) lies in a box (x0, y0, x1, y1), ends excluded.
+
+    The map is smoothed before by a Gaussian of sigma ``smoothing``, in pixels.
+    """
     # around the edges: mirrored or empty margins would attract or repel the maximum of a random map
-    smooth = gaussian_filter(heat.astype(np.float64), SMOOTHING, mode="wrap")
+    smooth = gaussian_filter(heat.astype(np.float64), smoothing, mode="wrap")
     row, column = np.unravel_index(int(smooth.argmax()), smooth.shape)
     return bool(box[0] <= column < box[2] and box[1] <= row < box[3])
 

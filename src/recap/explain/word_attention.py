@@ -1,14 +1,19 @@
-"""The attention weights of the Transformer decoder as it writes, per layer and head.
+"""Where decoders with attention look as they write: at the words before, or at places of the image.
 
-Source: Vaswani et al. 2017, arXiv:1706.03762, section 3.2. Shapes: N batch, T words read, A heads,
-W width of the model.
+Sources: Vaswani et al. 2017, arXiv:1706.03762, section 3.2 (words); Xu et al. 2015, arXiv:1502.03044
+(places).
+Shapes: N batch, T words read, A heads, W width of the model, S side of the image in pixels, P places.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.functional import interpolate
 
+from recap.captioner import Captioner
+from recap.decoders.attention import AttentionDecoder
 from recap.decoders.transformer import Attention, Layer, TransformerDecoder
 from recap.text.vocabulary import START
 
@@ -36,6 +41,20 @@ def attention_weights(decoder: TransformerDecoder, features: Tensor, tokens: Ten
         for hook in hooks:
             hook.remove()
     return seen
+
+
+@torch.no_grad()
+def word_attention(captioner: Captioner, x: Tensor, tokens: Tensor, spans: Sequence[range]) -> Tensor:
+    """Return where in an image the decoder looks for some words of its caption: (words, S, S).
+
+    Each place has one value. Arguments are those of ``word_gradients``; the decoder has attention to places.
+    """
+    assert isinstance(captioner.decoder, AttentionDecoder)
+    inputs = torch.cat([tokens.new_tensor([START]), tokens[:-1]])[None]  # (1, T)
+    looks = captioner.decoder.looks(captioner.see(x[None]), inputs)[0]  # (T, P)
+    of_words = torch.stack([looks[span.start : span.stop].mean(dim=0) for span in spans])  # (words, P)
+    side = round(looks.shape[1] ** 0.5)
+    return interpolate(of_words.view(-1, 1, side, side), x.shape[1:], mode="nearest")[:, 0]
 
 
 def _weights(attention: Attention, x: Tensor, keys: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from recap.captioner import Captioner
 
-INTEGRATION_POINTS = 16
+INTEGRATION_POINTS = 8
 
 
 def word_gradients(captioner: Captioner, x: Tensor, tokens: Tensor, spans: Sequence[range]) -> Tensor:

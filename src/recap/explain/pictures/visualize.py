@@ -17,9 +17,7 @@ from recap.captioner import assemble
 from recap.core.directories import make_empty
 from recap.core.input_files import read_json
 from recap.core.raw_data import RawData, load_raw
-from recap.decoders.attention import AttentionDecoder
 from recap.errors import InputError
-from recap.explain.attention_scores import score_attention
 from recap.explain.config import VisualizeConfig
 from recap.explain.pictures.classes import draw_classes
 from recap.explain.pictures.fooling import draw_fooling
@@ -126,8 +124,6 @@ def _draw_words(
             graphs = raw.scenes("test")
             arguments = x, [texts[row] for row in scored], [graphs[row] for row in scored], config.seed
             scores[name] = score_words(captioner, *arguments)
-            if isinstance(captioner.decoder, AttentionDecoder):
-                scores[name]["attention"] = score_attention(captioner, *arguments)
     return {"words": scores} if scores else {}
 
 

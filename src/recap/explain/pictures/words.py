@@ -17,9 +17,8 @@ from recap.decoding.caption import Caption
 from recap.explain.pictures.drawing import Pixels, enlarge, heat_over, scale_heat, side_by_side, stack
 from recap.explain.pictures.gallery import Gallery
 from recap.explain.word_attention import attention_weights
-from recap.explain.word_saliency import word_gradients, word_integrated_gradients
+from recap.explain.word_maps import word_methods
 
-METHODS = {"integrated gradients": word_integrated_gradients, "gradient": word_gradients}
 PANEL_SIDE = 128
 PANELS_A_ROW = 8
 ATTENTION_WIDTH, ATTENTION_CELL = 2.6, 0.19  # inches, of a panel and of a word
@@ -27,30 +26,38 @@ DOTS_PER_INCH = 90
 
 
 def word_panels(captioner: Captioner, x: Tensor, pixels: Pixels, caption: Caption) -> Pixels:
-    """Draw an image (S, S, 3), and for each word of its caption the pixels that raise it."""
-    panels = [pixels]
+    """Draw an image (S, S, 3), and for each word of its caption the pixels that raise it.
+
+    Below, for a decoder with attention to places, where it looks for each word.
+    """
+    panels, labels = [[enlarge(pixels, PANEL_SIDE)]], [["image", *caption.words]]
     if caption.tokens:
         tokens = torch.tensor(caption.tokens, device=x.device)
-        maps = word_integrated_gradients(captioner, x, tokens, caption.spans).clamp_min(0)  # (words, S, S)
-        panels += [heat_over(pixels, scale_heat(heat)) for heat in maps.cpu().numpy()]
-    panels = [enlarge(panel, PANEL_SIDE) for panel in panels]
-    labels = ["image", *caption.words]
+        methods = word_methods(captioner.decoder)
+        methods.pop("gradient")
+        panels = []
+        for method in methods.values():
+            maps = method(captioner, x, tokens, caption.spans).clamp_min(0).cpu().numpy()  # (words, S, S)
+            heats = [heat_over(pixels, scale_heat(heat)) for heat in maps]
+            panels.append([enlarge(panel, PANEL_SIDE) for panel in (pixels, *heats)])
+        labels = [["image", *caption.words], ["attention", *caption.words]][: len(panels)]
     return stack(
         [
-            side_by_side(panels[first : first + PANELS_A_ROW], labels[first : first + PANELS_A_ROW])
-            for first in range(0, len(panels), PANELS_A_ROW)
+            side_by_side(own[first : first + PANELS_A_ROW], words[first : first + PANELS_A_ROW])
+            for own, words in zip(panels, labels, strict=True)
+            for first in range(0, len(own), PANELS_A_ROW)
         ]
     )
 
 
 def word_sheet(captioner: Captioner, x: Tensor, pixels: Pixels, caption: Caption) -> Pixels:
-    """Maps of an image (S, S, 3) without colours: a row a method of METHODS, a column a word.
+    """Maps of an image (S, S, 3) without colours: a row a method of ``word_methods``, a column a word.
 
     The column before the first shows the image. A map is scaled by itself, its largest values white.
     """
     tokens = torch.tensor(caption.tokens, device=x.device)
     rows = []
-    for method in METHODS.values():
+    for method in word_methods(captioner.decoder).values():
         maps = method(captioner, x, tokens, caption.spans).clamp_min(0).cpu().numpy()
         heat = [np.rint(255 * scale_heat(own)).astype(np.uint8)[:, :, None].repeat(3, axis=2) for own in maps]
         rows.append(np.concatenate([pixels, *heat], axis=1))
@@ -82,7 +89,7 @@ def draw_words(
             word_sheet(captioner, x[row], images[row].numpy(), caption),
             label=f"{decoder_name}: “{caption.text}”, and the pixels that spoke for each word",
             words=caption.words,
-            methods=list(METHODS),
+            methods=list(word_methods(captioner.decoder)),
             **details,
         )
         if isinstance(captioner.decoder, TransformerDecoder):

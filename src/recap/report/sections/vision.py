@@ -27,7 +27,8 @@ KINDS = {
         "Which pixels said the word",
         "What speaks for each word of the caption that is scored: its log-probability, through decoder, PCA "
         "and backbone back to the image. Integrated gradients say what a pixel adds to it, where that is "
-        "positive, on the way from the image’s mean colour; the gradient, how much it reacts to a pixel.",
+        "positive, on the way from the image’s mean colour; the gradient, how much it reacts to a pixel. "
+        "Attention, of a decoder that has it, says where it looks.",
     ),
     "attention": (
         "Attention",
@@ -138,13 +139,17 @@ def table(kind: str, metrics: Mapping[str, Any]) -> dict[str, Any] | None:
         caption = "Rank correlation of maps before and after all weights are shuffled"
         return _table(caption, ("Method", "Correlation"), rows)
     if kind == "word_saliency" and (words := metrics.get("words")):
-        head = ("Decoder", "Digit words", "Map", "Strongest", "of two digits", "Share of map", "of image")
-        caption = (
-            "How often their strongest pixel does, also where a scene has two digits; how much of them does, "
-            "beside the digit’s share of the image. For comparison the distance of each pixel to the image’s "
-            "mean, and a random map"
+        head = (
+            *("Decoder", "Words for", "Words", "Map"),
+            *("Strongest", "of two digits", "Share of map", "of image"),
         )
-        summary = "Do the maps of digit words lie on the digit that they name?"
+        caption = (
+            "Words of true captions: for a digit, its colour or its size, or for how two digits lie. How "
+            "often the map’s strongest pixel lies on what the word is about, also where a scene has two "
+            "digits; how much of the map does, beside the digits’ share of the image. For comparison the "
+            "distance of each pixel to the image’s mean, and a random map"
+        )
+        summary = "Do the maps of words lie on what they name?"
         return _table(caption, head, _word_rows(words), summary)
     return None
 
@@ -153,15 +158,18 @@ def _word_rows(words: Mapping[str, Any]) -> list[Sequence[str]]:
     return [
         (
             name(decoder),
-            number(found["digit_words"], "count"),
+            kind,
+            number(found["words"], "count"),
             name(method),
             number(found[method]["pointing_game"], "percent"),
             number(found[method].get("pointing_game_of_two"), "percent"),
             number(found[method]["mass"], "percent"),
             number(found["area"], "percent"),
         )
-        for decoder, found in words.items()
-        for method in ("integrated_gradients", "gradient", "contrast", "random_map")
+        for decoder, kinds in words.items()
+        for kind in ("digit", "colour", "size", "relation")
+        if (found := kinds.get(kind))
+        for method in ("attention", "integrated_gradients", "gradient", "contrast", "random_map")
         if method in found
     ]
 
