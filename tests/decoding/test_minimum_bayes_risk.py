@@ -18,7 +18,7 @@ from recap.decoders.ensemble import Ensemble
 from recap.decoding import minimum_bayes_risk as consensus
 from recap.decoding.caption import Constraints, usual_constraints
 from recap.decoding.minimum_bayes_risk import NEIGHBOURS_WEIGHT, Consensus
-from recap.decoding.neighbours import KERNEL_WIDTH, RIDGE, Neighbours, Tokens, captions_of_images
+from recap.decoding.neighbours import Neighbours, Tokens, captions_of_images
 from recap.decoding.sampling import sample
 from recap.decoding.search import Words
 from recap.decoding.searches import make_search
@@ -46,6 +46,10 @@ def decoder() -> Decoder:
     return decoder
 
 
+def consensus_of(**settings: Any) -> Consensus:
+    return dataclasses.replace(Consensus(IDF, 40, 0.5, 40, 1.0, 0, None), **settings)
+
+
 def search(decoder: Decoder | Ensemble, count: int, ids: range, settings: Consensus) -> list[list[Words]]:
     features = torch.randn(count, 3, generator=torch.Generator().manual_seed(1))
     with torch.inference_mode():
@@ -70,8 +74,8 @@ def test_the_first_has_the_highest_mean_official_score(
         return found
 
     monkeypatch.setattr(consensus, "sample", watch)
-    settings = Consensus(
-        IDF, candidates=12, temperature=1.0, pseudo_references=9, pseudo_reference_temperature=2.0
+    settings = consensus_of(
+        candidates=12, temperature=1.0, pseudo_references=9, pseudo_reference_temperature=2.0
     )
     found = search(decoder, 4, range(4), settings)
     pseudo_references = [words for (words,) in drawn[4 * 12 :]]
@@ -102,18 +106,18 @@ def test_the_first_has_the_highest_mean_official_score(
 
 
 def test_draws_are_those_of_the_image_in_any_batch(decoder: Decoder) -> None:
-    settings = Consensus(IDF, candidates=5, seed=3)
+    settings = consensus_of(candidates=5, seed=3)
     together = search(decoder, 3, range(7, 10), settings)
     features = torch.randn(3, 3, generator=torch.Generator().manual_seed(1))
     with torch.inference_mode():
         alone = settings(decoder, features[1:2], usual_constraints(6), [8])
     assert [words.tokens for words in alone[0]] == [words.tokens for words in together[1]]
-    other = search(decoder, 3, range(7, 10), Consensus(IDF, candidates=5, seed=4))
+    other = search(decoder, 3, range(7, 10), consensus_of(candidates=5, seed=4))
     assert [w.tokens for w in other[0]] != [w.tokens for w in together[0]]
 
 
 def test_decoding_in_parts_changes_no_caption(decoder: Decoder, monkeypatch: pytest.MonkeyPatch) -> None:
-    settings = Consensus(IDF, candidates=5, pseudo_references=8)
+    settings = consensus_of(candidates=5, pseudo_references=8)
     together = search(decoder, 3, range(3), settings)
     monkeypatch.setattr(consensus, "ROWS_AT_ONCE", 7)
     in_parts = search(decoder, 3, range(3), settings)
@@ -138,8 +142,8 @@ def test_members_of_an_ensemble_draw_separately_and_are_compared_together(
         return sample(who, features, constraints, ids, **options)
 
     monkeypatch.setattr(consensus, "sample", watch)
-    settings = Consensus(
-        IDF, candidates=5, temperature=0.5, pseudo_references=7, pseudo_reference_temperature=1.5
+    settings = consensus_of(
+        candidates=5, temperature=0.5, pseudo_references=7, pseudo_reference_temperature=1.5
     )
     ensemble = Ensemble([decoder, other], [3, 3]).eval()
     with torch.inference_mode():
@@ -163,7 +167,7 @@ def test_the_settings_name_it_with_and_without_weights() -> None:
     )
     weighted = make_search(config, TRAINING)
     assert isinstance(weighted, Consensus)
-    assert weighted == Consensus(weighted.idf, 7, 0.5, 9, 0.8, 2)
+    assert weighted == Consensus(weighted.idf, 7, 0.5, 9, 0.8, 2, None)
     assert weighted.idf[(4,)] == IDF[(4,)]
     unweighted = make_search(config)
     assert isinstance(unweighted, Consensus)
@@ -202,7 +206,7 @@ def test_neighbours_weights_are_those_of_kernel_ridge_regression(count: int) -> 
     found = Neighbours(captions, features, count)(torch.from_numpy(asked))
     for direction, (said, weights) in zip(towards, found, strict=True):
         nearest = np.argsort(-directions @ direction)[:count]
-        oracle = KernelRidge(alpha=RIDGE, kernel="rbf", gamma=0.5 / KERNEL_WIDTH)
+        oracle = KernelRidge(alpha=0.5, kernel="rbf", gamma=0.5 / 0.3)
         oracle.fit(directions[nearest], targets[nearest])
         predicted = sum(weight * targets[row] for (row,), weight in zip(said, weights, strict=True))
         assert predicted == pytest.approx(oracle.predict(direction[None])[0], abs=1e-5)
@@ -210,7 +214,7 @@ def test_neighbours_weights_are_those_of_kernel_ridge_regression(count: int) -> 
 
 
 def test_captions_of_neighbours_are_references_beside_the_draws(decoder: Decoder) -> None:
-    settings = Consensus(IDF, 30, 1.5, 20, 1.5, neighbours=Neighbours(SAID, FEATURES, 2))
+    settings = Consensus(IDF, 30, 1.5, 20, 1.5, 0, Neighbours(SAID, FEATURES, 2))
     features = torch.eye(3)
     with torch.inference_mode():
         asked = settings(decoder, features, usual_constraints(6), range(3))

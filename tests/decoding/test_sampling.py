@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recap.decoders.build import NAMES
+from recap.decoding import sampling
 from recap.decoding.caption import Constraints, usual_constraints
 from recap.decoding.greedy import greedy
 from recap.decoding.sampling import sample
@@ -74,6 +75,15 @@ def test_words_are_drawn_by_their_probability(build, draw_features, temperature,
     for word, expected in enumerate(probability):
         spread = 5 * np.sqrt(expected * (1 - expected) / count)
         assert drawn[word] / count == pytest.approx(expected, abs=spread + 1e-12)
+
+
+def test_the_smallest_draw_is_no_word_of_probability_0(build, draw_features, monkeypatch):
+    monkeypatch.setattr(sampling, "_uniform", lambda seed, ids, length: np.zeros((len(ids), length)))
+    decoder, feature = build("rnn", sharpness=1.0), draw_features(1)
+    first = Constraints(max_length=1, banned=(0, 1, 2))
+    with torch.no_grad():
+        ((words,),) = sample(decoder, feature, first, [0], seed=0)
+    assert words.tokens == [3]
 
 
 @pytest.mark.parametrize("options", [{"top_k": 1}, {"top_p": 1e-9}, {"temperature": 1e-4}])

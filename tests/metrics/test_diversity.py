@@ -16,6 +16,10 @@ def test_no_training_captions_no_word_on_novelty():
     assert "novel" not in diversity(["a"], None)
 
 
+def test_a_word_alone_is_distinct():
+    assert diversity(["dog"], None) == {"length": 1, "vocabulary": 1, "distinct_1": 1, "distinct_2": 0}
+
+
 def test_empty_captions_have_no_variety():
     assert diversity(["", ""], []) == {
         "length": 0.0,

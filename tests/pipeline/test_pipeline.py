@@ -166,7 +166,7 @@ def test_a_consensus_asks_what_the_training_images_were_called(checkout: Path) -
     training = CaptionedFeatures(*captions.of("train"), np.array(open_features(reduced / "train.h5")))
     said = captions_of_images(training)
     idf = InverseFrequency(list(said.values()))
-    asked = Consensus(idf, 9, 1.5, 4, decoding.pseudo_reference_temperature, decoding.seed)
+    asked = Consensus(idf, 9, 1.5, 4, decoding.pseudo_reference_temperature, decoding.seed, None)
     found = []
     for search in (dataclasses.replace(asked, neighbours=Neighbours(said, training.features, 3)), asked):
         written = generate(

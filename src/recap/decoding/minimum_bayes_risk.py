@@ -39,12 +39,12 @@ class Consensus:
     """
 
     idf: InverseFrequency
-    candidates: int = 40
-    temperature: float = 0.5
-    pseudo_references: int = 40
-    pseudo_reference_temperature: float = 1.0
-    seed: int = 0
-    neighbours: Neighbours | None = None
+    candidates: int
+    temperature: float
+    pseudo_references: int
+    pseudo_reference_temperature: float
+    seed: int
+    neighbours: Neighbours | None
 
     def __call__(
         self, decoder: StepDecoder, features: Tensor, constraints: Constraints, image_ids: Sequence[int]
