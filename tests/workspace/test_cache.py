@@ -46,6 +46,9 @@ def test_the_command_says_so_and_fills_the_cache_again(
     assert printed.err == f"{bad}: its content is not what its name says, removed\n"
     assert printed.out.startswith("9 identical\n")
     assert Cache(finished_run).holds(output.path, output.md5)
+    assert {path.stat().st_mode & 0o777 for path in objects(finished_run)} == {0o444}, (
+        "DVC takes them for its own"
+    )
     assert main(["verify", "--cache"]) == 0
     (finished_run / "models" / "lstm" / "model.json").unlink()
     dvc(finished_run, "checkout", "--force")
