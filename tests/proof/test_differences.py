@@ -44,6 +44,12 @@ def test_json_is_named_by_its_keys(pair, ours: Any, theirs: Any, found: str) -> 
     assert pair(".json", json.dumps(ours), json.dumps(theirs)) == found
 
 
+def test_long_values_are_cut(pair) -> None:
+    ours, theirs = (json.dumps("x" * length) for length in (58, 59))
+    found = f"the value: expected {ours}, received {theirs[:59]}…"
+    assert pair(".json", ours, theirs).startswith(found)
+
+
 @pytest.mark.parametrize("ending", [".txt", ".csv", ".html", ".svg"])
 def test_text_is_named_by_its_line(pair, ending: str) -> None:
     assert pair(ending, "one\ntwo\n", "one\nten\n") == "line 2: expected 'two', received 'ten'"

@@ -28,7 +28,9 @@ def test_lines() -> None:
 
 
 def test_json() -> None:
-    values = json.loads(as_json([SAME, OTHER, GONE], False, PORTABLE))
+    text = as_json([SAME, OTHER, GONE], False, PORTABLE)
+    values = json.loads(text)
+    assert text == json.dumps(values, indent=2, sort_keys=True)
     assert values["counts"] == {"identical": 1, "different": 1, "missing": 1}
     assert values["acceptable"] is False
     assert values["outputs"][1] == {

@@ -63,3 +63,9 @@ def test_a_damaged_folder_is_not_held(finished_run: Path, content: str) -> None:
     cache.path(output.md5).chmod(0o644)
     cache.path(output.md5).write_text(content)
     assert not cache.holds(output.path, output.md5)
+
+
+def test_a_setting_that_dvc_does_not_know_hides_no_cache(tmp_path: Path) -> None:
+    (tmp_path / ".dvc").mkdir()
+    (tmp_path / ".dvc" / "config").write_text("[cache]\n    dir = ../elsewhere\n[core]\n    nonsense = 1\n")
+    assert Cache(tmp_path).folder == tmp_path / "elsewhere" / "files" / "md5"
