@@ -17,7 +17,7 @@ HEAD = "name: a\ndecoder: lstm\ntrials: 2\nprune_after: null\nseed: 1\n"
 def test_the_file_of_the_repository_varies_settings_that_there_are() -> None:
     import dataclasses
 
-    config = read_sweep(ROOT / "sweep.yaml")
+    config = read_sweep(ROOT / "sweep.yaml", ROOT / "params.yaml")
     groups = {name: dataclasses.asdict(group) for name, group in load_all(ROOT / "params.yaml").items()}
     assert set(config.space) <= set(flatten(groups))
     assert config.space["decoders.lstm.hidden_dim"] == Range(128, 512)
@@ -36,13 +36,29 @@ def test_the_file_of_the_repository_varies_settings_that_there_are() -> None:
         (HEAD.replace("null", "0") + "space: {a: {low: 1, high: 2}}\n", "sweep.yaml.prune_after"),
         (HEAD.replace("name: a", "name: ../a") + "space: {a: {low: 1, high: 2}}\n", "sweep.yaml.name"),
         ("[1", "sweep.yaml: expected plain YAML"),
+        (
+            HEAD + "space: {train.sed: {low: 1, high: 2}}\n",
+            "sweep.yaml.space: expected settings of params.yaml, received train.sed",
+        ),
+        (
+            HEAD.replace("decoder: lstm", "decoder: gru") + "space: {train.seed: {low: 1, high: 2}}\n",
+            "sweep.yaml.decoder: expected one of decoders.names, rnn, lstm, transformer; received gru",
+        ),
+        (
+            HEAD + "space: {train.schedule: {choices: [cosine, cosin]}}\n",
+            "sweep.yaml.space: train.schedule: expected",
+        ),
+        (
+            HEAD + "space: {decoders.lstm.dropout: {low: 0.5, high: 1.5}}\n",
+            "sweep.yaml.space: decoders.lstm.dropout: expected",
+        ),
     ],
 )
 def test_mistakes_are_told_by_their_path(tmp_path: Path, text: str, told: str) -> None:
     (tmp_path / "sweep.yaml").write_text(text)
     with pytest.raises(InputError) as error:
-        read_sweep(tmp_path / "sweep.yaml")
-    assert told in str(error.value)
+        read_sweep(tmp_path / "sweep.yaml", ROOT / "params.yaml")
+    assert told in str(error.value).replace(f"{ROOT}/", "")
 
 
 def test_a_trial_ends_when_half_of_the_finished_ones_were_better() -> None:

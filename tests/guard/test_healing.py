@@ -180,6 +180,17 @@ def test_nothing_is_mended_under_a_living_dvc(finished_run: Path) -> None:
         list(restore(finished_run, environment()))
 
 
+def test_what_other_settings_left_of_the_users_files_goes(finished_run: Path) -> None:
+    inputs = finished_run / "inputs"
+    inputs.mkdir()
+    for name in ("small_vgg.json", "coco.json", "dvc.lock", "mine.json"):
+        (inputs / name).write_text("{}")
+    git(finished_run, "add", "--force", "inputs/small_vgg.json", "inputs/dvc.lock")
+    git(finished_run, "commit", "--quiet", "-m", "Inputs")
+    list(restore(finished_run, environment()))
+    assert {path.name for path in inputs.iterdir()} == {"small_vgg.json", "dvc.lock", "mine.json"}
+
+
 def other_settings(root: Path) -> None:
     (root / "params.yaml").write_text(PARAMS.replace("plain", "fancy"))
 

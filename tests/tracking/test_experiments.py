@@ -4,6 +4,7 @@ import importlib.util
 import json
 import os
 import random
+import re
 import signal
 import statistics
 import subprocess
@@ -58,8 +59,12 @@ EDITS = (
 
 @pytest.fixture(scope="module")
 def seeded(tmp_path_factory: pytest.TempPathFactory, make_checkout: Callable[[Path], Any]) -> Any:
+    return make_seeded(make_checkout, tmp_path_factory.mktemp("seeds"))
+
+
+def make_seeded(make_checkout: Callable[[Path], Any], folder: Path) -> Any:
     """The miniature pipeline with a seed, whose value each decoder's CIDEr-D follows; run and committed."""
-    checkout = make_checkout(tmp_path_factory.mktemp("seeds") / "checkout")
+    checkout = make_checkout(folder / "checkout")
     for name, old, new in EDITS:
         checkout.edit(old, new, name)
     checkout.dvc("repro")
@@ -135,6 +140,57 @@ def test_seeds_are_compared_and_go_on_after_kills(seeded: Any) -> None:
     assert len(seeded.runs().all) == len(runs.all)
 
 
+def test_a_decoder_that_is_named_no_more_has_no_scores(
+    make_checkout: Callable[[Path], Any], tmp_path: Path
+) -> None:
+    checkout = make_seeded(make_checkout, tmp_path)
+    checkout.edit("decoders: [lstm, rnn]", "decoders: [lstm]")
+    refused = checkout.recap("seeds", "2", "--names", code=2)
+    assert refused.stderr.endswith(
+        "expected code and settings of the last commit, which jobs clone; received changes of params.yaml\n"
+    )
+    assert refused.stdout == ""
+    checkout.commit()
+    hold = "import sys, time, zc.lockfile; lock = zc.lockfile.LockFile(sys.argv[1]); print(); time.sleep(9)"
+    with subprocess.Popen(
+        [sys.executable, "-c", hold, str(checkout.root / ".dvc" / "tmp" / "lock")], stdout=subprocess.PIPE
+    ) as holder:
+        assert holder.stdout is not None
+        holder.stdout.readline()
+        checkout.recap("seeds", "2", "--output", "docs/seeds")
+    summary = json.loads((checkout.root / "docs/seeds.json").read_text())
+    assert list(summary["values"]) == ["lstm"], "dvc.lock still has the entries of the RNN"
+    assert summary["values"]["lstm"]["seen"]["cider_d"] == [0.2, 0.3]
+    assert "RNN" not in (checkout.root / "docs/seeds.md").read_text()
+
+    name = experiments(checkout)[1]
+    revision = name_of(checkout, name).strip()
+    reference = checkout.git("for-each-ref", "--format=%(refname)", f"refs/exps/*/*/{name}").strip()
+    checkout.git("update-ref", reference, name_of(checkout, experiments(checkout)[0]).strip(), revision)
+    other = checkout.recap("seeds", "2", "--output", "docs/seeds", code=2)
+    assert f"{name}: expected an experiment with train.seed 232, received one with 231" in other.stderr
+
+
+def test_a_colleague_takes_seeds_instead_of_running_them(
+    make_checkout: Callable[[Path], Any], tmp_path: Path
+) -> None:
+    checkout = make_seeded(make_checkout, tmp_path)
+    checkout.git("init", "--quiet", "--bare", str(tmp_path / "origin"))
+    checkout.git("remote", "add", "origin", str(tmp_path / "origin"))
+    checkout.dvc("remote", "add", "--default", "outputs", str(tmp_path / "outputs"))
+    checkout.commit()
+    checkout.git("push", "--quiet", "origin", "HEAD")
+    checkout.recap("seeds", "2", "--output", "docs/seeds")
+    checkout.dvc("exp", "push", "origin", "--all-commits")
+    checkout.git("clone", "--quiet", str(tmp_path / "origin"), str(tmp_path / "clone"))
+    clone = type(checkout)(tmp_path / "clone", dict(checkout.environment))
+    clone.dvc("exp", "pull", "origin", "--all-commits")
+    said = clone.recap("seeds", "2", "--output", "docs/seeds")
+    assert "Running stage" not in said.stdout + said.stderr
+    files = [(own.root / "docs/seeds.json").read_bytes() for own in (checkout, clone)]
+    assert files[0] == files[1]
+
+
 @needs_optuna
 def test_a_sweep_finds_the_best_setting_and_loses_no_trial_to_kills(seeded: Any) -> None:
     write_sweep(seeded, "width", trials=3, prune_after="null", low=2, high=9)
@@ -154,6 +210,19 @@ def test_a_sweep_finds_the_best_setting_and_loses_no_trial_to_kills(seeded: Any)
     assert f"best: {best.user_attrs['experiment']}" in said
     assert "Running stage" not in seeded.recap("sweep", "sweep.yaml").stdout
     assert len(experiments(seeded)) == len(ran) + 3
+
+    storage = seeded.root / ".recap" / "sweeps" / "width.db"
+    storage.unlink()
+    again = seeded.recap("sweep", "sweep.yaml").stdout
+    assert "Running stage" not in again, "the same proposals, whose experiments are there"
+    assert again.splitlines()[-1] == said.splitlines()[-1]
+    write_sweep(seeded, "width", trials=1, prune_after="null", low=4, high=9)
+    (fresh,) = set(read_names(seeded.recap("sweep", "sweep.yaml").stdout))
+    assert fresh not in names, "other proposals are another study"
+    storage.write_bytes(b"no database")
+    refused = seeded.recap("sweep", "sweep.yaml", code=2).stderr
+    assert "width.db: expected the storage of Optuna, received: " in refused
+    assert "Traceback" not in refused
 
 
 @needs_optuna
@@ -196,6 +265,11 @@ def write_sweep(
     text = f"name: {name}\ndecoder: lstm\ntrials: {trials}\nprune_after: {prune_after}\nseed: 7\n"
     space = f"space:\n  train.lstm.width: {{low: {low}, high: {high}}}\n"
     (checkout.root / "sweep.yaml").write_text(text + space)
+
+
+def read_names(said: str) -> list[str]:
+    """The experiments that a sweep tells of."""
+    return re.findall(r"^(\S+): train\.lstm\.width", said, re.MULTILINE)
 
 
 def read_trials(checkout: Any, name: str) -> list[Any]:

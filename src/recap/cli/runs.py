@@ -59,11 +59,13 @@ def _runs(options: argparse.Namespace) -> None:
 
 
 def _seeds(options: argparse.Namespace) -> None:
+    from recap.experiments.experiment import check_committed
     from recap.experiments.seeds import compare_seeds, name_seeds
     from recap.workspace.root import check_checkout
 
     check_checkout(os.environ)
     if options.names:
+        check_committed(ROOT)
         print("".join(f"{name} {seed}\n" for name, seed in name_seeds(ROOT, options.count).items()), end="")
         return
     for line in compare_seeds(ROOT, options.count, os.environ, options.output or SEEDS):

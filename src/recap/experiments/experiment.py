@@ -17,7 +17,7 @@ from recap.errors import InputError
 from recap.runtime.parent import MAKE
 from recap.workspace.definition import flatten
 from recap.workspace.git import ask_git
-from recap.workspace.lock_file import digest
+from recap.workspace.lock_file import digest, mapping
 from recap.workspace.pipeline import find_in, read_definition
 
 REFERENCE = re.compile(r"refs/exps/[0-9a-f]{2}/[0-9a-f]{38}/(\S+) ([0-9a-f]{40})")
@@ -47,12 +47,14 @@ def run_experiment(
     ``watch`` gets every line that stages write to stderr; what it raises ends the experiment.
 
     Raises:
-        InputError: it failed; what DVC and the stage say stands above.
+        InputError: it failed, and what DVC and the stage say stands above; or one of this name has others of
+            the checkout's settings.
     """
     revision = find_experiments(root).get(name)
     if revision:
+        _check_settings(root, name, revision, settings)
         return revision
-    command = [sys.executable, "-m", "dvc", "exp", "run", "--temp", "--name", name]
+    command = [sys.executable, "-m", "dvc", "--wait-for-lock", "exp", "run", "--temp", "--name", name]
     command += [*set_params(settings), *targets]
     own = {"RECAP_CHECKPOINTS": str(root.resolve() / paths.CHECKPOINTS), MAKE: str(os.getpid())}
     with subprocess.Popen(
@@ -76,6 +78,34 @@ def run_experiment(
             "what is wrong stands above; the same command goes on from here"
         )
     return revision
+
+
+def _check_settings(root: Path, name: str, revision: str, settings: Mapping[str, Any]) -> None:
+    expected = {**flatten(mapping((root / paths.PARAMS).read_bytes())), **settings}
+    received = flatten(mapping(ask_git(root, "show", f"{revision}:{paths.PARAMS}")))
+    for key in sorted(expected.keys() | received.keys()):
+        if expected.get(key) != received.get(key):
+            raise InputError(
+                f"{name}: expected an experiment with {key} {expected.get(key)}, received one with "
+                f"{received.get(key)}; after `dvc exp remove {name}` it runs anew"
+            )
+
+
+def check_committed(root: Path) -> None:
+    """Check that what names experiments, code and settings, is as in the last commit, which jobs clone.
+
+    Raises:
+        InputError: it is not, or git does not answer.
+    """
+    sources = read_definition(find_in(root)).sources
+    inside = [path for path in sources if not Path(path).is_absolute() and Path(path) != REPORTED]
+    names = [str(paths.PARAMS), str(paths.PIPELINE), *inside]
+    changed = ask_git(root, "status", "--porcelain", "--", *names).decode().splitlines()
+    if changed:
+        raise InputError(
+            f"{root.resolve()}: expected code and settings of the last commit, which jobs clone; received "
+            f"changes of {', '.join(line[3:] for line in changed)}"
+        )
 
 
 def set_params(settings: Mapping[str, Any]) -> list[str]:

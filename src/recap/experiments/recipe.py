@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Mapping
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,25 @@ def read_recipe(path: Path, params: Path = paths.PARAMS) -> dict[str, Any]:
         look_up(values, group)[setting] = value
     check_groups(values)
     return settings
+
+
+def find_mistakes(values: Mapping[str, Any], settings: Mapping[str, Any]) -> list[str]:
+    """Return the mistakes, a line each, that settings would bring where a params file has none."""
+    changed = deepcopy(dict(values))
+    for name, value in settings.items():
+        group, _, setting = name.rpartition(".")
+        look_up(changed, group)[setting] = value
+    before = _mistakes(values)
+    return [mistake for place, mistake in _mistakes(changed).items() if place not in before]
+
+
+def _mistakes(values: Mapping[str, Any]) -> dict[str, str]:
+    """Return the mistakes in groups of settings by their places."""
+    try:
+        check_groups(values)
+    except InputError as error:
+        return {mistake.partition(": ")[0]: mistake for mistake in str(error).split("\n")}
+    return {}
 
 
 def run_recipe(path: Path, environment: Mapping[str, str]) -> int:

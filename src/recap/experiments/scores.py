@@ -40,11 +40,16 @@ class Scores:
 
 
 def read_scores(run: str, pipeline: Pipeline) -> Scores:
-    """Read the scores of a run's decoders from the outputs that its dvc.lock names."""
+    """Read the scores of a run's decoders from the outputs that its dvc.lock names.
+
+    dvc.lock keeps entries of decoders that dvc.yaml names no more, which did not run: they are left out.
+    """
     metrics: dict[str, Any] = {}
     per_image: dict[str, Any] = {}
     for path, md5 in sorted(pipeline.outputs.files(["reports/decoders"]).items()):
         decoder, name = path.split("/")[2:4]
+        if f"reports/decoders/{decoder}/metrics.json" not in pipeline.metrics:
+            continue
         if name == "metrics.json":
             parts = json.loads(pipeline.outputs.content(path, md5))
             wanted = ("constant_cider_d", *(key for key, *_ in ROWS))

@@ -8,6 +8,7 @@ from typing import Any
 
 from recap.core import paths
 from recap.core.artifacts import write_text
+from recap.core.config import read_content, read_values
 from recap.errors import InputError
 from recap.experiments.experiment import base_digest, run_experiment
 from recap.experiments.scores import Scores, format_scores, read_scores, summarize
@@ -18,7 +19,7 @@ from recap.tracking.store import Store, Tag, describe_error, equals
 from recap.workspace.definition import flatten
 from recap.workspace.journal import milliseconds
 from recap.workspace.lock_file import digest
-from recap.workspace.pipeline import find_in, open_pipeline, open_repository, read_definition
+from recap.workspace.pipeline import open_pipeline, open_repository
 
 SETTING = "train.seed"
 STYLES: dict[str, Style] = {"md": "markdown", "tex": "latex"}
@@ -62,22 +63,23 @@ def compare_seeds(root: Path, count: int, environment: Mapping[str, str], output
         write_text(_with_ending(output, "json"), json.dumps(summary, indent=1) + "\n")
         for ending, style in STYLES.items():
             write_text(_with_ending(output, ending), format_scores(summary, style) + "\n")
-        yield format_scores(summary, "text")
         bring(environment, None, root, everything=True)
         try:
             record_comparison(Store(environment), summary)
         except Exception as error:  # a store can fail in any way
             reason = describe_error(error, environment)
             yield f"warning: MLflow: {reason}; the same command records it later"
+        yield format_scores(summary, "text")
 
 
 def name_seeds(root: Path, count: int) -> dict[str, int]:
     """Return the names of the experiments, and the seed of each.
 
     Raises:
-        InputError: params.yaml has no seed.
+        InputError: params.yaml cannot be read, or has no seed.
     """
-    first = read_definition(find_in(root)).params.get("train", {}).get("seed")
+    values = read_values(read_content(root / paths.PARAMS, "a params file"), root / paths.PARAMS)
+    first = flatten(values).get(SETTING)
     if not isinstance(first, int):
         raise InputError(f"{root / paths.PARAMS}: expected the setting {SETTING}, received none")
     base = base_digest(root, [SETTING])
@@ -93,14 +95,17 @@ def record_comparison(store: Store, summary: Mapping[str, Any]) -> None:
     """Bring a comparison to MLflow as one run.
 
     Its metrics are curves over the seeds, with mean and standard deviation beside them; its description is
-    the table, which names the runs. What is there already is left alone.
+    the table, which names the runs. What is there already is left alone; what a kill cut short is finished.
     """
-    identity, moment = digest(summary), milliseconds()
-    if store.search(equals(TAG, identity), "attributes.status = 'FINISHED'"):
+    identity = digest(summary)
+    begun = store.search(equals(TAG, identity))
+    if any(run.info.status == "FINISHED" for run in begun):
         return
     runs, table = summary["runs"], format_scores(summary, "markdown")
     tags = {TAG: identity, Tag.NOTE: table[:NOTE_LENGTH], "mlflow.source.name": "recap seeds"}
-    run = store.create_run(f"{len(runs)} seeds from {runs[0]}", moment, tags, identity).info.run_id
+    title = f"{len(runs)} seeds from {runs[0]}"
+    info = (begun[0] if begun else store.create_run(title, milliseconds(), tags, identity)).info
+    run, moment = info.run_id, info.start_time
     points = []
     for name, values in flatten(summary["values"]).items():
         points += [(name, value, moment, step) for step, value in enumerate(values)]

@@ -19,10 +19,13 @@ from pydantic.dataclasses import dataclass
 
 from recap.core import paths
 from recap.core.config import STRICT, Seed, parse, read_content, read_values
-from recap.errors import InputError
-from recap.experiments.experiment import base_digest, run_experiment, set_params
+from recap.errors import InputError, expecting
+from recap.experiments.experiment import DIGITS, base_digest, run_experiment, set_params
+from recap.experiments.recipe import find_mistakes
 from recap.runtime.writer import only_writer
 from recap.tracking.importer import bring
+from recap.workspace.definition import flatten
+from recap.workspace.lock_file import digest
 from recap.workspace.pipeline import open_pipeline, open_repository
 
 if TYPE_CHECKING:
@@ -63,11 +66,12 @@ class SweepConfig:
     space: Annotated[dict[str, Choices | Range], MinLen(1)]  # such as "decoders.lstm.hidden_dim" -> values
 
 
-def read_sweep(path: Path) -> SweepConfig:
+def read_sweep(path: Path, params: Path = paths.PARAMS) -> SweepConfig:
     """Read a file of settings.
 
     Raises:
-        InputError: it cannot be read, or holds mistakes; the message has one line a mistake.
+        InputError: it cannot be read, or holds mistakes, or values that params.yaml may not have; the message
+            has one line a mistake.
     """
     config = parse(path.name, read_values(read_content(path, "a file of a sweep"), path), SweepConfig)
     for name, values in config.space.items():
@@ -78,6 +82,25 @@ def read_sweep(path: Path) -> SweepConfig:
                 f"{path.name}.space.{name}: expected low up to high, above 0 with log; "
                 f"received {asdict(values)}"
             )
+    present = read_values(read_content(params, "a params file"), params)
+    known = flatten(present)
+    unknown = [name for name in config.space if name not in known]
+    if unknown:
+        raise InputError(f"{path.name}.space: expected settings of {params}, received {', '.join(unknown)}")
+    decoders = known.get("decoders.names", [config.decoder])
+    if config.decoder not in decoders:
+        raise InputError(
+            f"{path.name}.decoder: expected one of decoders.names, {', '.join(decoders)}; "
+            f"received {config.decoder}"
+        )
+    mistakes = [
+        f"{path.name}.space: {mistake}"
+        for name, values in config.space.items()
+        for value in (values.choices if isinstance(values, Choices) else (values.low, values.high))
+        for mistake in find_mistakes(present, {name: value})
+    ]
+    if mistakes:
+        raise InputError(*mistakes)
     return config
 
 
@@ -94,20 +117,22 @@ def sweep(root: Path, config: SweepConfig, environment: Mapping[str, str]) -> It
             "recap sweep: expected Optuna, found none; pip install --constraint requirements.lock optuna"
         ) from None
     from optuna.trial import Trial, TrialState
+    from sqlalchemy.exc import SQLAlchemyError
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    name = f"{config.name}-{base_digest(root, list(config.space))}"
+    # whatever changes what is proposed begins another study
+    identity = digest(base_digest(root, list(config.space)), {**asdict(config), "trials": None})
+    name = f"{config.name}-{identity[:DIGITS]}"
     (root / FOLDER).mkdir(parents=True, exist_ok=True)
     storage = f"sqlite:///{(root / FOLDER).resolve() / config.name}.db"
     with only_writer("experiments", folder=root / paths.LOCKS):
-        study = optuna.create_study(
-            storage=storage,
-            study_name=name,
-            load_if_exists=True,
-            pruner=optuna.pruners.NopPruner()
+        pruner = (
+            optuna.pruners.NopPruner()
             if config.prune_after is None
-            else optuna.pruners.MedianPruner(n_warmup_steps=config.prune_after),
+            else optuna.pruners.MedianPruner(n_warmup_steps=config.prune_after)
         )
+        with expecting(f"{storage}: expected the storage of Optuna", SQLAlchemyError):
+            study = optuna.create_study(storage=storage, study_name=name, load_if_exists=True, pruner=pruner)
         while len(study.get_trials(states=(TrialState.COMPLETE, TrialState.PRUNED))) < config.trials:
             begun = study.get_trials(states=(TrialState.RUNNING,))
             if not begun:
@@ -135,8 +160,8 @@ def sweep(root: Path, config: SweepConfig, environment: Mapping[str, str]) -> It
             loss = _loss(root, experiment, revision, config.decoder)
             study.tell(trial, loss)
             yield f"{experiment}: {LOSS} {loss:.4f}"
-        yield _best(study)
         bring(environment, None, root, everything=True)
+        yield _best(study)
 
 
 def _suggest(trial: "Trial", name: str, values: Choices | Range) -> Any:

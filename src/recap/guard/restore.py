@@ -13,6 +13,7 @@ from recap.workspace.cache import Cache
 from recap.workspace.git import ask_git
 from recap.workspace.lock_file import made_outputs
 from recap.workspace.rwlock import writers
+from recap.workspace.user_files import ENCODERS, SETTINGS
 
 
 def restore(root: Path, environment: Mapping[str, str]) -> Iterator[str]:
@@ -31,7 +32,17 @@ def restore(root: Path, environment: Mapping[str, str]) -> Iterator[str]:
     tracked = ask_git(root, "ls-files", "-z", "--", str(paths.PARAMS), "dvc.lock", "reports")
     names = [name for name in tracked.decode().split("\0") if name]
     ask_git(root, "checkout", "--quiet", "HEAD", "--", *names)
+    for path in _records_of_inputs(root):
+        path.unlink()
     yield from _restore_outputs(root, environment, set(names))
+
+
+def _records_of_inputs(root: Path) -> list[Path]:
+    """Return the digests of the user's files that other settings left, which git does not know."""
+    records = [*(f"{name}.json" for name in SETTINGS), ENCODERS, "dvc.lock"]
+    arguments = ("ls-files", "-z", "--others", "--exclude-standard", "--")
+    names = ask_git(root, *arguments, *(f"{paths.INPUTS}/{name}" for name in records)).decode()
+    return [root / name for name in names.split("\0") if name]
 
 
 def _restore_outputs(root: Path, environment: Mapping[str, str], tracked: set[str]) -> Iterator[str]:

@@ -55,7 +55,8 @@ def runs_of_file(environment: Mapping[str, str], path: str) -> Iterator[str]:
         runs = store.search(equals(Tag.KEY, stage_key(name, lock[name])))
         makers = [run for run in runs if Tag.REUSED not in run.data.tags]
         if not makers:
-            yield "  no run in this store made it; `recap sync` records what dvc.lock has"
+            way = "this one took it from DVC's cache:" if runs else "`recap sync` records what dvc.lock has"
+            yield f"  no run in this store made it; {way}"
         for run in makers or runs[-1:]:
             yield from _describe(run)
         if len(runs) > len(makers) > 0:
