@@ -37,6 +37,8 @@ def assert_travels(checkout: Any, clone: Path) -> None:
     assert parent.info.status == "FINISHED"
     assert {"lstm.cider_d", "rnn.cider_d"} <= set(parent.data.metrics)
     assert fresh.git("status", "--short") == ""
+    told = fresh.recap("runs", "models/lstm").stdout
+    assert "no run in this store made it; this one took it from DVC's cache:\n  run " in told
 
 
 def test_a_folder_is_a_remote(make_checkout: Callable[[Path], Any], tmp_path: Path) -> None:

@@ -13,7 +13,6 @@ from recap.decoders.config import DecoderName
 
 EVALUATION_METRICS = ("cider_d", "bleu_4", "rouge_l", "truth", "perplexity")
 MAIN_PARTS = ("seen", "test")
-MADE = "tags.`recap.original_run` IS NULL"  # what DVC reused would lie on the run that made it
 LATEST_FIRST = {"orderByKey": "attributes.end_time", "orderByAsc": False}
 """By their start, stages are folded into pipelines."""
 STATES = {
@@ -30,8 +29,12 @@ STATES = {
         ],
     },
     "curves": LATEST_FIRST
-    | {"searchFilter": f"tags.`recap.stage` LIKE 'train/%' AND {MADE}", "chartsSearchFilter": "loss"},
-    "captions": LATEST_FIRST | {"searchFilter": f"tags.`recap.stage` LIKE 'evaluate/%' AND {MADE}"},
+    | {
+        # what DVC reused would lie on the curves of the run that made it
+        "searchFilter": "tags.`recap.stage` LIKE 'train/%' AND tags.`recap.original_run` IS NULL",
+        "chartsSearchFilter": "loss",
+    },
+    "captions": LATEST_FIRST | {"searchFilter": "tags.`recap.stage` LIKE 'evaluate/%'"},
 }
 MODES = {"pipelines": "TABLE", "curves": "CHART", "captions": "ARTIFACT"}
 
