@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -277,6 +278,19 @@ def test_what_a_run_says_of_itself_is_an_object(project: Path, run: Run, file: s
         code, _, err = run("bundle", "../away", "--decoder", "lstm")
         assert (code, err.count("\n"), file in err) == (2, 1, True), err
     assert not Path("../away").exists()
+
+
+def test_a_server_tells_no_address_that_another_has(
+    run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/absent.db")
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = str(other.getsockname()[1])
+        for command in ("ui", "serve"):
+            code, out, err = run(command, "--port", port)
+            assert (code, out) == (2, "")
+            line = f"--port: {port}: expected a free port of 127.0.0.1, received: Address already in use\n"
+            assert err == line
 
 
 def test_a_loop_of_links_is_no_picture(run: Run) -> None:

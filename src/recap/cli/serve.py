@@ -2,11 +2,13 @@
 
 import argparse
 import os
+import socket
 import sys
 from pathlib import Path
 
 from recap.cli.numbers import whole
 from recap.cli.prepare import add_decoding, add_model, change_decoding, prepare
+from recap.errors import InputError, expecting
 
 
 def add_commands(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -50,13 +52,23 @@ def _hosts(options: argparse.Namespace) -> list[str]:
     return local + [host.lower() for host in options.allowed_host]
 
 
+def _check_port(port: int) -> None:
+    """Refuse a port that no server can have."""
+    with expecting(f"--port: {port}: expected a free port of 127.0.0.1", OSError), socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as servers do
+        probe.bind(("127.0.0.1", port))
+
+
 def _ui(options: argparse.Namespace) -> None:
     from recap.tracking.runs import open_store
     from recap.tracking.store import hide_password, tracking_uri
     from recap.tracking.views import view_addresses
 
-    store, uri = open_store(os.environ), tracking_uri(os.environ)
+    uri = tracking_uri(os.environ)
     has_server = uri.startswith("http")
+    if not has_server:
+        _check_port(options.port)
+    store = open_store(os.environ)
     server = hide_password(uri, os.environ) if has_server else f"http://127.0.0.1:{options.port}"
     for name, address in view_addresses(server, store.experiment).items():
         print(f"{name + ':':<10} {address}")
@@ -73,8 +85,6 @@ def _ui(options: argparse.Namespace) -> None:
 
 
 def _serve(options: argparse.Namespace) -> None:
-    from recap.errors import InputError
-
     if options.images is not None and not options.images.is_dir():
         raise InputError(f"--images: expected a folder, received {str(options.images)!r}")
     model = options.model
@@ -89,6 +99,7 @@ def _serve(options: argparse.Namespace) -> None:
     names = options.decoder.split("+") if options.decoder else None
     captioners = load_captioners(model, names, device, lambda own: change_decoding(own, options))
     about = describe_served(model, captioners)
+    _check_port(options.port)
     print("\n".join(about["lines"]))
     address = f"http://127.0.0.1:{options.port}"
     print(f"page: {address}/   programs: POST {address}/invocations   (Ctrl-C ends it)", flush=True)
@@ -98,7 +109,6 @@ def _serve(options: argparse.Namespace) -> None:
 
 def _registered(options: argparse.Namespace) -> Path:
     """The bundle of a model that MLflow has registered."""
-    from recap.errors import InputError
     from recap.loading import BUNDLE
     from recap.tracking.models import model_address
     from recap.tracking.runs import open_store
