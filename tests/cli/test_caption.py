@@ -20,7 +20,7 @@ from tests.settings import GREEDY
 
 import recap
 from recap.cli.main import main
-from recap.cli.prepare import _runtime
+from recap.cli.prepare import OPTIONS, SEARCHES, _runtime
 from recap.core.raw_data import Source, write_captions, write_source
 from recap.errors import InputError
 from recap.loading import BUNDLE
@@ -107,6 +107,12 @@ def test_options_take_the_place_of_the_settings(run: Run) -> None:
         assert f"--{name.replace('_', '-')} VALUE" in help_of("caption")
 
 
+def test_options_belong_to_the_searches_that_the_settings_name() -> None:
+    lines = re.findall(r"^    (\w+):.*\(([a-z_, ]+)\)(?:;.*)?$", Path("params.yaml").read_text(), re.M)
+    named = {name: tuple(text.split(", ")) for name, text in lines if name in OPTIONS}
+    assert named == SEARCHES
+
+
 def help_of(command: str) -> str:
     program = f"from recap.cli.main import main; main(['{command}', '--help'])"
     return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True).stdout
@@ -118,6 +124,18 @@ def help_of(command: str) -> str:
         (["--beam-width", "0"], "decoding.beam_width: expected a positive integer, received 0"),
         (["--search", "best"], "decoding.search: expected 'greedy', 'sample', 'beam'"),
         (["--temperature", "NaN"], "decoding.temperature: expected"),
+        (
+            ["--temperature", "0.2"],
+            "--temperature: expected --search sample or consensus beside it, received",
+        ),
+        (["--search", "greedy", "--beam-width", "2"], "--beam-width: expected --search beam or diverse_beam"),
+        (["--search", "beam", "--groups", "3"], "--groups: expected --search diverse_beam beside it"),
+        (
+            ["--search", "consensus", "--top-p", "0.5"],
+            "--top-p: expected --search sample beside it, received",
+        ),
+        (["--banned-words", "a,A"], "--banned-words: expected words of the vocabulary, which is in lower"),
+        (["--banned-last-words", "aa"], "--banned-last-words: expected words of the vocabulary"),
         (["--decoder", "../models/lstm"], "models: expected one of the decoders lstm, rnn, transformer"),
         (["--decoder", "gru"], "models: expected one of the decoders lstm, rnn, transformer, received 'gru'"),
         (["--ensemble", "rnn+"], "models: expected one of the decoders lstm, rnn, transformer, received ''"),
@@ -182,7 +200,7 @@ def test_pictures_of_the_run_are_drawn_for_as_evaluate_does(run: Run) -> None:
     sample = replace(GREEDY, search="sample", temperature=2.0, max_length=9, seed=3)
     captions = recap.load("models/lstm", sample).caption(IMAGES, (7, 8, 9))
     options = ["--search", "sample", "--temperature", "2.0", "--max-length", "9", "--seed", "3"]
-    options += ["--length-normalisation", "0", "--decoder", "lstm", "--json"]
+    options += ["--decoder", "lstm", "--json"]
     _, out, _ = run("caption", "data/raw/images/test", *options)
     rows = json.loads(out)
     assert [row["image_id"] for row in rows] == [7, 8, 9]

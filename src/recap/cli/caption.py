@@ -5,7 +5,6 @@ import os
 import re
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -78,9 +77,7 @@ def _caption(options: argparse.Namespace) -> int:
                 raise InputError(
                     f"{path}: expected none yet, received one; --results FILE names what is replaced"
                 )
-    captioner = load(options.model, None, device, _decoders(options))
-    decoding = change_decoding(captioner.decoding, options)  # type: ignore[arg-type]
-    captioner = replace(captioner, decoding=decoding)
+    captioner = change_decoding(load(options.model, None, device, _decoders(options)), options)
     if captioner.backbone is None:
         raise InputError(f"{options.model}: expected a captioner that sees images, received one of features")
     pictures = [path for given in options.pictures for path in find_images(given)]
@@ -193,8 +190,8 @@ def _bundle(options: argparse.Namespace) -> None:
     from recap.loading import decoder_names, load, models_folder
     from recap.serving.bundle import run_around, write_bundle
 
-    captioner = load(options.model, None, "cpu", _decoders(options))
-    decoding = change_decoding(captioner.decoding, options)  # type: ignore[arg-type]
+    decoding = change_decoding(load(options.model, None, "cpu", _decoders(options)), options).decoding
+    assert decoding is not None
     if decoding.search == "consensus":
         raise InputError(
             "--search: expected another for a bundle, which has no training captions, received 'consensus'"

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from recap.core import paths
 
 if TYPE_CHECKING:
-    from recap.decoding.config import DecodingConfig
+    from recap.captioner import Captioner
+    from recap.text.vocabulary import Vocabulary
 
 OPTIONS = {
     "search": "greedy, sample, beam, diverse_beam or consensus",
@@ -33,6 +34,21 @@ OPTIONS = {
     "repeat_trigrams": "whether three words in a row may come twice, true or false",
 }
 """The settings of `evaluate.decoding`, each an option of the command line."""
+SEARCHES = {
+    "beam_width": ("beam", "diverse_beam"),
+    "length_normalisation": ("beam", "diverse_beam"),
+    "groups": ("diverse_beam",),
+    "diversity": ("diverse_beam",),
+    "candidates": ("consensus",),
+    "pseudo_references": ("consensus",),
+    "pseudo_reference_temperature": ("consensus",),
+    "neighbours": ("consensus",),
+    "temperature": ("sample", "consensus"),
+    "top_k": ("sample",),
+    "top_p": ("sample",),
+    "seed": ("sample", "consensus"),
+}
+"""The searches that use a setting, where not all do."""
 
 
 def prepare(models: Path = paths.MODELS) -> Any:
@@ -91,18 +107,26 @@ def add_decoding(command: argparse.ArgumentParser) -> None:
     """Add the options of decoding, each to take the place of what the run or the bundle says."""
     group = command.add_argument_group("how captions are written; docs/decoding.md compares the searches")
     for name, text in OPTIONS.items():
-        option, named = f"--{name.replace('_', '-')}", f"decoding_{name}"
-        group.add_argument(option, dest=named, type=str, metavar="VALUE", help=text)  # no banned words: empty
+        if name in SEARCHES:
+            text += f" ({', '.join(SEARCHES[name])})"
+        named = f"decoding_{name}"
+        group.add_argument(_option(name), dest=named, type=str, metavar="VALUE", help=text)  # may be empty
 
 
-def change_decoding(decoding: "DecodingConfig", options: argparse.Namespace) -> "DecodingConfig":
-    """The options of decoding with what the command line says in the place of some.
+def _option(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
+def change_decoding(captioner: "Captioner", options: argparse.Namespace) -> "Captioner":
+    """The captioner with what the command line says in the place of some of its options of decoding.
 
     Raises:
-        InputError: an option is none, or nothing here can check it.
+        InputError: an option is none, its search does not use it, a banned word is not in the vocabulary, or
+            nothing here can check it.
     """
     import json
     from contextlib import suppress
+    from dataclasses import replace
 
     changes: dict[str, Any] = {}
     for name in OPTIONS:
@@ -116,15 +140,34 @@ def change_decoding(decoding: "DecodingConfig", options: argparse.Namespace) -> 
             with suppress(ValueError, RecursionError):
                 changes[name] = json.loads(text)
     if not changes:
-        return decoding
+        return captioner
     try:
         from recap.core.config import parse
         from recap.decoding.config import DecodingConfig
     except ModuleNotFoundError as error:
         from recap.errors import InputError
 
-        raise InputError(f"--{next(iter(changes))}: expected {error.name}, which checks it") from None
-    return parse("decoding", vars(decoding) | changes, DecodingConfig)
+        raise InputError(f"{_option(next(iter(changes)))}: expected {error.name}, which checks it") from None
+    decoding = parse("decoding", vars(captioner.decoding) | changes, DecodingConfig)
+    for name, value in changes.items():
+        _check_use(name, value, decoding.search, captioner.vocabulary)
+    return replace(captioner, decoding=decoding)
+
+
+def _check_use(name: str, value: Any, search: str, vocabulary: "Vocabulary") -> None:
+    """Refuse an option that would change nothing."""
+    from recap.errors import InputError
+
+    if search not in (searches := SEARCHES.get(name, (search,))):
+        wanted = " or ".join(searches)
+        raise InputError(f"{_option(name)}: expected --search {wanted} beside it, received {search!r}")
+    unknown = [word for word in value if word not in vocabulary.word_to_idx] if "banned" in name else []
+    if unknown:
+        kind = "words" if vocabulary.tokens == "word" else "characters"
+        raise InputError(
+            f"{_option(name)}: expected {kind} of the vocabulary, which is in lowercase, "
+            f"received {unknown[0]!r}"
+        )
 
 
 def warn(path: Path, is_familiar: bool | None) -> None:

@@ -15,25 +15,21 @@ from recap.serving.requests import LARGEST_BODY
 if TYPE_CHECKING:
     import torch
 
-    from recap.decoding.config import DecodingConfig
-
 
 def load_captioners(
     models: Path,
     decoders: Sequence[str] | None,
     device: "torch.device | str",
-    change: Callable[["DecodingConfig"], "DecodingConfig"],
+    change: Callable[[Captioner], Captioner],
 ) -> dict[str, Captioner]:
     """Load each decoder as ``recap.load`` does, and their ensemble where there are several, as the last.
 
-    ``change`` gives the options of decoding, from those of the run.
+    ``change`` gives the captioner the options of decoding that are asked for.
 
     Raises:
         InputError: as ``recap.load``.
     """
-    whole = load(models, None, device, decoders)
-    assert whole.decoding is not None
-    whole = replace(whole, decoding=change(whole.decoding))
+    whole = change(load(models, None, device, decoders))
     names = decoders or decoder_names(models)
     if not isinstance(whole.decoder, Ensemble):
         return {names[0]: whole}
