@@ -141,6 +141,11 @@ def help_of(command: str) -> str:
         (["--ensemble", "rnn+"], "models: expected one of the decoders lstm, rnn, transformer, received ''"),
         (["--model", "models/lstm", "--decoder", "rnn"], "models/lstm: expected one of the decoders lstm"),
         (["--model", "nowhere"], "nowhere: expected a trained decoder or the folder of several"),
+        (
+            ["--results", "away/x.json"],
+            "--results: away/x.json: expected a file that can be written, received",
+        ),
+        (["--results", "params.yaml/x.json"], "--results: params.yaml/x.json: expected a file that can be"),
         (["empty"], "empty: expected a folder with images, received one without"),
     ],
 )
@@ -149,6 +154,7 @@ def test_what_cannot_be_used_is_one_line(run: Run, arguments: list[str], message
     code, out, err = run("caption", IMAGES[0], *arguments)
     assert (code, out, err.count("\n")) == (2, "", 1)
     assert err.startswith(message)
+    assert not Path("away").exists()
 
 
 def test_a_folder_gives_results_and_a_contact_sheet_and_broken_pictures_are_skipped(run: Run) -> None:

@@ -96,6 +96,10 @@ def test_pictures_are_written(capsys: pytest.CaptureFixture[str]) -> None:
             r"--output: \.: expected a file that can be written, received: ",
         ),
         (
+            ["class", "--class", "7", "--head", "digit", "--iterations", "1", "--output", "away/c.png"],
+            "--output: away/c.png: expected a file that can be written, received: No such file",
+        ),
+        (
             ["words", "a.png", "--output", "a.png/w.png"],
             "--output: .*: expected .*: (Not a directory|File exists)",
         ),

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from recap.cli.prepare import add_decoding, add_model, change_decoding, prepare, warn
+from recap.cli.prepare import add_decoding, add_model, change_decoding, check_output, prepare, warn
 from recap.core import paths
 
 if TYPE_CHECKING:
@@ -68,6 +68,8 @@ def _caption(options: argparse.Namespace) -> int:
         raise InputError(
             f"--results: expected another name than the contact sheet's, received {options.results}"
         )
+    if options.results is not None:
+        check_output("--results", options.results)
     folders = [given for given in options.pictures if given.is_dir()]
     results = options.results
     if folders and not options.json and results is None:

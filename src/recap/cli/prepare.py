@@ -170,6 +170,14 @@ def _check_use(name: str, value: Any, search: str, vocabulary: "Vocabulary") -> 
         )
 
 
+def check_output(option: str, path: Path) -> None:
+    """Refuse a file in a folder that is not there, which is more often misspelt than wanted."""
+    from recap.errors import expecting
+
+    with expecting(f"{option}: {path}: expected a file that can be written", OSError, ValueError):
+        os.stat(f"{path.parent}/")  # noqa: PTH116 (a Path has no slash at its end, which a file refuses)
+
+
 def warn(path: Path, is_familiar: bool | None) -> None:
     """Tell of an image that is unlike the training images; None where nobody knows."""
     if is_familiar is False:

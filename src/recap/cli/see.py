@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from recap.cli.numbers import LARGEST_SEED, whole
-from recap.cli.prepare import prepare, warn
+from recap.cli.prepare import check_output, prepare, warn
 from recap.core import paths
 
 if TYPE_CHECKING:
@@ -138,6 +138,7 @@ def _write(path: Path, pixels: "Pixels") -> None:
     from recap.core.artifacts import write_png
     from recap.errors import expecting
 
+    check_output("--output", path)
     with expecting(f"--output: {path}: expected a file that can be written", OSError, ValueError):
         write_png(path, pixels)
 
