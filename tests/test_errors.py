@@ -6,7 +6,7 @@ from typing import NoReturn
 import pytest
 import torch
 
-from recap.errors import InputError, exit_code, memory_fault
+from recap.errors import InputError, exit_code, expecting, memory_fault
 
 
 @pytest.mark.parametrize(
@@ -31,6 +31,16 @@ def test_a_message_keeps_its_ends() -> None:
 
 def test_mistakes_that_were_found_together_have_a_line_each() -> None:
     assert str(InputError("first", "sec\nond")) == "first\nsec\\nond"
+
+
+def test_no_message_holds_another_of_the_same_place() -> None:
+    for place, told in (
+        ("a", "a: expected 1, received 2"),
+        ("b", "b: expected 3, received: a: expected 1, received 2"),
+    ):
+        with pytest.raises(InputError) as caught, expecting(f"{place}: expected 3", InputError):
+            raise InputError("a: expected 1, received 2")
+        assert str(caught.value) == told
 
 
 def test_memory_that_is_not_there_is_a_line() -> None:

@@ -37,13 +37,16 @@ def expecting(what: str, *kinds: type[Exception]) -> Iterator[None]:
     """Turn errors of some kinds, without any named of all, into one line that says what was expected.
 
     Raises:
-        InputError: ``what``, and the error's text as what was received; one from inside stays unless named.
+        InputError: ``what``, and the error's text as what was received; one from inside stays unless named,
+            and where it tells of the same place.
     """
     caught = kinds or (Exception,)
     try:
         yield
     except caught as error:
-        if isinstance(error, InputError) and InputError not in kinds:
+        place = what.partition(": ")[0]
+        is_told = InputError not in kinds or str(error).startswith(f"{place}: ")
+        if isinstance(error, InputError) and is_told:
             raise
         reason = getattr(error, "strerror", None) or " ".join(str(error).split())[:300]
         raise InputError(f"{what}, received: {reason or type(error).__name__}") from None

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 BUNDLE = "captioner.json"
 """What makes a folder a bundle: its decoders, options, data and scores, and the SHA-256 of its files."""
 FORMAT = 1
+MAKES = "`make repro` trains decoders into models/ of a checkout"
 OPTIONAL = (
     "backbone/backbone.json",
     "backbone/weights.safetensors",
@@ -71,6 +72,9 @@ def load(
         training = CaptionedFeatures(*load_captions(captions).of("train"), features)
     own = [folder.name] if around != folder else None
     names = _choose(folder, own or groups["decoders"].names, decoders, closed=own is not None)
+    for name in names if own is None else ():
+        if not (folder / name / "model.json").is_file():
+            raise InputError(f"{folder / name}: expected a trained decoder, received none; {MAKES}")
     return replace(
         assemble(
             [folder if own else around / name for name in names],
@@ -94,7 +98,9 @@ def models_folder(folder: Path) -> Path:
     if (folder / "model.json").is_file():
         return Path(os.path.normpath(folder / ".."))
     if not any(folder.glob("*/model.json")):
-        raise InputError(f"{folder}: expected a trained decoder or the folder of several, received neither")
+        raise InputError(
+            f"{folder}: expected a trained decoder or the folder of several, received neither; {MAKES}"
+        )
     return folder
 
 

@@ -288,6 +288,17 @@ def test_what_is_no_whole_bundle_is_refused(run: Run) -> None:
         )
 
 
+def test_what_the_pipeline_has_not_made_is_told_with_what_makes_it(run: Run) -> None:
+    shutil.rmtree("models/lstm")
+    for command in (("bundle", "../away"), ("caption", IMAGES[0]), ("serve",)):
+        code, _, err = run(*command)
+        assert (code, err.count("\n")) == (2, 1)
+        assert err.startswith("models/lstm: expected a trained decoder, received none; `make repro` trains")
+    shutil.rmtree("models")
+    code, _, err = run("caption", IMAGES[0])
+    assert (code, err.count("\n"), "received neither; `make repro` trains" in err) == (2, 1, True)
+
+
 def test_a_bundle_asks_for_no_endless_threads(tmp_path: Path) -> None:
     (tmp_path / BUNDLE).write_text('{"runtime": {"arithmetic": "portable", "threads": 1e999}}')
     with pytest.raises(InputError, match="expected the description of a bundle, received: cannot convert"):

@@ -161,8 +161,9 @@ def test_help_says_where_to_run_and_what_is_the_default(capsys: pytest.CaptureFi
 
 def test_a_project_without_a_backbone_is_told(project: Path) -> None:
     (project / "models/backbone/backbone.json").unlink()
-    with pytest.raises(InputError, match="expected the description of a backbone"):
-        see("predict", "a.png")
+    for command in ("predict", "saliency", "words"):
+        with pytest.raises(InputError, match="models/backbone: expected a trained backbone, received none"):
+            see(command, "a.png")
     write_json(project / "models/backbone/backbone.json", {"name": "none"})
     with pytest.raises(InputError, match=r"expected one of small_vgg, .*, received 'none'"):
         see("predict", "a.png")

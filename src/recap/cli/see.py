@@ -80,12 +80,20 @@ def _add_output(command: argparse.ArgumentParser) -> None:
     command.add_argument("--output", type=Path, default=Path("seen.png"), help="PNG file; default: seen.png")
 
 
-def _load(options: argparse.Namespace) -> tuple["Backbone", str]:
-    """The backbone, and the head that the options name."""
-    from recap.backbones.build import load_backbone
+def _load_backbone() -> "Backbone":
+    from recap.backbones.build import DESCRIPTION_FILE, load_backbone
     from recap.errors import InputError
 
-    backbone = load_backbone(paths.BACKBONE)
+    if not (paths.BACKBONE / DESCRIPTION_FILE).is_file():
+        raise InputError(f"{paths.BACKBONE}: expected a trained backbone, received none; {NEEDS}")
+    return load_backbone(paths.BACKBONE)
+
+
+def _load(options: argparse.Namespace) -> tuple["Backbone", str]:
+    """The backbone, and the head that the options name."""
+    from recap.errors import InputError
+
+    backbone = _load_backbone()
     if not backbone.heads:
         raise InputError(f"{paths.BACKBONE}: expected a backbone with classes, received an encoder without")
     head = options.head or next(iter(backbone.heads))
@@ -148,9 +156,8 @@ def _predict(options: argparse.Namespace) -> None:
     import torch
 
     from recap.backbones.backbone import OneHead
-    from recap.backbones.build import load_backbone
 
-    backbone = load_backbone(paths.BACKBONE)
+    backbone = _load_backbone()
     x = backbone.preprocess(_image(backbone, options.image))
     for head, labels in backbone.heads.items():
         with torch.no_grad():
@@ -226,12 +233,11 @@ def _grow(options: argparse.Namespace) -> None:
 
 def _words(options: argparse.Namespace) -> None:
     prepare()
-    from recap.backbones.build import load_backbone
     from recap.backbones.images import load_images
     from recap.explain.pictures.words import word_panels
     from recap.loading import load
 
-    backbone = load_backbone(paths.BACKBONE)
+    backbone = _load_backbone()
     captioner = load(paths.MODELS / options.decoder)
     images = load_images([options.image], backbone)
     reduced = captioner.reduce([options.image])  # (1, K)
