@@ -74,6 +74,7 @@ def test_pictures_are_written(capsys: pytest.CaptureFixture[str]) -> None:
     assert see("words", "a.png", "--output", "w.png") == 0
     out = capsys.readouterr().out
     assert "digit: 8: s.png" in out
+    assert [line.partition(": ")[0] for line in out.splitlines() if "w.png" in line] == ["lstm"]
     assert "digit: 9: probability" in out
     for name in "sfcw":
         with Image.open(f"{name}.png") as image:

@@ -245,4 +245,4 @@ def _words(options: argparse.Namespace) -> None:
     (caption,) = captioner.caption_reduced(reduced)
     x = backbone.preprocess(images)[0]
     _write(options.output, word_panels(captioner, x, images[0].numpy(), caption))
-    print(f"{caption.text}: {options.output}")
+    print(f"{options.decoder}: {caption.text}: {options.output}")
