@@ -1,13 +1,20 @@
 import hashlib
 import json
 import random
+import socket
+import ssl
 import threading
 import time
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from recap.errors import InputError
 from recap.sources.download import bring, download
@@ -182,6 +189,52 @@ def test_nobody_listens(tmp_path: Path, waits) -> None:
     file = RemoteFile("http://127.0.0.1:9/data.zip", (), None, None)
     with pytest.raises(InputError, match="ConnectError"):
         download(file, tmp_path, offline=False, wait=waits)
+
+
+@pytest.mark.parametrize(("number", "attempts"), [(socket.EAI_NONAME, 1), (socket.EAI_AGAIN, 7)])
+def test_a_name_that_is_not_there_is_asked_for_once(
+    tmp_path: Path, waits, monkeypatch: pytest.MonkeyPatch, number: int, attempts: int
+) -> None:
+    asked = []
+
+    def refuse(host: str, *arguments: object, **options: object) -> None:
+        asked.append(host)
+        raise socket.gaierror(number, "no address")
+
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    with pytest.raises(InputError, match=r"recap\.invalid/data\.zip: ConnectError: .*no address"):
+        download(RemoteFile("https://recap.invalid/data.zip", (), None, None), tmp_path, False, waits)
+    assert (len(asked), len(waits)) == (attempts, attempts - 1)
+
+
+def test_a_certificate_that_nobody_vouches_for_is_refused_once(tmp_path: Path, waits) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(own_certificate(tmp_path / "own.pem"))
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(20)
+
+        def refuse() -> None:
+            with suppress(OSError), context.wrap_socket(listener.accept()[0], server_side=True):
+                pass
+
+        thread = threading.Thread(target=refuse)
+        thread.start()
+        file = RemoteFile(f"https://127.0.0.1:{listener.getsockname()[1]}/data.zip", (), None, None)
+        with pytest.raises(InputError, match=r"ConnectError: .*CERTIFICATE_VERIFY_FAILED"):
+            download(file, tmp_path, False, waits)
+        thread.join()
+    assert waits == []
+
+
+def own_certificate(path: Path) -> Path:
+    """Write a key and a certificate that it signed itself."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
+    now = datetime.now(UTC)
+    builder = x509.CertificateBuilder(name, name, key.public_key(), 1, now, now + timedelta(days=1))
+    secret = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    path.write_bytes(secret + builder.sign(key, hashes.SHA256()).public_bytes(Encoding.PEM))
+    return path
 
 
 def test_a_copy_that_rots_is_fetched_again(tmp_path: Path, server, reply, waits) -> None:

@@ -10,6 +10,8 @@ import asyncio
 import json
 import re
 import shutil
+import socket
+import ssl
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -76,7 +78,7 @@ def transfer(url: str, part: Path, remote: RemoteFile) -> bool:
     except (httpx.UnsupportedProtocol, httpx.LocalProtocolError) as error:
         raise UnusableError(_line(error)) from None
     except httpx.TransportError as error:
-        raise TransientError(_line(error)) from None
+        raise (UnusableError if _is_lasting(error) else TransientError)(_line(error)) from None
     # ImportError: a proxy of the environment that needs another package; ValueError: names that are none
     except (httpx.InvalidURL, httpx.HTTPError, ImportError, ValueError) as error:
         raise UnusableError(_line(error)) from None
@@ -146,6 +148,14 @@ async def _check_redirect(response: httpx.Response) -> None:
             check_url(str(response.url.join(response.headers["Location"])), "redirect")
         except (InputError, httpx.InvalidURL, ValueError) as error:
             raise UnusableError(_line(error)) from None
+
+
+def _is_lasting(error: BaseException) -> bool:
+    """Return whether there is no such name, or its certificate is refused."""
+    if isinstance(error, socket.gaierror):
+        return error.errno == socket.EAI_NONAME  # EAI_AGAIN: nobody could be asked
+    is_refused = isinstance(error, ssl.SSLCertVerificationError)
+    return is_refused or (error.__context__ is not None and _is_lasting(error.__context__))
 
 
 def _line(error: Exception) -> str:
