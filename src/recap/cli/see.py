@@ -57,7 +57,7 @@ def add_commands(subparsers: Any) -> None:
         "words", help="caption an image, as evaluate.decoding says, and show the pixels that said each word"
     )
     _add_image(words)
-    words.add_argument("--decoder", default="lstm", help="rnn, lstm or transformer; default: lstm")
+    words.add_argument("--decoder", default="lstm", help="a folder of models/; default: lstm")
     _add_output(words)
     words.set_defaults(run=_words)
 
