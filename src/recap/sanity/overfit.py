@@ -21,6 +21,8 @@ from recap.reference.transformer import CaptioningTransformer
 HIDDEN_DIM, WORDVEC_DIM, BATCH_SIZE = 512, 256, 25
 HEADS, LAYERS, LEARNING_RATE, EPOCHS = 2, 2, 1e-3, 100  # of the Transformer
 RECURRENT_EPOCHS = 50
+CAPTIONS = 50
+"""How many the epochs are for: two steps each. Where an epoch is one step, there are twice as many."""
 RECURRENT = {"rnn": (5e-3, 0.95), "lstm": (1e-2, 0.999)}
 """Learning rate and its decay after every epoch."""
 
@@ -75,11 +77,13 @@ def small_data(
 def overfit(decoder: str, data: Mapping[str, Any], seed: int) -> Overfit:
     """Fit a reference model of "rnn", "lstm" or "transformer" to a few captions with the course's settings.
 
+    Fewer captions than the course's get as many steps, over which the learning rate decays as slowly.
     Seeds NumPy's and torch's global generators, from which the reference draws.
     """
     np.random.seed(seed)  # noqa: NPY002
     torch.manual_seed(seed)
-    feature_dim, steps = data["train_features"].shape[1], data["train_captions"].shape[1]
+    feature_dim, (count, steps) = data["train_features"].shape[1], data["train_captions"].shape
+    times = max(CAPTIONS // BATCH_SIZE // max(count // BATCH_SIZE, 1), 1)
     model: Any
     solver: CaptioningSolver | CaptioningSolverTransformer
     if decoder == "transformer":
@@ -91,7 +95,7 @@ def overfit(decoder: str, data: Mapping[str, Any], seed: int) -> Overfit:
             data,
             data["idx_to_word"],
             learning_rate=LEARNING_RATE,
-            num_epochs=EPOCHS,
+            num_epochs=times * EPOCHS,
             batch_size=BATCH_SIZE,
             verbose=False,
         )
@@ -102,8 +106,8 @@ def overfit(decoder: str, data: Mapping[str, Any], seed: int) -> Overfit:
             model,
             data,
             optim_config={"learning_rate": learning_rate},
-            lr_decay=decay,
-            num_epochs=RECURRENT_EPOCHS,
+            lr_decay=decay ** (1 / times),
+            num_epochs=times * RECURRENT_EPOCHS,
             batch_size=BATCH_SIZE,
             verbose=False,
         )
