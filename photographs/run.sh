@@ -3,6 +3,6 @@
 exec dvc exp run -n photographs -S data.source=folder -S data.folder.images=photographs/images \
     -S data.folder.train_captions=photographs/captions.json -S features.backbone=encoders/pixels.py:build \
     -S reduce.components=8 -S tokenize.min_count=1 -S train.batch_size=8 -S train.label_smoothing=0.0 \
-    -S train.warmup_steps=10 -S train.keep=last -S train.patience=40 \
+    -S train.warmup_steps=10 -S train.keep=last \
     -S decoders.rnn.epochs=40 -S decoders.lstm.epochs=40 -S decoders.transformer.epochs=40 \
     -S decoders.rnn.learning_rate=0.001 -S decoders.lstm.learning_rate=0.002 -S decoders.transformer.learning_rate=0.001 "$@"

@@ -217,6 +217,17 @@ def test_the_page_says_that_the_images_that_are_scored_chose_the_epoch(outputs) 
     assert "which chose nothing: the weights of the last epoch are kept." in Page(kept).text
 
 
+def test_the_epoch_of_the_table_is_the_one_that_is_kept(outputs) -> None:
+    folders = outputs(decoders=["rnn"])
+    path = folders.models / "rnn" / "summary.json"
+    write_json(path, json.loads(path.read_bytes()) | {"best_epoch": 7})
+    for keep in ("best", "last"):
+        text = Page(render(folders, ["rnn"], params={"train": {"keep": keep}})).text
+        assert "at the epoch whose weights are kept Decoder Parameters Epochs run Kept epoch" in text
+        assert "RNN 123,456 8 7" in text
+        assert "best epoch" not in text.lower()
+
+
 def test_differences_between_decoders_are_paired(outputs) -> None:
     folders = outputs()
     for index, name in enumerate(ALL):  # rnn and lstm alike, the third better on every image, if unevenly

@@ -20,7 +20,7 @@ MEASURES = {
 
 
 def build(inputs: Inputs, selection: Selection, config: ReportConfig) -> dict[str, Any]:
-    """A panel a measure, and a table of sizes and best epochs."""
+    """A panel a measure, and a table of sizes and kept epochs."""
     measured = {column for decoder in inputs.decoders for column in decoder.history}
     return {
         "panels": [
@@ -40,7 +40,7 @@ def build(inputs: Inputs, selection: Selection, config: ReportConfig) -> dict[st
                 "css": decoder.name,
                 "parameters": number(decoder.summary["parameters"], "count"),
                 "epochs": number(decoder.summary["epochs"], "count"),
-                "best": number(decoder.summary["best_epoch"], "count"),
+                "kept": number(decoder.summary["best_epoch"], "count"),
                 "training_loss": number(decoder.summary["training_loss"], "score"),
                 "validation_loss": number(decoder.summary["validation_loss"], "score"),
                 "perplexity": number(decoder.metrics.get("perplexity"), "decimal"),
