@@ -10,7 +10,7 @@ import numpy as np
 from recap.metrics.resampling import PairedDifference, paired_difference
 from recap.report.config import ReportConfig
 from recap.report.inputs import Decoder, Inputs
-from recap.report.labels import LARGEST_CHANCE, METRICS, PARTS, metric, name, number, tested
+from recap.report.labels import LARGEST_CHANCE, METRICS, PARTS, listing, metric, name, number, tested
 from recap.report.sections import seeds
 from recap.report.selection import Selection
 
@@ -53,6 +53,7 @@ def _part(inputs: Inputs, part: str, config: ReportConfig) -> dict[str, Any]:
         "count": number(metrics.get("references"), "count"),
         "idf": LONG_NUMBER.sub(lambda digits: f"{int(digits[0]):,}", metrics.get("idf", "")),
         "differences": differences(decoders, part, config.seed),
+        "tested": listing([metric(key).label for key in TESTED if _has_all(decoders, part, key)]),
         "bars": [bars for key in BARS if (bars := _bars(decoders, part, key))],
         "tables": [shown for shown in tables if shown],
         "claims": _failed_claims(decoders, part),
@@ -135,9 +136,13 @@ def _best(decoders: list[Decoder], part: str, key: str, seed: int) -> set[str]:
         return set()
     best = max(values.values()) if better == "higher" else min(values.values())
     alike = {decoder for decoder, value in values.items() if number(value, form) == number(best, form)}
-    if key in TESTED and len(values) == len(decoders):
+    if key in TESTED and _has_all(decoders, part, key):
         alike |= {decoder.name for decoder in leaders(decoders, part, key, seed)[0]}
     return alike
+
+
+def _has_all(decoders: list[Decoder], part: str, key: str) -> bool:
+    return all(key in decoder.metrics[part] for decoder in decoders)
 
 
 def _cell(metrics: dict[str, Any], key: str, is_best: bool) -> dict[str, Any]:
