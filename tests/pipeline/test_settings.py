@@ -11,10 +11,12 @@ from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
 
 import pytest
+from ruamel.yaml import YAML
 from tests.imports import ROOT
 
 from recap.core.config import GROUPS
 from recap.proof.pipeline import present_inputs
+from recap.report.sections.reproduce import COMMANDS
 
 ADDED = {
     "train.clip_after": ("train:", "  seed:", "training/config.py", {"train"}),
@@ -61,6 +63,19 @@ def test_a_new_setting_is_a_line_and_a_field(setting: str, tmp_path: Path) -> No
     assert stale == {name for name in before if name in readers or name.partition("@")[0] in readers} | {
         "report"
     }
+
+
+def test_the_examples_of_another_setting_are_not_the_defaults() -> None:
+    params = YAML(typ="safe", pure=True).load(ROOT / "params.yaml")
+    places = [ROOT / "README.md", ROOT / "params.yaml", *(ROOT / "docs").glob("*.md")]
+    examples = [*(path.read_text(encoding="utf-8") for path in places), *(line for line, _ in COMMANDS)]
+    found = re.findall(r"dvc exp run (?:--queue )?-S ([\w.]+)=([\w.,]+)", "\n".join(examples))
+    assert len(found) >= 4
+    for setting, values in found:
+        default = params
+        for key in setting.split("."):
+            default = default[key]
+        assert str(default) not in values.split(","), setting
 
 
 def test_no_setting_has_a_second_default() -> None:

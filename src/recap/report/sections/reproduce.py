@@ -29,7 +29,7 @@ COMMANDS = (
     ("recap verify", "hash every output again and compare with dvc.lock"),
     ("recap verify --rerun", "run everything from nothing in a fresh folder and compare output by output"),
     ("recap doctor", "how your machine differs from the one that made dvc.lock, and whether it matters"),
-    ("dvc exp run -S decoders.lstm.hidden_dim=256", "try another setting"),
+    ("dvc exp run -S decoders.lstm.hidden_dim=512", "try another setting"),
     ("recap report --compare HEAD~1", "this pipeline and another one on a page, image by image"),
     ("dvc plots show", "the curves and scores as plots, side by side with other runs"),
     ("make ui", "every stage's run in MLflow"),
