@@ -1,6 +1,9 @@
 """dvc.yaml's dependencies hold what the stage scripts import, and nothing else makes a stage stale."""
 
+import re
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -47,6 +50,16 @@ def test_a_comment_makes_stale_what_reads_its_folder_and_nothing_else(tmp_path: 
             stage for stage in STAGES if any(LIBRARY / folder in path.parents for path in imports(stage))
         }
         assert stale == readers, folder
+
+
+def test_the_readme_draws_what_dvc_draws() -> None:
+    command = [sys.executable, "-m", "dvc", "dag", "--collapse-foreach-matrix", "--mermaid", "dvc.yaml"]
+    drawn = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    stage = dict(re.findall(r"(node\d+)\[\"(.+?)\"\]", drawn))
+    arrows = {(stage[start], stage[end]) for start, end in re.findall(r"(node\d+)-->(node\d+)", drawn)}
+    readme = (ROOT / "README.md").read_text(encoding="utf-8").partition("```mermaid")[2].partition("```")[0]
+    assert len(arrows) > 30
+    assert {*re.findall(r"(\w+) --> (\w+)", readme)} == arrows
 
 
 def test_what_python_compiles_makes_nothing_stale(tmp_path: Path) -> None:

@@ -76,6 +76,7 @@ def test_the_stages_stand_in_an_order_in_which_they_can_run(outputs) -> None:
     stages = pipeline()
     ranks = {stage: rank for rank, own in enumerate(STAGES) for stage, _ in own}
     assert ranks.keys() == stages.keys()
+    assert "in an order in which they can run" in section(outputs(decoders=DECODERS))
 
     def paths(stage: str, kind: str) -> list[str]:
         entries = stages[stage].get(kind, [])
