@@ -76,7 +76,11 @@ def test_paper_keeps_bars_and_columns(page: Path, browser) -> None:
     )
     assert len(browser.evaluate(style.format(".columns", "gridTemplateColumns")).split()) == 2
     assert browser.evaluate(style.format("h3", "breakAfter")) == "avoid"
+    assert browser.evaluate(style.format("tbody tr", "breakBefore")) == "avoid", "a head keeps its rows"
+    note = "document.querySelector('#gallery .on-paper').checkVisibility()"
+    assert browser.evaluate(note), "five cards are not all of them"
     browser.call("Emulation.setEmulatedMedia", media="")
+    assert not browser.evaluate(note)
 
 
 @pytest.mark.slow

@@ -72,9 +72,26 @@ def test_a_word_that_is_pointed_at_shows_its_pixels(outputs, browser, tmp_path: 
     chosen = "[...document.querySelectorAll('.maps label')].map((own) => own.checkVisibility())"
     assert browser.evaluate(chosen) == [True] * 3, "paper says of which image, decoder and method"
     browser.call("Emulation.setEmulatedMedia", media="")
+    assert browser.evaluate("document.querySelector('.maps a').textContent") == "in the gallery"
     browser.evaluate("document.querySelector('.maps a').click()")
     browser.evaluate("new Promise((done) => setTimeout(done, 100))")
     assert browser.evaluate("document.querySelector('dialog[open] h3').textContent") == "Image 103"
+
+
+@pytest.mark.slow
+def test_paper_has_the_pictures_of_a_kind_that_unfold_on_the_screen(outputs, browser, tmp_path: Path) -> None:
+    folders = outputs(decoders=list(NAMES))
+    write_png(folders.vision / "high.png", np.full((500, 800, 3), 90, np.uint8))
+    entry = {"kind": "attention", "file": "high.png", "label": "high", "image": None}
+    write_json(folders.vision / "index.json", [entry, entry])
+    page = render_page(load_inputs(folders, list(NAMES), {}), ReportConfig(gallery_images=3, seed=0))
+    (tmp_path / "index.html").write_text(page, encoding="utf-8")
+    browser.open(tmp_path / "index.html", 1400)
+    shown = "[...document.querySelectorAll('#vision :is(h3, img)')].map((own) => own.checkVisibility())"
+    assert browser.evaluate(shown) == [True, False, False]
+    browser.call("Emulation.setEmulatedMedia", media="print")
+    assert browser.evaluate(shown) == [True, True, True]
+    browser.call("Emulation.setEmulatedMedia", media="")
 
 
 @pytest.mark.slow

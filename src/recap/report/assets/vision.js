@@ -65,7 +65,9 @@ if (maps) {
 
   function choose() {
     const { id, listed, decoders: known } = shown[images.value];
-    Object.assign(maps.querySelector("a"), { href: `#gallery?image=${encodeURIComponent(id)}`, hidden: !listed });
+    const link = maps.querySelector("a");
+    link.href = `#gallery?image=${encodeURIComponent(id)}`;
+    link.parentElement.hidden = !listed;
     offer(decoders, Object.entries(known).map(([key, { name }]) => [key, name]));
     const { words: said, methods: used } = known[decoders.value];
     offer(methods, used.map((own) => [own, own]));
