@@ -175,5 +175,11 @@ def test_the_page_sorts_by_what_changed_and_shows_both_sides(two_states: Path, b
     assert evaluate("document.title") == "recap: before and this checkout"
     assert "of <script>" in str(evaluate("document.querySelector('.settings').textContent"))
     assert evaluate("document.querySelectorAll('i, section script:not([type])').length") == 0
+    long = "seed-232-0fc3e830 or a longer name"
+    evaluate(
+        f"for (const own of document.querySelectorAll('.differences thead th')) own.textContent = '{long}'"
+    )
+    scroll = "document.querySelector('.scroll:has(.differences)')"
+    assert evaluate(f"{scroll}.scrollWidth <= {scroll}.clientWidth"), "p is seen beside long names"
     browser.open(page, 390)  # type: ignore[attr-defined]
     assert evaluate("document.documentElement.scrollWidth") <= 390  # type: ignore[operator]
