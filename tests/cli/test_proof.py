@@ -38,7 +38,7 @@ def test_a_run_as_recorded_is_a_line(here: Path, capfd) -> None:
     assert main(["verify"]) == 0
     deps = read_lock_file(here)["stages"]["page"]["deps"]
     digest = hash_list({own["path"]: own["md5"] for own in deps})
-    page = f"reports/index.html: made from {digest}, as it says itself"
+    page = f"reports/index.html: made from these outputs, as its own digest says: {digest}"
     assert capfd.readouterr() == (f"{COUNT} identical\n{page}\n", "")
 
 

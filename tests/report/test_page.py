@@ -250,6 +250,11 @@ def test_differences_between_decoders_are_paired(outputs) -> None:
     alike, different = table["rows"][0]["cells"][1], table["rows"][1]["cells"][1]
     assert (alike["text"], alike["p"], alike["certain"]) == ("+0.000", "1.000", False)
     assert different["text"].startswith("−1.")
+    percentages = table["rows"][0]["cells"][0]
+    assert (percentages["text"], percentages["range"]) == (
+        "+0.0\N{NO-BREAK SPACE}points",
+        "+0.0 to +0.0\N{NO-BREAK SPACE}points",
+    )
     assert different["certain"]
     assert "True captions 95 % interval p" in Page(render(folders)).text
     assert scores.differences(inputs.decoders[:1], "seen", 3) is None
@@ -269,7 +274,7 @@ def test_features_that_pass_through_have_no_spectrum(outputs) -> None:
 def test_the_sanity_checks_are_told_as_they_came_out(outputs) -> None:
     folders = outputs()
     text = Page(render(folders)).text
-    assert "1 of 2 pass" in text
+    assert "1 of 2 gradients pass" in text
     assert "rnn_step 2.0e-07 1e-08 ✗ failed" in text
     assert "RNN 0.0244 0.1 a caption 100.0 % ✓ passed" in text
     sanity = text[text.index("Two questions") : text.index("Training images whose caption")]

@@ -52,7 +52,7 @@ def _verify(options: argparse.Namespace) -> int:
     if in_lines:
         print(counts(findings))
         if acceptable and not options.against and (digest := read_lock(ROOT).page):
-            print(f"{paths.PAGE}: made from {digest}, as it says itself")
+            print(f"{paths.PAGE}: made from these outputs, as its own digest says: {digest}")
     else:
         runtime = read_lock(options.against or ROOT).runtime
         print((as_json if options.json else as_markdown)(findings, acceptable, runtime))

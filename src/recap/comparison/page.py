@@ -9,7 +9,7 @@ import numpy as np
 from recap.comparison.sides import TEST_IMAGES, Side
 from recap.metrics.resampling import PairedDifference, paired_difference
 from recap.report.inputs import Decoder
-from recap.report.labels import LARGEST_CHANCE, chance, listing, metric, name, number, signed
+from recap.report.labels import LARGEST_CHANCE, chance, ends, listing, metric, name, number, signed
 from recap.report.page import render
 from recap.report.sections.gallery import shown_caption, with_picture
 from recap.report.sections.reproduce import written_setting
@@ -91,7 +91,7 @@ def _lines(
                 "metric": metric(key),
                 "values": [_value(own, part, key) for own in pair],
                 "difference": ABSENT if plain is None else signed(plain, form),
-                "range": f"{signed(found.low, form)} to {signed(found.high, form)}" if found else "",
+                "range": ends(found.low, found.high, form) if found else "",
                 "p": chance(found.p_value) if found else "",
                 "certain": found is not None and found.p_value <= LARGEST_CHANCE,
             }

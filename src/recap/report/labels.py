@@ -71,6 +71,8 @@ PARTS = {
     "test": "Images that training never shows.",
 }
 
+POINTS = "\N{NO-BREAK SPACE}points"
+"""Of percentages, the unit of a difference."""
 LARGEST_CHANCE = 0.05
 """A difference that chance alone makes as rarely as this is marked."""
 
@@ -104,16 +106,25 @@ def chance(p_value: float) -> str:
 
 
 def signed(value: float, form: str) -> str:
-    """A difference as it is written, with its sign."""
-    text = number(abs(value), form)
+    """A difference as it is written, with its sign; of percentages, in percentage points."""
+    text = number(abs(value), form).replace("\N{NO-BREAK SPACE}%", POINTS)
     return f"{'−' if value < 0 else '+'}{text}"
+
+
+def ends(low: float, high: float, form: str) -> str:
+    """The interval of a difference as it is written, with its unit once."""
+    return f"{signed(low, form).removesuffix(POINTS)} to {signed(high, form)}"
 
 
 def tested(mean: float, low: float, high: float, p_value: float, form: str) -> dict[str, Any]:
     """A difference with its interval and p as cells of a table; one that is certain is marked."""
-    ends = f"{signed(low, form)} to {signed(high, form)}"
     certain = p_value <= LARGEST_CHANCE
-    return {"text": signed(mean, form), "range": ends, "p": chance(p_value), "certain": certain}
+    return {
+        "text": signed(mean, form),
+        "range": ends(low, high, form),
+        "p": chance(p_value),
+        "certain": certain,
+    }
 
 
 def count_of(value: int, thing: str) -> str:
