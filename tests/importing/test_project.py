@@ -62,6 +62,7 @@ def test_two_commands_and_only_params_change(checkout: Path, capsys: pytest.Capt
     assert groups["reduce"].components == 4
     captions, train = 8, groups["train"]  # all but two shares of ten
     assert train.warmup_steps < captions / train.batch_size * groups["decoders"].lstm.epochs
+    assert groups["decoders"].transformer.epochs > groups["decoders"].lstm.epochs, "it learns slowest"
     before, after = ((place / "params.yaml").read_text().splitlines() for place in (ROOT, checkout))
     changed = [new for old, new in zip(before, after, strict=True) if old != new]
     names = {line.strip().partition(":")[0] for line in told[told.index("params.yaml:") + 1 : -1]}

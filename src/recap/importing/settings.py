@@ -37,6 +37,7 @@ OF_VERY_FEW = {
     "train.warmup_steps": 10,
     "train.keep": "last",
     **{f"decoders.{name}.epochs": 40 for name in get_args(DecoderName)},
+    "decoders.transformer.epochs": 100,  # after 40 it has learnt least; a higher rate makes it worse
 }
 """For so few that an epoch is a handful of steps, and the validation images too few to choose one."""
 MANAGED = (
