@@ -76,6 +76,13 @@ def test_images_are_searched_sorted_and_filtered_by_the_decoders_that_are_ticked
     assert browser.evaluate(CARDS) == list(range(100, 130))
     columns = "getComputedStyle(document.querySelector('#gallery .cards')).gridTemplateColumns"
     assert 30 % len(browser.evaluate(columns).split()) == 0, "the last row is full"
+    room = browser.evaluate("""(() => {
+      const field = document.querySelector('[name=words]'), style = getComputedStyle(field);
+      const pen = document.createElement('canvas').getContext('2d');
+      pen.font = style.font;
+      return field.clientWidth - 2 * parseFloat(style.paddingLeft) - pen.measureText(field.placeholder).width;
+    })()""")
+    assert room > 0, "the hint is seen in full"
     browser.evaluate("document.querySelector('.pager [data-step=\"1\"]').click()")
     assert browser.evaluate(CARDS) == list(range(130, 136))
     assert browser.evaluate("document.querySelector('.pager p').textContent") == "31 to 36 of 36"
