@@ -6,7 +6,7 @@ from typing import Any
 from recap.report.config import ReportConfig
 from recap.report.images import inline_picture, inline_sheet
 from recap.report.inputs import Inputs
-from recap.report.labels import name, number
+from recap.report.labels import NAMES, name, number
 from recap.report.selection import Selection
 
 KINDS = {
@@ -166,7 +166,7 @@ def _word_rows(words: Mapping[str, Any]) -> list[Sequence[str]]:
             number(found[method]["mass"], "percent"),
             number(found["area"], "percent"),
         )
-        for decoder, kinds in words.items()
+        for decoder, kinds in sorted(words.items(), key=lambda own: [*NAMES, own[0]].index(own[0]))
         for kind in ("digit", "colour", "size", "relation")
         if (found := kinds.get(kind))
         for method in ("attention", "integrated_gradients", "gradient", "contrast", "random_map")
