@@ -300,6 +300,29 @@ def test_experiments_in_the_workspace_and_beside_it(checkout: Any) -> None:
     assert_sync_changes_nothing(checkout)
 
 
+def test_an_experiment_of_which_the_cache_has_everything_has_a_run_too(checkout: Any) -> None:
+    width = ("-S", "train.rnn.width=6", "evaluate")  # the report is no part of it
+    checkout.dvc("exp", "run", "--temp", "--name", "made", *width, RECAP_TRACKING="off")
+    said = checkout.dvc("exp", "run", "--temp", "--name", "again", *width).stdout
+    assert "Running stage" not in said
+    expected = set(STAGES) - {"report"}
+    for address in ("mlflow.db", "mlflow.db.new"):  # and in a store that knows nothing
+        checkout.environment["MLFLOW_TRACKING_URI"] = f"sqlite:///{checkout.root}/{address}"
+        assert checkout.sync().stdout.count("reused: again: ") == len(expected)
+        found = {run.data.tags["recap.dvc_experiment"]: run for run in checkout.runs().parents}
+        assert set(found) == {"", "made", "again"}
+        assert len(checkout.runs().parents) == 3
+        for name in ("made", "again"):
+            assert set(checkout.runs().children(found[name])) == expected
+            assert found[name].info.status == "SCHEDULED"
+            assert found[name].data.metrics["rnn.cider_d"] == 0.6
+        assert_sync_changes_nothing(checkout)
+
+    (lost,) = checkout.runs().children(found["again"])["evaluate/rnn"]
+    checkout.runs().client.delete_run(lost.info.run_id)
+    assert checkout.sync().stdout == "reused: again: evaluate/rnn\n", "what is half there is completed"
+
+
 def test_a_queue_with_four_workers_on_a_fresh_store(
     tmp_path: Path, make_checkout: Callable[[Path], Any]
 ) -> None:

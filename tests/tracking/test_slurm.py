@@ -199,6 +199,28 @@ def test_the_script_runs_in_a_plain_shell_and_runs_what_is_there_no_second_time(
     assert "Running stage 'fetch'" not in said
 
 
+def test_what_a_job_takes_from_the_cache_is_in_mlflow_once(
+    make_checkout: Callable[[Path], Any], tmp_path: Path
+) -> None:
+    checkout = make_checkout(tmp_path / "checkout")
+    checkout.dvc("repro", RECAP_TRACKING="off")
+    checkout.commit()
+    checkout.environment["MLFLOW_TRACKING_URI"] = f"sqlite:///{tmp_path}/store.db"
+    variables = {"SLURM_SUBMIT_DIR": str(checkout.root), "SLURM_JOB_ID": "1"}
+    wide = ("-S", "train.lstm.width=7")
+    for name, settings in {"as-committed": (), "wide": wide, "again": wide}.items():
+        checkout.call("bash", str(ROOT / SCRIPT), name, *settings, "evaluate", **variables)
+    runs = checkout.runs()
+    found = {run.info.run_name: run for run in runs.parents}
+    assert sorted(run.info.run_name for run in runs.parents) == ["again", "as-committed", "wide"]
+    assert set(runs.children(found["again"])) == set(runs.children(found["wide"]))
+    assert found["again"].data.metrics["lstm.cider_d"] == 0.7
+    # the checkout has nothing to add but its own pipeline
+    assert {line.partition(" ")[2][:8] for line in checkout.sync().stdout.splitlines()} == {"pipeline"}
+    assert len(checkout.runs().parents) == len(found) + 1
+    assert checkout.sync().stdout == ""
+
+
 def lose_the_node(cluster: Cluster, job: str) -> None:
     for process in cluster.processes(job):
         kill(process)

@@ -112,11 +112,15 @@ class Importer:
             self._attempt("dvc.yaml", self._complete, repo, None, name, state)
             for name, revision, baseline in experiments(repo) if with_experiments else ():
                 state = {Tag.COMMIT: baseline, Tag.DIRTY: "true", Tag.REVISION: revision}
-                if not self.store.search(equals(Tag.REVISION, revision), "attributes.status = 'FINISHED'"):
+                known = self.store.search(equals(Tag.REVISION, revision))
+                if all(self._is_own(run) and run.info.status != "FINISHED" for run in known):
                     self._attempt(name, self._complete, repo, revision, name, state)
             for run in self.store.search("attributes.status = 'RUNNING'"):
                 self._attempt(run.info.run_name, self._end_run, run)
             self._attempt("models", choose_champions, self.store)
+
+    def _is_own(self, run: "Run") -> bool:
+        return bool(run.data.tags.get(Tag.CHECKOUT) == self.store.checkout)
 
     def _attempt(self, what: str, work: Callable[..., object], *arguments: object) -> None:
         try:
@@ -174,13 +178,14 @@ class Importer:
     ) -> None:
         """Give a pipeline's run a child for each stage that it lacks and whose outputs are here.
 
-        A pipeline without a run gets one when the outputs of all its stages are here.
+        A pipeline without a run gets one when the outputs of all its stages are here, an experiment when any
+        are: it may have had a target, and the cache of runs may have had everything.
         """
         store = self.store
         with open_pipeline(repo, revision) as pipeline:
             here = [name for name in pipeline.stages if pipeline.is_here(name)]
             run = parent_runs.find_parent(store, pipeline.definition.fingerprint, experiment)
-            if not here or (run is None and len(here) < len(pipeline.stages)):
+            if not here or (run is None and revision is None and len(here) < len(pipeline.stages)):
                 return
             run = run or parent_runs.create_parent(
                 store, pipeline.definition, experiment or "", state, milliseconds()
@@ -243,7 +248,7 @@ class Importer:
     def _end_run(self, run: "Run") -> None:
         """End what is left RUNNING: a stage's run without a journal, a pipeline's run as its children say."""
         tags, client = run.data.tags, self.store.client
-        if tags.get(Tag.CHECKOUT) != self.store.checkout:
+        if not self._is_own(run):
             return
         known = {own.identifier for own in journals(self.store.root)}
         if Tag.JOURNAL in tags and tags[Tag.JOURNAL] not in known:
