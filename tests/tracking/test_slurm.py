@@ -76,7 +76,8 @@ class Cluster:
 
     def submit(self, root: Path, *arguments: str, **variables: str) -> str:
         options = ("--parsable", "--cpus-per-task=1", "--mem=0", f"--output={self.folder}/job-%j.txt")
-        return self.call("sbatch", *options, SCRIPT, *arguments, folder=root, **variables).strip()
+        script = str(ROOT / SCRIPT)
+        return self.call("sbatch", *options, script, *arguments, folder=root, **variables).strip()
 
     def state(self, job: str) -> str:
         facts = self.call("scontrol", "--oneliner", "show", "job", job).split()
@@ -219,6 +220,55 @@ def test_what_a_job_takes_from_the_cache_is_in_mlflow_once(
     assert {line.partition(" ")[2][:8] for line in checkout.sync().stdout.splitlines()} == {"pipeline"}
     assert len(checkout.runs().parents) == len(found) + 1
     assert checkout.sync().stdout == ""
+
+
+def test_what_a_cancelled_or_failed_job_left_ends_with_the_next_sync(
+    cluster: Cluster, make_checkout: Callable[[Path], Any], tmp_path: Path
+) -> None:
+    checkout = make_checkout(tmp_path / "checkout")
+    variables = {"MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path}/store.db"}
+    long = variables | {"RECAP_LIVE_SECONDS": "1", "STEP_SECONDS": "60"}
+    checkout.environment |= variables
+    job = cluster.submit(checkout.root, "cut", "-S", "train.lstm.width=7", "evaluate", **long)
+
+    def statuses() -> dict[str, str]:
+        return {run.info.run_name: run.info.status for run in checkout.runs().all}
+
+    def wait(is_true: Callable[[], bool]) -> None:
+        until = time.monotonic() + 120
+        while not is_true():
+            assert time.monotonic() < until, cluster.said(job)
+            time.sleep(0.5)
+
+    wait((tmp_path / "store.db").exists)
+    wait(lambda: "train/lstm" in statuses())
+    assert checkout.sync().stdout == ""
+    assert statuses() == {"cut": "RUNNING", "train/lstm": "RUNNING"}, "a job that runs is left alone"
+    cluster.call("scancel", job)
+    wait(lambda: cluster.state(job) == "CANCELLED" and not cluster.processes(job))
+    checkout.sync()
+    ends = statuses()
+    trained = ends["train/lstm"]
+    assert trained in ("FAILED", "KILLED")
+    assert ends == {"cut": trained, "fetch": "FINISHED", "train/lstm": trained}
+    clones = checkout.root / ".recap" / "clones"
+    assert list(clones.iterdir()) == []
+
+    job = cluster.submit(checkout.root, "wrong", "-S", "train.lstm.width=0", "evaluate", **variables)
+    wait(lambda: cluster.state(job) == "FAILED")
+    assert list(clones.iterdir()) == []
+    checkout.sync()
+    (parent,) = [run for run in checkout.runs().parents if run.info.run_name == "wrong"]
+    (training,) = checkout.runs().children(parent)["train/lstm"]
+    assert "expected a positive number" in training.data.tags["recap.reason"]
+
+    job = cluster.submit(checkout.root, "cut", "-S", "train.lstm.width=7", "evaluate", **variables)
+    wait(lambda: cluster.state(job) == "COMPLETED")
+    found = checkout.runs()
+    (parent,) = [run for run in found.parents if run.info.run_name == "cut"]
+    children = found.children(parent)
+    assert [run.info.status for run in children["train/lstm"]] == ["FINISHED", trained]
+    assert [run.info.status for run in children["fetch"]] == ["FINISHED"]
 
 
 def lose_the_node(cluster: Cluster, job: str) -> None:

@@ -5,6 +5,8 @@ the stage left; a stage without a journal was skipped or restored by DVC. An imp
 completed by the next one, and what is in MLflow already stays as it is.
 """
 
+import copy
+import shutil
 import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -19,7 +21,16 @@ from recap.tracking.models import choose_champions
 from recap.tracking.store import Store, Tag, describe_error, equals
 from recap.workspace.cache import Cache
 from recap.workspace.git import git_state
-from recap.workspace.journal import RECORDED, Journal, journals, milliseconds
+from recap.workspace.journal import (
+    CLONES,
+    FOLDER,
+    JOBS,
+    RECORDED,
+    Journal,
+    ended_jobs,
+    journals,
+    milliseconds,
+)
 from recap.workspace.lock_file import Entry, Outputs, made_outputs, parse_lock, records, title
 from recap.workspace.pipeline import experiments, find_in, open_pipeline, open_repository
 from recap.workspace.root import repository_root
@@ -93,6 +104,7 @@ class Importer:
     def __init__(self, environment: Mapping[str, str], workspace: Path) -> None:
         self.environment = environment
         self.workspace = workspace
+        self.folder = FOLDER  # of journals, below the root
         self.added: list[str] = []  # stages that DVC skipped or restored, as "PIPELINE: STAGE"
         self.faults: list[str] = []  # what could not be imported, a line each
 
@@ -101,9 +113,7 @@ class Importer:
         self.store = Store(self.environment)
         with self.store.lock("import"), open_repository(self.workspace) as repo:
             self._attempt("doubles", parent_runs.remove_doubles, self.store)
-            for journal in journals(self.store.root):
-                if not journal.is_alive():
-                    self._attempt(journal.start.stage, self._import_journal, repo, journal)
+            self._import_journals(repo)
             commit, dirty, fault = git_state(self.workspace)
             self.faults += [f"runs have no commit: {fault}"] if fault else []
             # an experiment that ran here, or was applied, has a run already: any name will do
@@ -115,9 +125,31 @@ class Importer:
                 known = self.store.search(equals(Tag.REVISION, revision))
                 if all(self._is_own(run) and run.info.status != "FINISHED" for run in known):
                     self._attempt(name, self._complete, repo, revision, name, state)
-            for run in self.store.search("attributes.status = 'RUNNING'"):
-                self._attempt(run.info.run_name, self._end_run, run)
+            self._end_runs()
+            # a job's store is a named one: what it left is for no other
+            is_named = with_experiments and self.environment.get("MLFLOW_TRACKING_URI")
+            for name in ended_jobs(self.store.root) if is_named else ():
+                self._attempt(name, self._bring_job, repo, name)
             self._attempt("models", choose_champions, self.store)
+
+    def _bring_job(self, repo: "Repo", name: str) -> None:
+        """Import what a job left that was cancelled or failed, as the job would; then its clone goes."""
+        job = Importer(self.environment, self.workspace)
+        job.store, job.folder, job.faults = copy.copy(self.store), JOBS / name / "runs", self.faults
+        job.store.checkout = f"{self.store.root}, job {name}"  # RECAP_CHECKOUT of cluster/experiment.sbatch
+        job._import_journals(repo)
+        job._end_runs()
+        if not journals(self.store.root, job.folder):
+            shutil.rmtree(self.store.root / CLONES / name, ignore_errors=True)
+
+    def _import_journals(self, repo: "Repo") -> None:
+        for journal in journals(self.store.root, self.folder):
+            if not journal.is_alive():
+                self._attempt(journal.start.stage, self._import_journal, repo, journal)
+
+    def _end_runs(self) -> None:
+        for run in self.store.search("attributes.status = 'RUNNING'"):
+            self._attempt(run.info.run_name, self._end_run, run)
 
     def _is_own(self, run: "Run") -> bool:
         return bool(run.data.tags.get(Tag.CHECKOUT) == self.store.checkout)
@@ -166,7 +198,7 @@ class Importer:
         for folder in (place, self.store.root):
             with suppress(OSError):
                 yield parse_lock((folder / "dvc.lock").read_bytes())
-        for journal in journals(self.store.root):
+        for journal in journals(self.store.root, self.folder):
             if journal.identifier > since:
                 yield parse_lock(journal.start.lock.encode())
         for _, revision, _ in experiments(repo):
@@ -250,7 +282,7 @@ class Importer:
         tags, client = run.data.tags, self.store.client
         if not self._is_own(run):
             return
-        known = {own.identifier for own in journals(self.store.root)}
+        known = {own.identifier for own in journals(self.store.root, self.folder)}
         if Tag.JOURNAL in tags and tags[Tag.JOURNAL] not in known:
             client.set_tag(run.info.run_id, Tag.REASON, "it left no journal")
             client.set_terminated(run.info.run_id, status="FAILED")

@@ -44,6 +44,8 @@ class Start(Definition):
 
 
 FOLDER = Path(".recap", "runs")  # below a checkout's root
+JOBS, CLONES = Path(".recap", "jobs"), Path(".recap", "clones")
+"""Folders of a cluster's jobs (cluster/experiment.sbatch): lock and journals of each, and where it runs."""
 RECORDED = Path(".recap", "recorded")
 """In a workspace, made by the stage `record` when MLflow has all that it knows."""
 Point = tuple[str, float, int, int]
@@ -126,13 +128,22 @@ class Journal:
                     yield event
 
 
-def journals(root: Path) -> list[Journal]:
-    """Read the journals of a checkout, the oldest first."""
+def journals(root: Path, folder: Path = FOLDER) -> list[Journal]:
+    """Read the journals of a checkout, or of a job in it, the oldest first."""
     found = []
-    for path in sorted((root / FOLDER).glob("[0-9]*.jsonl")):
+    for path in sorted((root / folder).glob("[0-9]*.jsonl")):
         with suppress(OSError, ValueError, TypeError):  # removed meanwhile, or of another version
             found.append(Journal(path))
     return found
+
+
+def ended_jobs(root: Path) -> Iterator[str]:
+    """Yield the names of the jobs that left something in a checkout and do not run; none starts meanwhile."""
+    for path in sorted((root / JOBS).glob("*/lock")):
+        # it runs, has another owner, or has just ended well
+        with suppress(OSError), open(path, "r+b") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            yield path.parent.name
 
 
 def curve_points(events: Iterable[Mapping[str, Any]]) -> Iterator[Point]:
