@@ -183,17 +183,44 @@ def test_the_script_runs_in_a_plain_shell_and_runs_what_is_there_no_second_time(
     make_checkout: Callable[[Path], Any], tmp_path: Path
 ) -> None:
     checkout = make_checkout(tmp_path / "checkout")
+    kept, clones = checkout.root / ".recap" / "jobs", checkout.root / ".recap" / "clones"
     script = ["bash", str(ROOT / SCRIPT)]
     variables = {"SLURM_SUBMIT_DIR": str(checkout.root), "SLURM_JOB_ID": "1"}
     assert "expected sbatch cluster/experiment.sbatch" in checkout.call(*script, code=1, **variables).stderr
     assert "expected the address of a server" in checkout.call(*script, "wide", code=1, **variables).stderr
     variables["MLFLOW_TRACKING_URI"] = f"sqlite:///{tmp_path}/store.db"
+    for name in ("a/b", "wide*", "-wide", "a..b", "wide.lock"):
+        expected = f"expected a name of letters, digits and any of . _ = -, received {name}\n"
+        assert checkout.call(*script, name, code=1, **variables).stderr == expected
+    inside = variables | {"SLURM_SUBMIT_DIR": str(checkout.root / "stages")}
+    said = checkout.call(*script, "wide", code=1, **inside).stderr
+    assert said.endswith(f"where dvc.yaml is, received {checkout.root}/stages\n")
+    assert not (checkout.root / "stages" / ".recap").exists()
+    assert not kept.exists()
     arguments = ("wide", "-S", "train.lstm.width=7", "evaluate")
     assert "train@lstm" in checkout.call(*script, *arguments, **variables).stdout
     assert "width: 7" in checkout.git("show", f"{find_experiments(checkout.root)['wide']}:params.yaml")
-    assert checkout.call(*script, *arguments, **variables).stdout == "wide: is there already\n"
+    (clones / "wide").mkdir()  # what a kill left
+    there = f"wide: is there already, from commit {checkout.git('rev-parse', 'HEAD')[:8]}\n"
+    assert checkout.call(*script, *arguments, **variables).stdout == there
     assert checkout.git("status", "--short") == ""
-    assert list((checkout.root / ".recap" / "clones").iterdir()) == []
+    assert [*clones.iterdir(), *kept.iterdir()] == []
+    waiting = kept / "wide" / "runs" / "1.jsonl"  # of a job that was cancelled, before another way made it
+    waiting.parent.mkdir(parents=True)
+    waiting.touch()
+    assert checkout.call(*script, *arguments, **variables).stdout == there
+    waiting.unlink()
+    for name, code in {"README.md": 0, "stages/report.py": 1}.items():
+        with open(checkout.root / name, "a") as file:
+            file.write("\n")
+        commit = checkout.commit()
+        result = checkout.call(*script, *arguments, code=code, **variables)
+        assert result.stdout == there
+        said = f"wide: expected the code of the last commit, {commit[:8]}, received other code; "
+        assert result.stderr == code * f"{said}take another name, or first: dvc exp remove wide\n"
+        assert [*clones.iterdir(), *kept.iterdir()] == []
+    checkout.dvc("exp", "remove", "wide")
+    assert "reused: wide: evaluate/lstm" in checkout.call(*script, *arguments, **variables).stdout
     # what an experiment computed, another takes
     said = checkout.call(*script, "again", "-S", "train.lstm.width=8", "evaluate", **variables).stdout
     assert "Running stage 'train@lstm'" in said
