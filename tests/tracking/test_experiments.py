@@ -171,6 +171,41 @@ def test_a_decoder_that_is_named_no_more_has_no_scores(
     assert f"{name}: expected an experiment with train.seed 232, received one with 231" in other.stderr
 
 
+@pytest.mark.parametrize("is_dirty", [False, True])
+def test_a_kill_while_dvc_takes_the_checkout_for_a_moment_changes_nothing(
+    make_checkout: Callable[[Path], Any], tmp_path: Path, is_dirty: bool
+) -> None:
+    checkout = make_seeded(make_checkout, tmp_path)
+    if is_dirty:
+        checkout.edit("rate: 1e-3", "rate: 2e-3")
+    head = checkout.root / ".git" / "HEAD"
+    before = head.read_text(), (checkout.root / "params.yaml").read_text(), checkout.git("status", "--short")
+    changed = 0
+    for delay in (0.0, 0.1, 0.2, 0.4):
+        process = subprocess.Popen(
+            [sys.executable, "-m", "recap.cli", "seeds", "1", "--output", "docs/seeds"],
+            cwd=checkout.root,
+            env=checkout.environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        while head.read_text().startswith("ref: ") and process.poll() is None:
+            time.sleep(0.001)
+        time.sleep(delay)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        changed += not head.read_text().startswith("ref: ")
+    assert changed, "no kill came while DVC had left the branch"
+    checkout.recap("seeds", "1", "--output", "docs/seeds")
+    summary = json.loads((checkout.root / "docs/seeds.json").read_text())
+    assert [name.rpartition("-")[0] for name in summary["runs"]] == ["seed-231"]
+    assert head.read_text() == before[0]
+    assert (checkout.root / "params.yaml").read_text() == before[1]
+    assert checkout.git("status", "--short", "--", ".", ":!docs") == before[2]
+    assert checkout.git("stash", "list") == ""
+
+
 def test_a_colleague_takes_seeds_instead_of_running_them(
     make_checkout: Callable[[Path], Any], tmp_path: Path
 ) -> None:

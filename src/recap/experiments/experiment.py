@@ -14,7 +14,8 @@ import psutil
 from recap.core import paths
 from recap.core.hashes import hash_file
 from recap.errors import InputError
-from recap.runtime.parent import MAKE
+from recap.experiments.interruption import keep_workspace
+from recap.runtime.parent import MAKE, end_with_this_parent
 from recap.workspace.definition import flatten
 from recap.workspace.git import ask_git
 from recap.workspace.lock_file import digest, mapping
@@ -57,9 +58,18 @@ def run_experiment(
     command = [sys.executable, "-m", "dvc", "--wait-for-lock", "exp", "run", "--temp", "--name", name]
     command += [*set_params(settings), *targets]
     own = {"RECAP_CHECKPOINTS": str(root.resolve() / paths.CHECKPOINTS), MAKE: str(os.getpid())}
-    with subprocess.Popen(
-        command, cwd=root, env=dict(environment) | own, stderr=subprocess.PIPE if watch else None, text=True
-    ) as process:
+    stderr = subprocess.PIPE if watch else None
+    with (
+        keep_workspace(root, settings),
+        subprocess.Popen(
+            command,
+            cwd=root,
+            env=dict(environment) | own,
+            stderr=stderr,
+            text=True,
+            preexec_fn=end_with_this_parent,
+        ) as process,
+    ):
         try:
             for line in process.stderr or ():
                 print(line, end="", file=sys.stderr, flush=True)

@@ -11,6 +11,7 @@ from recap.core.artifacts import write_text
 from recap.core.config import read_content, read_values
 from recap.errors import InputError
 from recap.experiments.experiment import base_digest, run_experiment
+from recap.experiments.interruption import put_back
 from recap.experiments.scores import Scores, format_scores, read_scores, summarize
 from recap.metrics.files.tables import Style
 from recap.runtime.writer import only_writer
@@ -41,8 +42,9 @@ def compare_seeds(root: Path, count: int, environment: Mapping[str, str], output
         raise InputError(
             f"--output: expected the path of files without their ending, received {str(output)!r}"
         )
-    seeds = name_seeds(root, count)
     with only_writer("experiments", folder=root / paths.LOCKS):
+        put_back(root)
+        seeds = name_seeds(root, count)
         revisions: dict[str, str] = {}
         for number, (name, seed) in enumerate(seeds.items(), start=1):
             yield f"seed {number} of {count}: {name}"

@@ -21,6 +21,7 @@ from recap.core import paths
 from recap.core.config import STRICT, Seed, parse, read_content, read_values
 from recap.errors import InputError, expecting
 from recap.experiments.experiment import DIGITS, base_digest, run_experiment, set_params
+from recap.experiments.interruption import put_back
 from recap.experiments.recipe import find_mistakes
 from recap.runtime.writer import only_writer
 from recap.tracking.importer import bring
@@ -120,12 +121,13 @@ def sweep(root: Path, config: SweepConfig, environment: Mapping[str, str]) -> It
     from sqlalchemy.exc import SQLAlchemyError
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    # whatever changes what is proposed begins another study
-    identity = digest(base_digest(root, list(config.space)), {**asdict(config), "trials": None})
-    name = f"{config.name}-{identity[:DIGITS]}"
     (root / FOLDER).mkdir(parents=True, exist_ok=True)
     storage = f"sqlite:///{(root / FOLDER).resolve() / config.name}.db"
     with only_writer("experiments", folder=root / paths.LOCKS):
+        put_back(root)
+        # whatever changes what is proposed begins another study
+        identity = digest(base_digest(root, list(config.space)), {**asdict(config), "trials": None})
+        name = f"{config.name}-{identity[:DIGITS]}"
         pruner = (
             optuna.pruners.NopPruner()
             if config.prune_after is None
