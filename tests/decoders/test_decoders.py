@@ -226,6 +226,9 @@ def test_a_saved_decoder_comes_back(name: str, tmp_path: Any) -> None:
 
 
 def test_faults_of_a_saved_decoder_are_named(tmp_path: Any) -> None:
+    with pytest.raises(InputError, match=r"model\.json: expected a readable file"):
+        load_decoder(tmp_path)
+    (tmp_path / "model.json").write_text("[1]")
     with pytest.raises(InputError, match=r"model\.json: expected the description"):
         load_decoder(tmp_path)
     model = describe("lstm")
