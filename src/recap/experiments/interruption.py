@@ -22,14 +22,7 @@ BEFORE = paths.STATE / "before_experiment.json"
 
 @contextmanager
 def keep_workspace(root: Path, settings: Mapping[str, Any]) -> Iterator[None]:
-    """Note the state of a checkout while an experiment with these settings begins and runs.
-
-    What an earlier one that was killed has left is put back first.
-
-    Raises:
-        InputError: it cannot be told from changes made since.
-    """
-    put_back(root)
+    """Note the state of a checkout for ``put_back`` while an experiment with these settings runs."""
     before = {"head": _head(root), "commit": _commit(root), "stash": _stash(root), "settings": dict(settings)}
     write_json(root / BEFORE, before)
     try:
@@ -59,11 +52,9 @@ def put_back(root: Path) -> None:
         ask_git(root, "reset", "--quiet", "--hard")
         ask_git(root, "stash", "pop", "--quiet", "--index")
     elif _changed(root, "HEAD") == {str(paths.PARAMS)}:
-        committed, present = (
-            ask_git(root, "show", f"HEAD:./{paths.PARAMS}"),
-            (root / paths.PARAMS).read_bytes(),
-        )
-        if flatten(mapping(present)) == {**flatten(mapping(committed)), **before["settings"]}:
+        committed = flatten(mapping(ask_git(root, "show", f"HEAD:./{paths.PARAMS}")))
+        present = flatten(mapping((root / paths.PARAMS).read_bytes()))
+        if present == {**committed, **before["settings"]}:
             ask_git(root, "checkout", "--quiet", "HEAD", "--", str(paths.PARAMS))
     (root / BEFORE).unlink()
 

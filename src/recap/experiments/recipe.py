@@ -31,21 +31,23 @@ def read_recipe(path: Path, params: Path = paths.PARAMS) -> dict[str, Any]:
     if unknown or not settings:
         received = ", ".join(unknown) or "none"
         raise InputError(f"{path.name}: expected settings of {params}, received {received}")
-    for name, value in settings.items():
-        group, _, setting = name.rpartition(".")
-        look_up(values, group)[setting] = value
-    check_groups(values)
+    check_groups(_change(values, settings))
     return settings
 
 
 def find_mistakes(values: Mapping[str, Any], settings: Mapping[str, Any]) -> list[str]:
     """Return the mistakes, a line each, that settings would bring where a params file has none."""
+    before = _mistakes(values)
+    return [mistake for place, mistake in _mistakes(_change(values, settings)).items() if place not in before]
+
+
+def _change(values: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values of a params file with some settings changed."""
     changed = deepcopy(dict(values))
     for name, value in settings.items():
         group, _, setting = name.rpartition(".")
         look_up(changed, group)[setting] = value
-    before = _mistakes(values)
-    return [mistake for place, mistake in _mistakes(changed).items() if place not in before]
+    return changed
 
 
 def _mistakes(values: Mapping[str, Any]) -> dict[str, str]:
