@@ -161,7 +161,7 @@ def _reduce(folder: Path, server: str, scale: float) -> tuple[int, str]:
         components=min(COMPONENTS, round(82_783 * scale)),
         whiten=False,
         concepts=0,
-        concepts_penalty=4.0,
+        concepts_penalty=0.2,
         grid_components=64,
     )
     summary = reduce(features, folder / "captions", folder / "reduced", config, THREADS)

@@ -236,6 +236,19 @@ def test_a_decoder_or_a_projection_that_is_damaged_is_refused(tmp_path: Path) ->
         path.write_bytes(content)
         with pytest.raises(InputError, match=r"\A.*of a PCA, received.*\Z"):
             load_projection(path)
+    concepts = {"landmarks": (5, 3), "width": (1,), "weights": (5, 4), "offset": (4,)}
+    for name, shape in concepts.items():
+        tensors = {f"concept_{key}": torch.ones(value) for key, value in concepts.items()}
+        pca = {"components": a.clone(), "mean": b.clone()}
+        path.write_bytes(save(pca | tensors))
+        assert load_projection(path)(torch.ones(2, 3)).shape == (2, 6)
+        path.write_bytes(save(pca | tensors | {f"concept_{name}": torch.ones(*shape, 2)}))
+        with pytest.raises(InputError, match=r"\A.*of concepts, received.*\Z"):
+            load_projection(path)
+        del tensors[f"concept_{name}"]
+        path.write_bytes(save(pca | tensors))
+        with pytest.raises(InputError, match=r"\A.*of a PCA, received.*\Z"):
+            load_projection(path)
 
 
 def test_checkpoints_pass_over_what_is_not_theirs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -58,7 +58,7 @@ def run_reduce(features: str, reduced: str) -> None:
         Path("captions of no importance"),
         Path(reduced),
         ReduceConfig(
-            enabled=True, components=16, whiten=False, concepts=0, concepts_penalty=4.0, grid_components=64
+            enabled=True, components=16, whiten=False, concepts=0, concepts_penalty=0.2, grid_components=64
         ),
         threads=1,
     )

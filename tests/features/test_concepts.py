@@ -1,18 +1,19 @@
-"""Concepts: ridge regressions of the captions' words, each training image's from others than itself."""
+"""Concepts: kernel ridge regressions of captions' words, each training image's from others than itself."""
 
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
-from safetensors.numpy import load_file
-from sklearn.linear_model import Ridge
+from sklearn.kernel_ridge import KernelRidge
 
 from recap.core.feature_files import open_features, write_features
 from recap.core.raw_data import SPLITS
 from recap.errors import InputError
 from recap.features.concepts import FOLDS, fit_concepts, fold_rows, word_shares
 from recap.features.config import ReduceConfig
+from recap.features.projection import load_projection
 from recap.features.reduce import reduce
 from recap.text.captions import Captions, save_captions
 from recap.text.vocabulary import END, START, build_vocabulary
@@ -39,10 +40,6 @@ def shares_of(features: Path) -> NDArray[np.float64]:
     return told
 
 
-def mean_of(features: Path) -> NDArray[np.float64]:
-    return np.asarray(open_features(features / "train.h5"), dtype=np.float64).mean(axis=0)
-
-
 def test_shares_weigh_rare_words_more() -> None:
     captions = np.array([[1, 4, 4, 2], [1, 5, 3, 2], [1, 4, 2, 0]], dtype=np.int32)
     shares = word_shares(captions, np.array([0, 0, 1], dtype=np.int32), images=3, words=7)
@@ -52,39 +49,53 @@ def test_shares_weigh_rare_words_more() -> None:
     np.testing.assert_allclose(shares, expected)
 
 
-def test_weights_are_those_of_ridge_regression(features: Path) -> None:
+def kernel_of(features: Path) -> NDArray[np.float64]:
+    """Restate the kernel of all images with each other."""
     values = np.asarray(open_features(features / "train.h5"), dtype=np.float64)
-    shares, mean = shares_of(features), mean_of(features)
-    concepts = fit_concepts(features / "train.h5", mean, shares, 5, PENALTY)
+    distances = ((values[:, None] - values[None]) ** 2).sum(axis=2)
+    return np.asarray(np.exp(-distances / (0.5 * distances.mean())))
 
-    def weights(rows: NDArray[np.bool_]) -> NDArray[np.float64]:
-        centred = values[rows] - values[rows].mean(axis=0)
-        model = Ridge(alpha=PENALTY * (centred**2).sum() / rows.sum(), solver="cholesky")
-        return np.asarray(model.fit(values[rows], shares[rows]).coef_)  # (V, D)
 
+def test_concepts_are_those_of_kernel_ridge_regression(features: Path) -> None:
+    shares = shares_of(features)
+    concepts = fit_concepts(features / "train.h5", shares, 5, PENALTY)
     everyone = np.ones(IMAGES, dtype=bool)
-    mixing = concepts.directions @ np.linalg.pinv(weights(everyone))  # (C, V)
-    np.testing.assert_allclose(mixing @ weights(everyone), concepts.directions, rtol=1e-4, atol=1e-6)
-    for fold, directions in zip(fold_rows(IMAGES), concepts.of_fold, strict=True):
+
+    def foretold(rows: NDArray[np.bool_]) -> NDArray[np.float64]:
+        """What the others foretell of all images, scikit-learn's, (IMAGES, V) about its mean of ``rows``."""
+        of_rows = kernel_of(features)[:, rows]
+        centring = np.eye(rows.sum()) - 1 / rows.sum()
+        inner = centring @ of_rows[rows] @ centring
+        model = KernelRidge(alpha=PENALTY * np.trace(inner) / rows.sum(), kernel="precomputed")
+        model.fit(inner, shares[rows] - shares[rows].mean(axis=0))
+        return np.asarray(model.predict((of_rows - of_rows[rows].mean(axis=0)) @ centring))
+
+    values = concepts.likeness(open_features(features / "train.h5"))
+    whole = concepts.whole(values)  # (IMAGES, C)
+    expected = foretold(everyone)
+    mixing = np.linalg.lstsq(expected, whole, rcond=None)[0]  # (V, C)
+    np.testing.assert_allclose(expected @ mixing, whole, rtol=1e-6, atol=1e-8)
+    for fold, regression in zip(fold_rows(IMAGES), concepts.of_fold, strict=True):
         others = everyone.copy()
         others[fold] = False
-        np.testing.assert_allclose(mixing @ weights(others), directions, rtol=2e-3, atol=2e-5)
+        own, restated = regression(values), foretold(others) @ mixing
+        difference = own - restated  # about another mean
+        np.testing.assert_allclose(difference - difference[0], 0, atol=2e-2)
 
 
 def test_no_image_has_a_part_in_its_own_concepts(features: Path) -> None:
     """Captions drawn at random: only a regression that saw them can foretell them."""
-    values = np.asarray(open_features(features / "train.h5"), dtype=np.float64)
     noise = np.zeros((IMAGES, WORDS))
     noise[:, 4:] = np.random.default_rng(2).normal(size=(IMAGES, WORDS - 4))
-    concepts = fit_concepts(features / "train.h5", mean_of(features), noise, 5, PENALTY)
-    centred = values - values.mean(axis=0)
+    concepts = fit_concepts(features / "train.h5", noise, 5, PENALTY)
+    likeness = concepts.likeness(open_features(features / "train.h5"))
     crossed = np.concatenate(
         [
-            centred[fold] @ directions.T
-            for fold, directions in zip(fold_rows(IMAGES), concepts.of_fold, strict=True)
+            regression(likeness[fold])
+            for fold, regression in zip(fold_rows(IMAGES), concepts.of_fold, strict=True)
         ]
     )
-    np.testing.assert_allclose((crossed**2).mean(axis=0), 1, rtol=1e-3)
+    np.testing.assert_allclose((crossed**2).mean(axis=0), 1, rtol=1e-6)
 
     def agreement(told: NDArray[np.float64]) -> float:
         """How much of the shares a linear map of the concepts explains."""
@@ -93,8 +104,30 @@ def test_no_image_has_a_part_in_its_own_concepts(features: Path) -> None:
         return float((found * noise).sum() / (noise**2).sum())
 
     chance = 5 / IMAGES
-    assert agreement(centred @ concepts.directions.T) > 2 * chance
+    assert agreement(concepts.whole(likeness)) > 2 * chance
     assert agreement(crossed) < 2 * chance
+
+
+def test_a_kernel_foretells_what_no_line_does(features: Path) -> None:
+    values = np.random.default_rng(4).normal(size=(IMAGES, 2))
+    write_features(features / "train.h5", values.astype(np.float32))
+    shares = np.zeros((IMAGES, WORDS))
+    shares[:, 5] = values[:, 0] * values[:, 1]
+    concepts = fit_concepts(features / "train.h5", shares, 1, 0.02)
+    new = np.random.default_rng(5).normal(size=(100, 2))
+    found = concepts.whole(concepts.likeness(new))[:, 0]
+    assert np.corrcoef(found, new[:, 0] * new[:, 1])[0, 1] > 0.9
+
+
+def test_many_images_are_compared_with_some(features: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shares = shares_of(features)
+    exact = fit_concepts(features / "train.h5", shares, 3, PENALTY)
+    monkeypatch.setattr("recap.features.concepts.LANDMARKS", 150)
+    some = fit_concepts(features / "train.h5", shares, 3, PENALTY)
+    assert some.landmarks.shape == (150, WIDTH)
+    new = np.asarray(open_features(features / "test.h5"))
+    first = [own.whole(own.likeness(new))[:, 0] for own in (exact, some)]
+    assert np.corrcoef(*first)[0, 1] > 0.95
 
 
 def test_the_stage_appends_concepts(tmp_path: Path, features: Path) -> None:
@@ -117,11 +150,11 @@ def test_the_stage_appends_concepts(tmp_path: Path, features: Path) -> None:
         outputs.append({path.name: path.read_bytes() for path in (tmp_path / name).iterdir()})
     assert outputs[0] == outputs[1]
     assert all(outputs[0][file] != outputs[2][file] for file in ("train.h5", "test.h5", "pca.safetensors"))
-    tensors = load_file(tmp_path / "a" / "pca.safetensors")
-    assert tensors["components"].shape == (9, WIDTH)
+    projection = load_projection(tmp_path / "a" / "pca.safetensors")
     for split in SPLITS:
         reduced = open_features(tmp_path / "a" / f"{split}.h5")
-        expected = (open_features(features / f"{split}.h5") - tensors["mean"]) @ tensors["components"].T
+        expected = projection(torch.from_numpy(np.array(open_features(features / f"{split}.h5")))).numpy()
+        assert expected.shape == reduced.shape
         np.testing.assert_allclose(reduced[:, :6], expected[:, :6], rtol=1e-3, atol=1e-4)
         as_new = np.allclose(reduced[:, 6:], expected[:, 6:], rtol=1e-3, atol=1e-4)
         assert as_new == (split != "train"), "training images alone have concepts of their own"
@@ -136,14 +169,14 @@ def test_more_concepts_than_there_can_be(tmp_path: Path, features: Path, images:
     with pytest.raises(
         InputError, match=rf"reduce.concepts: expected at most {most}, as some.h5 has {images}"
     ):
-        fit_concepts(path, mean_of(features), shares_of(features)[:images], 6, PENALTY)
+        fit_concepts(path, shares_of(features)[:images], 6, PENALTY)
 
 
 def test_words_that_always_go_together_make_one_concept(features: Path) -> None:
     shares = shares_of(features)
     shares[:, 5:] = shares[:, 4:5] * [1, 2, 3, 0.5]
-    concepts = fit_concepts(features / "train.h5", mean_of(features), shares, 4, PENALTY)
-    values = (np.asarray(open_features(features / "test.h5")) - mean_of(features)) @ concepts.directions.T
+    concepts = fit_concepts(features / "train.h5", shares, 4, PENALTY)
+    values = concepts.whole(concepts.likeness(open_features(features / "test.h5")))
     assert np.abs(values[:, 0]).max() < 10
     assert (values[:, 1:] == 0).all()
 
@@ -152,4 +185,4 @@ def test_features_too_large_for_float32_are_refused(features: Path, tmp_path: Pa
     path = tmp_path / "large.h5"
     write_features(path, np.asarray(open_features(features / "train.h5")) * np.float32(1e25))
     with pytest.raises(InputError, match=r"large\.h5: expected finite features of moderate size"):
-        fit_concepts(path, mean_of(features), shares_of(features), 2, PENALTY)
+        fit_concepts(path, shares_of(features), 2, PENALTY)

@@ -16,7 +16,7 @@ from recap.features.projection import load_projection
 from recap.features.reduce import reduce
 
 PLAIN = ReduceConfig(
-    enabled=True, components=4, whiten=False, concepts=0, concepts_penalty=4.0, grid_components=64
+    enabled=True, components=4, whiten=False, concepts=0, concepts_penalty=0.2, grid_components=64
 )
 
 

@@ -1,11 +1,13 @@
-"""Directions in feature space that foretell the words of an image's captions.
+"""What an image's feature foretells of the words of its captions (explicit concepts: Wu et al. 2016).
 
-Ridge regression of how many of an image's captions say a word, weighted by how rare it is, on the image's
-feature; the principal components of what it foretells are the concepts (explicit concepts: Wu et al. 2016).
+Kernel ridge regression (Saunders, Gammerman and Vovk 1998) of how many of an image's captions say a word,
+weighted by how rare it is, on the image's feature; the principal components of what it foretells are the
+concepts. The kernel is a Gaussian of the distance to training images: to all, or to some of many (Williams
+and Seeger 2001).
 
 A regression knows its training images too well, so training images get theirs from regressions that have not
 seen them (cross-fitting, as stacking does: Wolpert 1992), of all parts of the rows but their own.
-Shapes: N images, M captions, L steps, D feature, V words, C concepts.
+Shapes: N images, M captions, L steps, D feature, V words, C concepts, Q landmarks.
 """
 
 from collections.abc import Iterator
@@ -21,38 +23,74 @@ from sklearn.utils.extmath import svd_flip
 
 from recap.core.feature_files import open_features
 from recap.errors import InputError
+from recap.features.pca import BLOCK_ROWS
 from recap.progress import track
 from recap.text.vocabulary import UNK
 
 FOLDS = 10
+LANDMARKS = 2048
+"""Training images at most to which others are compared."""
+WIDTH = 0.5
+"""Of the kernel: where it falls to 1/e, in mean squared distances between landmarks, as COCO chose it."""
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Regression:
+    """From what the kernel says of images, (N, Q), to their concepts."""
+
+    weights: Array  # (Q, C)
+    offset: Array  # (C,)
+
+    def __call__(self, likeness: Array) -> Array:
+        """(N, Q) -> (N, C)."""
+        return likeness @ self.weights - self.offset
 
 
 @dataclass(frozen=True)
 class Concepts:
-    """What to multiply centred features with."""
+    """Regressions on the likeness of images to landmarks."""
 
-    directions: NDArray[np.float64]  # (C, D), for images that the regression has not seen
-    of_fold: NDArray[np.float64]  # (FOLDS, C, D), for the training rows of each part
+    landmarks: Array  # (Q, D)
+    width: float  # of the kernel, in squared distances
+    whole: Regression  # for images that it has not seen
+    of_fold: list[Regression]  # for the training rows of each part
+
+    def likeness(self, features: NDArray[np.floating]) -> Array:
+        """Return the kernel of features (N, D) and the landmarks, (N, Q)."""
+        return np.exp(_squared_distances(features, self.landmarks) / -self.width)
+
+    def arrays(self) -> dict[str, NDArray[np.float32]]:
+        """Return what `recap.features.projection.Projection` is made of."""
+        found = {
+            "concept_landmarks": self.landmarks,
+            "concept_width": np.array([self.width]),
+            "concept_weights": self.whole.weights,
+            "concept_offset": self.whole.offset,
+        }
+        return {name: np.ascontiguousarray(values, dtype=np.float32) for name, values in found.items()}
 
 
 @dataclass(frozen=True)
 class _Sums:
-    """Of some images: how many, sums of features (D,), shares (V,), and products (D, D), (D, V)."""
+    """Of some images: how many, sums of features (Q,), shares (V,), and products (Q, Q), (Q, V)."""
 
     images: int
-    features: NDArray[np.float64]
-    shares: NDArray[np.float64]
-    squares: NDArray[np.floating]
-    crossed: NDArray[np.floating]
+    features: Array
+    shares: Array
+    squares: Array
+    crossed: Array
 
     @classmethod
-    def of(cls, features: NDArray[np.float32], shares: NDArray[np.float64]) -> "_Sums":
-        """The sums of images with features (N, D), nearly centred, and shares (N, V)."""
-        with np.errstate(over="ignore", invalid="ignore"):  # the sums are looked at
-            crossed = features.T @ shares.astype(np.float32)
-            squares = features.T @ features
+    def of(cls, features: Array, shares: Array) -> "_Sums":
+        """The sums of images with features (N, Q) and shares (N, V)."""
         return cls(
-            len(features), features.sum(axis=0, dtype=np.float64), shares.sum(axis=0), squares, crossed
+            len(features),
+            features.sum(axis=0),
+            shares.sum(axis=0),
+            features.T @ features,
+            features.T @ shares,
         )
 
     def plus(self, part: "_Sums", sign: int = 1) -> "_Sums":
@@ -65,8 +103,8 @@ class _Sums:
             self.crossed + sign * part.crossed,
         )
 
-    def solve(self, penalty: float) -> NDArray[np.float64]:
-        """The weights (D, V) of the ridge regression of these images, whose intercept is not penalised."""
+    def solve(self, penalty: float) -> Array:
+        """The weights (Q, V) of the ridge regression of these images, whose intercept is not penalised."""
         squares = self.squares - np.outer(self.features, self.features) / self.images
         squares[np.diag_indices(len(squares))] += penalty * np.trace(squares) / self.images
         crossed = self.crossed - np.outer(self.features, self.shares) / self.images
@@ -99,68 +137,108 @@ def word_shares(
     return said / np.maximum(captions_of, 1) * idf
 
 
-def fit_concepts(
-    path: Path, mean: NDArray[np.float64], shares: NDArray[np.float64], concepts: int, penalty: float
-) -> Concepts:
+def fit_concepts(path: Path, shares: Array, concepts: int, penalty: float) -> Concepts:
     """Fit the regressions, that of all training images and one for each part of them.
 
     Args:
         path: training features (N, D) float32.
-        mean: (D,), theirs.
         shares: (N, V), as ``word_shares`` gives them.
         concepts: C.
-        penalty: of the squared weights, in mean squared norms of a centred feature.
+        penalty: of the squared weights, in mean squared norms of what the kernel makes of a feature, centred.
 
     Returns:
-        Directions along which the cross-fitted concepts have variance 1, the most telling one first.
+        Regressions whose cross-fitted concepts have variance 1, the most telling one first.
 
     Raises:
-        InputError: fewer images than parts, more concepts than words or dimensions, or features too large.
+        InputError: fewer images than parts, more concepts than words or landmarks, or features too large.
     """
     features = open_features(path)
     count, width = features.shape
-    limit = min(width, int((shares != 0).any(axis=0).sum())) if count >= FOLDS else 0
+    chosen = np.linspace(0, count - 1, min(count, LANDMARKS)).round().astype(np.int64)
+    limit = min(len(chosen), int((shares != 0).any(axis=0).sum())) if count >= FOLDS else 0
     if concepts > limit:
         raise InputError(
             f"reduce.concepts: expected at most {limit}, as {path.name} has {count} rows of {width} and "
             f"their captions {shares.shape[1]} words, received {concepts}"
         )
+    landmarks = np.asarray(features[chosen], dtype=np.float64)
+    distances = _squared_distances(landmarks, landmarks)
+    if not distances.max() < np.finfo(np.float32).max:  # captioners compute in float32
+        raise InputError(f"{path}: expected finite features of moderate size, received NaN or infinity")
+    kernel_width = WIDTH * float(distances.mean()) or 1.0
+    known = Concepts(landmarks, kernel_width, Regression(np.empty(0), np.empty(0)), [])
+    # what the kernel is the product of
+    root = _inverse_root(np.exp(distances / -kernel_width))  # (Q, Q)
     folds = fold_rows(count)
-    mean_32 = mean.astype(np.float32)
     sums = [
-        _Sums.of(np.asarray(features[fold]) - mean_32, shares[fold])
+        _Sums.of(known.likeness(features[fold]) @ root, shares[fold])
         for fold in track(folds, "concepts: sums")
     ]
-    words = shares.shape[1]
-    total = _Sums(0, np.zeros(width), np.zeros(words), np.zeros((width, width)), np.zeros((width, words)))
-    for part in sums:
-        if not np.isfinite(part.squares).all():
-            raise InputError(f"{path}: expected finite features of moderate size, received NaN or infinity")
+    total = sums[0]
+    for part in sums[1:]:
         total = total.plus(part)
-    weights = []  # for each part (D, V)
-    foretold = np.zeros((words, words))
+    if not np.isfinite(total.squares).all():
+        raise InputError(f"{path}: expected finite features of moderate size, received NaN or infinity")
+    mean = total.features / count  # (Q,)
+    weights, foretold = [], np.zeros((shares.shape[1],) * 2)
     for fold, own in zip(track(folds, "concepts: regressions"), sums, strict=True):
-        weights.append(total.plus(own, -1).solve(penalty))
-        rows = (np.asarray(features[fold]) - mean_32) @ weights[-1]  # (rows, V)
+        weights.append(total.plus(own, -1).solve(penalty))  # (Q, V)
+        rows = (known.likeness(features[fold]) @ root - mean) @ weights[-1]  # (rows, V)
         foretold += rows.T @ rows
-    variance, vectors = eigh(foretold / count, subset_by_index=(words - concepts, words - 1))  # ascending
+    scaled = _leading(foretold / count, concepts).T  # (V, C)
+
+    def regression(of_words: Array) -> Regression:
+        along = of_words @ scaled  # (Q, C)
+        return Regression(root @ along, mean @ along)
+
+    whole = regression(total.solve(penalty))
+    return Concepts(landmarks, kernel_width, whole, [regression(own) for own in weights])
+
+
+def project_beside(
+    path: Path, pca: PCA, concepts: Concepts, cross_fitted: bool
+) -> Iterator[NDArray[np.float32]]:
+    """Yield the rows of a feature file in the space of a PCA, their concepts behind.
+
+    Args:
+        path: features (N, D) float32.
+        pca: fitted.
+        concepts: fitted.
+        cross_fitted: of training images, from the regressions that have not seen them.
+    """
+    features = open_features(path)
+    starts = range(0, len(features), BLOCK_ROWS)
+    parts = [(slice(start, start + BLOCK_ROWS), concepts.whole) for start in starts]
+    if cross_fitted:
+        parts = list(zip(fold_rows(len(features)), concepts.of_fold, strict=True))
+    mean, components = pca.mean_.astype(np.float32), pca.components_.astype(np.float32)  # (D,), (K, D)
+    for rows, regression in parts:
+        block = np.asarray(features[rows])
+        with np.errstate(over="ignore", invalid="ignore"):  # whoever takes the block looks at it
+            own = (block - mean) @ components.T
+        yield np.concatenate([own, regression(concepts.likeness(block)).astype(np.float32)], axis=1)
+
+
+def _squared_distances(a: NDArray[np.floating], b: Array) -> Array:
+    """(N, D), (Q, D) -> (N, Q); not finite where a value is too large."""
+    a = np.asarray(a, dtype=np.float64)
+    with np.errstate(over="ignore", invalid="ignore"):
+        return np.maximum((a * a).sum(axis=1)[:, None] + (b * b).sum(axis=1) - 2 * (a @ b.T), 0.0)
+
+
+def _inverse_root(kernel: Array) -> Array:
+    """Return the symmetric root of the inverse of a kernel (Q, Q), of its rank."""
+    values, vectors = eigh(kernel)
+    known = values > len(kernel) * np.finfo(np.float64).eps * values[-1]
+    return np.asarray((vectors[:, known] / np.sqrt(values[known])) @ vectors[:, known].T)
+
+
+def _leading(covariance: Array, count: int) -> Array:
+    """Return the leading principal components of words (V, V), scaled to variance 1: (C, V)."""
+    words = len(covariance)
+    variance, vectors = eigh(covariance, subset_by_index=(words - count, words - 1))  # ascending
     _, vectors = svd_flip(None, np.ascontiguousarray(vectors[:, ::-1].T), u_based_decision=False)  # (C, V)
     variance = variance[::-1, None]  # (C, 1)
-    is_said = (
-        variance > np.finfo(np.float32).eps * variance[0]
-    )  # words that always go together say nothing new
-    scaled = np.where(is_said, vectors, 0.0) / np.sqrt(np.where(is_said, variance, 1.0))
-    return Concepts(
-        scaled @ total.solve(penalty).T,  # (C, D)
-        np.stack([scaled @ weight.T for weight in weights]),  # (FOLDS, C, D)
-    )
-
-
-def project_cross_fitted(path: Path, pca: PCA, concepts: Concepts) -> Iterator[NDArray[np.float32]]:
-    """Yield training features part by part in a PCA's space, the last components each part's own concepts."""
-    features = open_features(path)
-    mean = pca.mean_.astype(np.float32)  # (D,)
-    components = pca.components_.astype(np.float32)  # (K + C, D)
-    for fold, directions in zip(fold_rows(len(features)), concepts.of_fold, strict=True):
-        components[len(components) - len(directions) :] = directions
-        yield (np.asarray(features[fold]) - mean) @ components.T
+    # words that always go together say nothing new
+    is_said = variance > np.finfo(np.float32).eps * variance[0]
+    return np.where(is_said, vectors, 0.0) / np.sqrt(np.where(is_said, variance, 1.0))

@@ -1,6 +1,6 @@
 """The PCA that the stage `reduce` fitted, as decoders need it: from features to reduced features.
 
-Shapes: N batch, D feature, K reduced feature, P places, M channels, R reduced channels.
+Shapes: N batch, D feature, K components, C concepts, Q landmarks, P places, M channels, R reduced channels.
 """
 
 from pathlib import Path
@@ -15,10 +15,12 @@ FILE = "pca.safetensors"
 
 
 class Projection(nn.Module):
-    """PCA as the stage `reduce` fitted it, differentiable.
+    """PCA as the stage `reduce` fitted it, with concepts where there are any, differentiable.
 
     Args:
         components, mean: (K, D), (D,).
+        concept_landmarks, concept_width, concept_weights, concept_offset: (Q, D), (1,), (Q, C), (C,), as
+            `recap.features.concepts` has them; None: there are no concepts.
         grid: (2,), P and M of the maps behind the features; None: there are none.
         grid_components, grid_mean: (R, M), (M,), where there are maps.
     """
@@ -33,10 +35,12 @@ class Projection(nn.Module):
         grid: Tensor | None = None,
         grid_components: Tensor | None = None,
         grid_mean: Tensor | None = None,
+        **concepts: Tensor,
     ) -> None:
         super().__init__()
         self.register_buffer("components", components.float())
         self.register_buffer("mean", mean.float())
+        self.concepts = _Concepts(**concepts) if concepts else None
         shape: list[int] = [0, 0] if grid is None else grid.tolist()
         self.places, self.channels = shape
         self.of_channels = None
@@ -52,19 +56,53 @@ class Projection(nn.Module):
 
     @property
     def reduced_dim(self) -> int:
-        """The width of what it gives, K + P R."""
-        return len(self.components) + (
-            self.places * len(self.of_channels.components) if self.of_channels else 0
-        )
+        """The width of what it gives, K + C + P R."""
+        width = len(self.components)
+        if self.concepts:
+            width += self.concepts.offset.numel()
+        if self.of_channels:
+            width += self.places * len(self.of_channels.components)
+        return width
 
     def forward(self, rows: Tensor) -> Tensor:
-        """(N, D + P M) -> (N, K + P R)."""
-        if self.of_channels is None:
-            return (rows - self.mean) @ self.components.T
+        """(N, D + P M) -> (N, K + C + P R)."""
         features, maps = rows.split((self.mean.numel(), self.places * self.channels), dim=1)
-        places: Tensor = self.of_channels(maps.reshape(-1, self.channels))  # (N P, R)
-        reduced = (features - self.mean) @ self.components.T
-        return torch.cat([reduced, places.view(len(rows), -1)], dim=1)
+        parts = [(features - self.mean) @ self.components.T]
+        if self.concepts:
+            parts.append(self.concepts(features))
+        if self.of_channels:
+            places: Tensor = self.of_channels(maps.reshape(-1, self.channels))  # (N P, R)
+            parts.append(places.view(len(rows), -1))
+        return torch.cat(parts, dim=1) if len(parts) > 1 else parts[0]
+
+
+class _Concepts(nn.Module):
+    """Weighted sums of a Gaussian kernel."""
+
+    landmarks: Tensor
+    width: Tensor
+    weights: Tensor
+    offset: Tensor
+
+    def __init__(
+        self,
+        concept_landmarks: Tensor,
+        concept_width: Tensor,
+        concept_weights: Tensor,
+        concept_offset: Tensor,
+    ) -> None:
+        super().__init__()
+        self.register_buffer("landmarks", concept_landmarks.float())
+        self.register_buffer("width", concept_width.float())
+        self.register_buffer("weights", concept_weights.float())
+        self.register_buffer("offset", concept_offset.float())
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(N, D) -> (N, C)."""
+        squares = (features**2).sum(dim=1, keepdim=True) + (self.landmarks**2).sum(dim=1)  # (N, Q)
+        distances = (squares - 2 * features @ self.landmarks.T).clamp(min=0)
+        likeness = (-distances / self.width).exp()
+        return likeness @ self.weights - self.offset
 
 
 def load_projection(path: Path) -> nn.Module:
@@ -82,4 +120,14 @@ def load_projection(path: Path) -> nn.Module:
         if shapes[0][1:] != shapes[1] or len(shapes[1]) != 1:
             shown = " and ".join(str(tuple(shape)) for shape in shapes)
             raise InputError(f"{path}: expected components (K, D) and mean (D,) of a PCA, received {shown}")
+    if own := projection.concepts:
+        count, width = own.weights.shape if own.weights.ndim == 2 else (0, 0)
+        expected = [(count, projection.mean.numel()), (1,), (count, width), (width,)]
+        found = [tuple(part.shape) for part in (own.landmarks, own.width, own.weights, own.offset)]
+        if found != expected:
+            shown = ", ".join(map(str, found))
+            raise InputError(
+                f"{path}: expected landmarks (Q, D), a width, weights (Q, C) and an offset (C,) of concepts, "
+                f"received {shown}"
+            )
     return projection

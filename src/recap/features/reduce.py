@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import save
-from sklearn.decomposition import PCA
 from threadpoolctl import threadpool_limits
 
 from recap.core.artifacts import write_bytes, write_csv
@@ -25,7 +24,7 @@ from recap.core.feature_files import (
 )
 from recap.core.raw_data import LANGUAGE, SPLITS
 from recap.errors import InputError
-from recap.features.concepts import Concepts, fit_concepts, project_cross_fitted, word_shares
+from recap.features.concepts import Concepts, fit_concepts, project_beside, word_shares
 from recap.features.config import ReduceConfig
 from recap.features.familiarity import write_familiarity
 from recap.features.language import write_language_features
@@ -92,19 +91,18 @@ def reduce(
                 paths["train"], config.grid_components, channels_part, "reduce.grid_components"
             )
         if config.concepts:
-            own = _concepts(paths["train"], captions, pca, config)
-            pca.components_ = np.concatenate([pca.components_, own.directions])  # (K + C, D)
+            own = _concepts(paths["train"], captions, config)
         kept_grid = (grid[0], config.grid_components) if of_channels else NO_GRID
+        width = config.components + config.concepts
         for split, path in paths.items():
             count = shapes[split][0]
-            if own and split == "train":
-                blocks = project_cross_fitted(path, pca, own)
-            else:
-                blocks = project(path, pca, own_part)
-                if of_channels:
-                    blocks = _beside(blocks, project(path, of_channels, channels_part))
-                blocks = track(blocks, f"projecting {split}", -(-count // BLOCK_ROWS))
-            shape = (count, len(pca.components_) + kept_grid[0] * kept_grid[1])
+            blocks = project(path, pca, own_part)
+            if own:
+                blocks = project_beside(path, pca, own, cross_fitted=split == "train")
+            if of_channels:
+                blocks = _beside(blocks, project(path, of_channels, channels_part))
+            blocks = track(blocks, f"projecting {split}", -(-count // BLOCK_ROWS))
+            shape = (count, width + kept_grid[0] * kept_grid[1])
             write_feature_blocks(directory / f"{split}.h5", shape, finite(blocks, path))
         _write_language(directory, captions)
     write_grid(directory, kept_grid)
@@ -114,6 +112,8 @@ def reduce(
     write_csv(directory / "spectrum.csv", ("component", "explained_variance_ratio", "cumulative"), rows)
     # safetensors writes memory as it lies, and scikit-learn's components lie in Fortran's order
     arrays = {"components": np.ascontiguousarray(pca.components_), "mean": pca.mean_}
+    if own:
+        arrays |= own.arrays()
     if of_channels:
         arrays |= {
             "grid": np.array(grid),
@@ -121,7 +121,7 @@ def reduce(
             "grid_mean": of_channels.mean_,
         }
     write_bytes(directory / "pca.safetensors", save(arrays))
-    return {"components": len(pca.components_), "explained_variance_ratio": float(ratios.sum())}
+    return {"components": width, "explained_variance_ratio": float(ratios.sum())}
 
 
 def _feature_part(rows: NDArray[Any], grid: Grid) -> NDArray[Any]:
@@ -149,11 +149,11 @@ def _write_language(directory: Path, captions: Path) -> None:
         write_language_features(*paths, load_captions(captions), language)
 
 
-def _concepts(path: Path, directory: Path, pca: PCA, config: ReduceConfig) -> Concepts:
+def _concepts(path: Path, directory: Path, config: ReduceConfig) -> Concepts:
     captions = load_captions(directory)
     own, image_rows = captions.of("train")
     images = len(open_features(path))
     if int(image_rows.max()) >= images:
         raise InputError(f"{path}: expected a row for image {int(image_rows.max())}, received {images} rows")
     shares = word_shares(own, image_rows, images, len(captions.vocabulary))
-    return fit_concepts(path, pca.mean_, shares, config.concepts, config.concepts_penalty)
+    return fit_concepts(path, shares, config.concepts, config.concepts_penalty)
