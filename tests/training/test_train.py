@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from tests.imports import ROOT
 from tests.settings import training_settings
 
 import recap
@@ -35,6 +36,7 @@ SCRIPT = """
 import json, sys
 from pathlib import Path
 import torch
+from tests.imports import ROOT
 from tests.settings import training_settings
 from recap.runtime.setup import configure
 from recap.runtime.config import RuntimeConfig
@@ -339,3 +341,15 @@ def test_a_strange_file_beside_the_checkpoints_costs_no_training(tmp_path: Path)
         (tmp_path / "key" / "notes.txt").write_text("mine")
         kept.clear()
     assert (tmp_path / "key" / "notes.txt").read_text() == "mine"
+
+
+def test_bfloat16_is_refused_where_no_instruction_multiplies_it(tmp_path: Path) -> None:
+    params = (ROOT / "params.yaml").read_text(encoding="utf-8")
+    (tmp_path / "params.yaml").write_text(
+        params.replace("precision: float32", "precision: bfloat16"), encoding="utf-8"
+    )
+    command = [sys.executable, "-P", "-m", "recap.run_stage", ROOT / "stages" / "train.py", "lstm"]
+    run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert run.returncode == 2
+    assert "train.precision: expected float32 where runtime.arithmetic is portable" in run.stderr
+    assert "Traceback" not in run.stderr
