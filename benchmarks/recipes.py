@@ -116,14 +116,21 @@ PLAIN: dict[str, Changes] = {
         "decoders": {"lstm": {"epochs": 4, "learning_rate": 0.002}},
     },
 }
-SELF_CRITICAL = {"epochs": 6, "learning_rate": 0.0003, "images": 32, "samples": 5, "claim": 0.0}
+SELF_CRITICAL = {
+    "epochs": 6,
+    "learning_rate": 0.0003,
+    "images": 32,
+    "language_images": 0,
+    "samples": 5,
+    "claim": 0.0,
+}
 CHOSEN: Changes = {
     "reduce": {"concepts": 64},
     "train": {"keep": "last", "average_decay": 0.998},
     "decoders": {"lstm": {"epochs": 15}},
 }
 FEATURES: dict[str, Changes] = {
-    **{f"penalty {penalty}": {"concepts_penalty": float(penalty)} for penalty in (1, 2, 4, 16)},
+    **{f"penalty {penalty}": {"concepts_penalty": float(penalty)} for penalty in (0.05, 0.1, 0.2, 0.8)},
     "128 concepts, 64 components": {"concepts": 128, "components": 64},
 }
 """Changes of ``CHOSEN``'s group `reduce`: an ensemble's members, each with features and a seed of its own."""

@@ -51,7 +51,9 @@ def learn(raw: Path, root: Path) -> dict[str, bytes]:
     config = settings(ReduceConfig, components=8, whiten=True, concepts=2)
     reduce(data / "features", data / "captions", data / "reduced", config, threads=1)
     decoder = replace(settings(DecodersConfig).lstm, hidden_dim=16, wordvec_dim=8, epochs=2)
-    reward = SelfCriticalConfig(epochs=1, learning_rate=0.001, images=16, samples=2, claim=0.5)
+    reward = SelfCriticalConfig(
+        epochs=1, learning_rate=0.001, images=16, language_images=0, samples=2, claim=0.5
+    )
     training = settings(TrainConfig, batch_size=32, warmup_steps=0, self_critical=reward)
     train(
         "lstm",

@@ -32,7 +32,8 @@ def test_the_best_recipe_for_coco_runs(tmp_path: Path) -> None:
     assert fetched["language"]["images_left_out"] >= fetched["train"]["images"]
     with open(checkout / "models" / "lstm" / "history_language.csv", newline="", encoding="utf-8") as file:
         steps = list(csv.DictReader(file))
-    assert len(steps) == -(-fetched["language"]["captions"] // 128)
+    assert len(steps) == 5 * -(-fetched["language"]["captions"] // 128)
+    assert (checkout / "models" / "lstm" / "history_self_critical.csv").is_file()
     assert '"cider_d"' in (checkout / "reports" / "decoders" / "lstm" / "metrics.json").read_text()
     assert (checkout / "reports" / "index.html").is_file()
     assert (

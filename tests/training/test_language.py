@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 from tests.training.test_train import command, run
 
+from recap.core.artifacts import write_json
 from recap.core.feature_files import open_features, write_features
+from recap.core.input_files import read_json
 from recap.errors import InputError
 from recap.text.captions import Captions, load_captions, save_captions, save_language
 
@@ -39,7 +41,12 @@ def few(task: Path, tmp_path: Path) -> Path:
     for path in (task / "features" / "validation.h5", task / "features" / "grid.json"):
         (folder / "features" / path.name).symlink_to(path)
     for path in (task / "captions").glob("references_*"):
-        (folder / "captions" / path.name).symlink_to(path)
+        references = read_json(path)
+        if path.stem == "references_train":
+            references["images"] = references["images"][:IMAGES]
+            kept = {image["id"] for image in references["images"]}
+            references["annotations"] = [own for own in references["annotations"] if own["image_id"] in kept]
+        write_json(folder / "captions" / path.name, references)
     return folder
 
 
@@ -71,9 +78,37 @@ def test_a_loss_that_is_not_finite_names_its_learning_rate(few: Path, tmp_path: 
         run("lstm", few, tmp_path, params)
 
 
+def test_images_that_are_not_there_without_captions_of_them(few: Path, tmp_path: Path, params: dict) -> None:
+    for folder in ("captions", "features"):
+        (few / folder / "language.h5").unlink()
+    params["train"]["self_critical"] |= {"epochs": 1, "language_images": 8}
+    with pytest.raises(
+        InputError, match=r"^train\.self_critical\.language_images: expected 0 .* received 8$"
+    ):
+        run("lstm", few, tmp_path, params)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_their_captions_are_rewarded(precision: str, few: Path, tmp_path: Path, params: dict) -> None:
+    params["train"] |= {"keep": "last", "precision": precision}
+    params["train"]["language"] = {"epochs": 5, "batch_size": 16, "learning_rate": 0.01}
+    own = {"epochs": 40, "learning_rate": 0.003, "images": 6, "samples": 5}
+    rewards = {}
+    for count in (0, 16):
+        params["train"]["self_critical"] |= own | {"language_images": count}
+        run("lstm", few, tmp_path / str(count), params, epochs=2)
+        history = tmp_path / str(count) / "lstm" / "history_self_critical.csv"
+        with open(history, newline="", encoding="utf-8") as file:
+            rewards[count] = [float(row["reward"]) for row in csv.DictReader(file)]
+    assert len(rewards[16]) == len(rewards[0]) == 40
+    assert np.mean(rewards[16][-10:]) > np.mean(rewards[16][:5]) + 0.2
+    assert rewards[16] != rewards[0]
+
+
 @pytest.mark.slow
 def test_killed_at_any_moment_it_ends_with_the_same_bytes(few: Path, tmp_path: Path, params: dict) -> None:
     params["train"]["language"] = {"epochs": 20, "batch_size": 16, "learning_rate": 0.01}
+    params["train"]["self_critical"] |= {"epochs": 20, "images": 6, "language_images": 8, "samples": 3}
     params["decoders"]["lstm"]["epochs"] = 20
     start = time.monotonic()
     subprocess.run(command("lstm", few, tmp_path / "whole", params), check=True)

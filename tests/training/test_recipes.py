@@ -15,7 +15,14 @@ from recap.runtime.checkpoints import Checkpoints
 from recap.training.state import TrainingState
 from recap.training.train import train
 
-SELF_CRITICAL = {"epochs": 2, "learning_rate": 0.001, "images": 16, "samples": 3, "claim": 0.0}
+SELF_CRITICAL = {
+    "epochs": 2,
+    "learning_rate": 0.001,
+    "images": 16,
+    "language_images": 0,
+    "samples": 3,
+    "claim": 0.0,
+}
 OPTIONS: dict[str, dict[str, Any]] = {
     "smoothing": {"label_smoothing": 0.1},
     "average": {"average_decay": 0.9},

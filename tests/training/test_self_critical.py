@@ -20,6 +20,7 @@ from recap.training.config import SelfCriticalConfig, TrainConfig
 from recap.training.optimizer import make_optimizer
 from recap.training.self_critical import (
     RewardedImages,
+    RewardedLanguage,
     draw_words,
     leave_one_out,
     refine,
@@ -28,7 +29,9 @@ from recap.training.self_critical import (
 from recap.training.state import TrainingState
 
 VOCABULARY = Vocabulary((*SPECIAL_WORDS, "a", "red", "blue", "seven", "here"))
-SELF_CRITICAL = SelfCriticalConfig(epochs=1, learning_rate=0.01, images=4, samples=3, claim=0.0)
+SELF_CRITICAL = SelfCriticalConfig(
+    epochs=1, learning_rate=0.01, images=4, language_images=0, samples=3, claim=0.0
+)
 CONFIG = settings(TrainConfig, self_critical=SELF_CRITICAL, gradient_clip=1e9, seed=1)
 
 
@@ -180,7 +183,7 @@ def test_a_long_gradient_is_clipped_and_its_own_norm_recorded() -> None:
 
 def test_the_reward_rises_and_captions_end() -> None:
     state = fitted(build())
-    own = SelfCriticalConfig(epochs=60, learning_rate=0.02, images=8, samples=5, claim=0.0)
+    own = SelfCriticalConfig(epochs=60, learning_rate=0.02, images=8, language_images=0, samples=5, claim=0.0)
     config = replace(CONFIG, self_critical=own, gradient_clip=5.0, average_decay=0.9)
     data = images(16)
     refine("lstm", data, config, state, ignore, ignore)
@@ -193,6 +196,42 @@ def test_the_reward_rises_and_captions_end() -> None:
     )
     finished = (captions == END).any(dim=1).float().mean().item()
     assert finished > 0.9
+
+
+def encoded(*captions: str) -> np.ndarray:
+    return VOCABULARY.encode([caption.split() for caption in captions], 7)
+
+
+def test_a_caption_without_picture_comes_with_all_captions_of_its_image() -> None:
+    captions = encoded("a red seven", "a blue seven", "red", "a blue green seven here")
+    features = np.arange(8, dtype=np.float32).reshape(4, 2)
+    language = RewardedLanguage((captions, np.array([1, 0, 1, 0], np.int32)), features, VOCABULARY)
+    drawn, references = language.draw(40, np.random.default_rng(1))
+    red = [["a", "red", "seven", "<END>"], ["red", "<END>"]]
+    blue = [["a", "blue", "seven", "<END>"], ["a", "blue", None, "seven", "here", "<END>"]]
+    assert {tuple(row) for row in drawn.tolist()} == {(0, 1), (2, 3), (4, 5), (6, 7)}
+    assert references == [blue if row[0] in (2, 6) else red for row in drawn.tolist()]
+
+
+def test_images_that_are_not_there_teach_what_the_others_do_not() -> None:
+    red, blue = np.eye(2, dtype=np.float32)
+    references = [["a red seven"], ["a red seven here"]] * 4
+    data = replace(images(8), features=np.tile(red, (8, 1)), references=references, graphs=None)
+    captions = encoded("a blue seven", "a blue seven here")
+    language = RewardedLanguage((captions, np.zeros(2, np.int32)), np.stack([blue, blue]), VOCABULARY)
+
+    def says_blue(language_images: int) -> float:
+        own = replace(SELF_CRITICAL, epochs=60, images=4, language_images=language_images, samples=5)
+        state = fitted(build())
+        config = replace(CONFIG, self_critical=own, gradient_clip=5.0)
+        refine("lstm", data, config, state, ignore, ignore, language=language)
+        drawn = sample_captions(
+            state.decoder, torch.from_numpy(blue).expand(50, -1), 7, torch.Generator().manual_seed(0)
+        )
+        return (drawn == VOCABULARY.word_to_idx["blue"]).any(dim=1).float().mean().item()
+
+    assert says_blue(8) > 0.9
+    assert says_blue(0) < 0.2
 
 
 class _Threads(Worker):

@@ -22,7 +22,7 @@ from recap.training.state import TrainingState
 
 COLOURS, BACKGROUNDS = ("red", "blue"), ("white", "black")
 LONGEST = 12
-SELF_CRITICAL = {"epochs": 12, "learning_rate": 0.01, "images": 16, "samples": 5}
+SELF_CRITICAL = {"epochs": 12, "learning_rate": 0.01, "images": 16, "language_images": 0, "samples": 5}
 
 
 def graph(row: int) -> dict[str, Any]:

@@ -25,6 +25,7 @@ class SelfCriticalConfig:
     epochs: Annotated[int, Ge(0), Le(2**31 - 1)]
     learning_rate: Annotated[float, Gt(0), Le(1)]
     images: Annotated[int, Ge(1), Le(65_536)]
+    language_images: Annotated[int, Ge(0), Le(65_536)]
     samples: Annotated[int, Ge(2), Le(10_000)]
     claim: Annotated[float, Ge(0), Le(1000)]
 

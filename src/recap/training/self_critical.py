@@ -5,12 +5,14 @@ so, something for each true claim and as much less for each false one; a price o
 silence. A sample's baseline is the mean reward of the other samples of its image (Luo 2020), which unlike a
 greedy caption costs nothing.
 
-Shapes: N images a step, K samples an image, D feature, V vocabulary, L steps of an encoded caption.
+Shapes: N images a step, K samples an image, D feature, V vocabulary, L steps of an encoded caption,
+M captions of images that are not there.
 """
 
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -23,8 +25,9 @@ from recap.metrics.cider_d import CiderD, InverseFrequency
 from recap.metrics.truth import balance, check_caption
 from recap.progress import track
 from recap.runtime.workers import ALONE, Worker
-from recap.text.vocabulary import END, NULL, START, Vocabulary
-from recap.training.config import TrainConfig
+from recap.text.captions import Encoded
+from recap.text.vocabulary import END, NULL, START, UNK, Vocabulary
+from recap.training.config import SelfCriticalConfig, TrainConfig
 from recap.training.loop import apply_gradients, one_update
 from recap.training.optimizer import learning_rate_at
 from recap.training.seeds import derive_seed, seed_generator
@@ -49,12 +52,51 @@ class RewardedImages:
     longest: int
     graphs: Sequence[Mapping[str, Any]] | None = None
 
+    @cached_property
+    def idf(self) -> InverseFrequency:
+        """The idf of the n-grams of the references."""
+        return InverseFrequency(self._words)
+
     def rewards(self) -> list[CiderD]:
         """Return CIDEr-D for each image, with <END> as the last word of every reference."""
+        return [CiderD(own, self.idf) for own in self._words]
+
+    @cached_property
+    def _words(self) -> list[list[list[str]]]:
         end = self.vocabulary.idx_to_word[END]
-        references = [[[*caption.split(), end] for caption in own] for own in self.references]
-        idf = InverseFrequency(references)
-        return [CiderD(own, idf) for own in references]
+        return [[[*caption.split(), end] for caption in own] for own in self.references]
+
+
+class RewardedLanguage:
+    """Images that are not there, whose captions are their references.
+
+    Args:
+        captions: encoded captions (M, L), and (M,) the image of each.
+        features: (M, D) float32, one a caption; may be mapped from a file.
+        vocabulary: of the decoder.
+    """
+
+    def __init__(self, captions: Encoded, features: NDArray[np.float32], vocabulary: Vocabulary) -> None:
+        self._captions, self._images = captions
+        self._features = features
+        self._words: list[str | None] = list(vocabulary.idx_to_word)
+        self._words[UNK] = None  # a sample with <UNK> says nothing that a reference says
+        self._order = np.argsort(self._images, kind="stable")
+        self._ends = np.cumsum(np.bincount(self._images))
+
+    def draw(
+        self, count: int, generator: np.random.Generator
+    ) -> tuple[NDArray[np.float32], list[list[list[str | None]]]]:
+        """Draw captions: return the features (``count``, D), and all references of the image of each."""
+        rows = generator.integers(len(self._captions), size=count)
+        references = []
+        for image in self._images[rows].tolist():
+            own = self._order[self._ends[image - 1] if image else 0 : self._ends[image]]
+            captions = self._captions[own, 1:].tolist()
+            references.append(
+                [[self._words[token] for token in caption if token != NULL] for caption in captions]
+            )
+        return np.asarray(self._features[rows]), references
 
 
 def refine(
@@ -65,6 +107,7 @@ def refine(
     report: Callable[[dict[str, float], int], None],
     keep: Callable[[TrainingState], None],
     worker: Worker = ALONE,
+    language: RewardedLanguage | None = None,
 ) -> None:
     """Raise the expected reward of sampled captions, from the weights that `fit` ended with.
 
@@ -77,6 +120,7 @@ def refine(
         report: receives live metrics and the step.
         keep: called between two steps with a state that may be kept and resumed.
         worker: one of the processes that share the work; each samples for its part of the images.
+        language: where ``language_images`` are drawn from.
     """
     if not state.rewards:
         state.decoder.load_state_dict(state.best)
@@ -96,7 +140,7 @@ def refine(
         for batch in todo:
             step = len(state.rewards)
             rate = learning_rate_at(step, settings.learning_rate, 0, steps * settings.epochs)
-            mean, norm = _step(images, scorers, batch, config, state, step, rate, worker)
+            mean, norm = _step(images, scorers, batch, language, config, state, step, rate, worker)
             state.rewards.append([step + 1, epoch, mean, rate, norm])
             report({"reward": mean, "learning_rate": rate, "gradient_norm": norm}, state.steps_done())
             keep(state)
@@ -116,6 +160,7 @@ def _step(
     images: RewardedImages,
     scorers: Sequence[CiderD],
     batch: NDArray[np.int64],
+    language: RewardedLanguage | None,
     config: TrainConfig,
     state: TrainingState,
     step: int,
@@ -128,22 +173,33 @@ def _step(
     suffix = f"/{worker.rank}" if worker.rank else ""
     counts = torch.zeros(3, dtype=torch.float64, device=weight.device)  # rewards, samples, words
     own = batch[worker.rank :: worker.ranks]
-    if len(own):
-        rows = np.repeat(own, samples)  # (N K,)
-        features = torch.from_numpy(np.asarray(images.features[rows])).to(weight.device, weight.dtype)
-        generator = torch.Generator(weight.device)
-        generator.manual_seed(derive_seed(config.seed, f"samples{suffix}", step))
-        captions = sample_captions(decoder, features, images.longest, generator)  # (N K, at most L)
-        rewards = _rewards(images, scorers, rows, captions, config.self_critical.claim)
+    features = np.asarray(images.features[own])  # (N, D)
+    own_scorers = [scorers[image] for image in own.tolist()]
+    graphs = [images.graphs[image] if images.graphs else None for image in own.tolist()]
+    if language and (count := config.self_critical.language_images):
+        generator = np.random.default_rng(derive_seed(config.seed, f"self-critical language{suffix}", step))
+        drawn, references = language.draw(len(range(worker.rank, count, worker.ranks)), generator)
+        features = np.concatenate([features, drawn])
+        own_scorers += [CiderD(own, images.idf) for own in references]
+        graphs += [None] * len(drawn)
+    half = torch.autocast(weight.device.type, torch.bfloat16, enabled=config.precision == "bfloat16")
+    if len(features):
+        x = torch.from_numpy(np.repeat(features, samples, axis=0)).to(weight.device, weight.dtype)  # (N K, D)
+        noise = torch.Generator(weight.device)
+        noise.manual_seed(derive_seed(config.seed, f"samples{suffix}", step))
+        with half:
+            captions = sample_captions(decoder, x, images.longest, noise)  # (N K, at most L)
+        rewards = _rewards(images.vocabulary, own_scorers, graphs, captions, config.self_critical)
         counts += torch.tensor([rewards.sum(), len(rewards), (captions[:, 1:] != NULL).sum()]).to(counts)
         words = counts[2].item()
     worker.add(counts)
     state.optimizer.zero_grad()
-    if len(own):
-        advantages = torch.from_numpy(leave_one_out(rewards, samples)).to(features)  # (N K,)
+    if len(features):
+        advantages = torch.from_numpy(leave_one_out(rewards, samples)).to(x)  # (N K,)
         decoder.train()
         seed_generator(weight.device, derive_seed(config.seed, f"self-critical dropout{suffix}", step))
-        loss = decoder.loss(features, captions, weights=advantages)
+        with half:
+            loss = decoder.loss(x, captions, weights=advantages)
         if worker.ranks > 1:
             loss = loss * (words / counts[2].item())
         loss.backward()
@@ -153,22 +209,21 @@ def _step(
 
 
 def _rewards(
-    images: RewardedImages,
+    vocabulary: Vocabulary,
     scorers: Sequence[CiderD],
-    rows: NDArray[np.int64],
+    graphs: Sequence[Mapping[str, Any] | None],
     captions: Tensor,
-    claim: float,
+    config: SelfCriticalConfig,
 ) -> NDArray[np.float64]:
-    """Return the reward of each caption (N K, at most L) of the images ``rows`` (N K,)."""
-    words = images.vocabulary.idx_to_word
-    pairs = list(zip(rows.tolist(), captions.tolist(), strict=True))
-    rewards = [
-        scorers[image]([words[token] for token in caption[1:] if token != NULL]) for image, caption in pairs
-    ]
-    if images.graphs is not None:
-        decode, graphs = images.vocabulary.decode, images.graphs
-        balances = [balance(check_caption(decode(caption), graphs[image])) for image, caption in pairs]
-        rewards = [reward + claim * own for reward, own in zip(rewards, balances, strict=True)]
+    """Return the reward of each caption (N K, at most L) of N images, with their scorers and scene graphs."""
+    rewards = []
+    for place, caption in enumerate(captions.tolist()):
+        image = place // config.samples
+        words = [vocabulary.idx_to_word[token] for token in caption[1:] if token != NULL]
+        reward = scorers[image](words)
+        if (graph := graphs[image]) is not None:
+            reward += config.claim * balance(check_caption(vocabulary.decode(caption), graph))
+        rewards.append(reward)
     return np.array(rewards)
 
 

@@ -15,14 +15,14 @@ from recap.runtime.checkpoints import Checkpoints
 from recap.runtime.fingerprint import fingerprint
 from recap.runtime.workers import ALONE, Worker
 from recap.text.batches import CaptionedFeatures
-from recap.text.captions import language_path, load_captions
+from recap.text.captions import language_path, load_captions, load_language
 from recap.text.coco_files import read_references
 from recap.training.config import TrainConfig
 from recap.training.language import LANGUAGE_COLUMNS, learn_language, read_language
 from recap.training.loop import Report, Task, fit
 from recap.training.optimizer import make_optimizer
 from recap.training.seeds import derive_seed
-from recap.training.self_critical import RewardedImages, refine
+from recap.training.self_critical import RewardedImages, RewardedLanguage, refine
 from recap.training.state import EPOCH_COLUMNS, REWARD_COLUMNS, STEP_COLUMNS, TrainingState
 from recap.training.validation import read_validation
 
@@ -100,6 +100,9 @@ def train(
     language = read_language(captions_directory, features_directory)
     if language:
         inputs += [language_path(captions_directory), features_directory / f"{LANGUAGE}.h5"]
+    elif drawn := config.self_critical.language_images:
+        setting = "train.self_critical.language_images"
+        raise InputError(f"{setting}: expected 0 without data.language_captions, received {drawn}")
     language_state = TrainingState(decoder, make_optimizer(decoder, config.weight_decay))
     key = fingerprint(settings_that_matter, inputs)
     language_checkpoints = Checkpoints(checkpoints / f"{key}-{LANGUAGE}", worker=worker)
@@ -127,7 +130,10 @@ def train(
             images = RewardedImages(
                 data.features, tokenized, captions.vocabulary, data.captions.shape[1], graphs
             )
-            refine(name, images, config, state, report, kept.save_now_and_then, worker)
+            rewarded = None
+            if language and (encoded := load_language(captions_directory)):
+                rewarded = RewardedLanguage(encoded, language.features, captions.vocabulary)
+            refine(name, images, config, state, report, kept.save_now_and_then, worker, rewarded)
         summary = _summarise(state, config.keep)
         if worker.rank == 0:
             state.decoder.load_state_dict(state.best)
