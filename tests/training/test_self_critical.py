@@ -252,14 +252,21 @@ class _Threads(Worker):
 
 
 @pytest.mark.parametrize("images_a_step", [4, 3, 1])  # the last gives the second worker nothing to do
-def test_two_workers_share_the_images_and_end_with_the_same_weights(images_a_step: int) -> None:
+@pytest.mark.parametrize("language_images", [0, 3])
+def test_two_workers_share_the_images_and_end_with_the_same_weights(
+    images_a_step: int, language_images: int
+) -> None:
     barrier, posted = threading.Barrier(2), [None, None]
     states = [fitted(build()) for _ in range(2)]
-    own = replace(SELF_CRITICAL, images=images_a_step, epochs=2, claim=0.5)
+    own = replace(SELF_CRITICAL, images=images_a_step, language_images=language_images, epochs=2, claim=0.5)
+    captions = encoded("a blue seven", "a blue seven here", "red here")
+    features = np.eye(3, 2, dtype=np.float32)
+    language = RewardedLanguage((captions, np.array([0, 0, 1], np.int32)), features, VOCABULARY)
     config = replace(CONFIG, self_critical=own, average_decay=0.5)
 
     def work(rank: int) -> None:
-        refine("lstm", images(), config, states[rank], ignore, ignore, _Threads(rank, barrier, posted))
+        worker = _Threads(rank, barrier, posted)
+        refine("lstm", images(), config, states[rank], ignore, ignore, worker, language)
 
     with ThreadPoolExecutor(2) as pool:
         for future in [pool.submit(work, rank) for rank in range(2)]:
@@ -268,7 +275,7 @@ def test_two_workers_share_the_images_and_end_with_the_same_weights(images_a_ste
     assert len(states[0].rewards) == 2 * -(-4 // images_a_step)
     for name, value in states[0].best.items():
         assert torch.equal(value, states[1].best[name])
-    if images_a_step == 1:  # the first worker has every image, as one that works alone
+    if images_a_step == 1 and not language_images:  # the first worker has every image, as one alone
         alone = fitted(build())
         refine("lstm", images(), config, alone, ignore, ignore)
         for name, value in states[0].best.items():
