@@ -113,7 +113,7 @@ def test_a_step_follows_the_gradient_of_the_rewarded_log_likelihoods(monkeypatch
         self_critical.derive_seed(CONFIG.seed, "self-critical order", 1)
     ).permutation(4)
     rows = [row for row in order.tolist() for _ in range(SELF_CRITICAL.samples)]
-    scorers = data.rewards()
+    scorers = data.scorers
     total, targets = torch.zeros(()), 0
     rewards = []
     for row, caption in zip(rows, captions, strict=True):

@@ -23,7 +23,7 @@ from sklearn.utils.extmath import svd_flip
 
 from recap.core.feature_files import open_features
 from recap.errors import InputError
-from recap.features.pca import BLOCK_ROWS
+from recap.features.pca import BLOCK_ROWS, projector
 from recap.progress import track
 from recap.text.vocabulary import UNK
 
@@ -59,7 +59,7 @@ class Concepts:
 
     def likeness(self, features: NDArray[np.floating]) -> Array:
         """Return the kernel of features (N, D) and the landmarks, (N, Q)."""
-        return np.exp(_squared_distances(features, self.landmarks) / -self.width)
+        return _likeness(features, self.landmarks, self.width)
 
     def arrays(self) -> dict[str, NDArray[np.float32]]:
         """Return what `recap.features.projection.Projection` is made of."""
@@ -166,12 +166,11 @@ def fit_concepts(path: Path, shares: Array, concepts: int, penalty: float) -> Co
     if not distances.max() < np.finfo(np.float32).max:  # captioners compute in float32
         raise InputError(f"{path}: expected finite features of moderate size, received NaN or infinity")
     kernel_width = WIDTH * float(distances.mean()) or 1.0
-    known = Concepts(landmarks, kernel_width, Regression(np.empty(0), np.empty(0)), [])
     # what the kernel is the product of
     root = _inverse_root(np.exp(distances / -kernel_width))  # (Q, Q)
     folds = fold_rows(count)
     sums = [
-        _Sums.of(known.likeness(features[fold]) @ root, shares[fold])
+        _Sums.of(_likeness(features[fold], landmarks, kernel_width) @ root, shares[fold])
         for fold in track(folds, "concepts: sums")
     ]
     total = sums[0]
@@ -183,7 +182,8 @@ def fit_concepts(path: Path, shares: Array, concepts: int, penalty: float) -> Co
     weights, foretold = [], np.zeros((shares.shape[1],) * 2)
     for fold, own in zip(track(folds, "concepts: regressions"), sums, strict=True):
         weights.append(total.plus(own, -1).solve(penalty))  # (Q, V)
-        rows = (known.likeness(features[fold]) @ root - mean) @ weights[-1]  # (rows, V)
+        likeness = _likeness(features[fold], landmarks, kernel_width)  # again: of all it can be large
+        rows = (likeness @ root - mean) @ weights[-1]  # (rows, V)
         foretold += rows.T @ rows
     scaled = _leading(foretold / count, concepts).T  # (V, C)
 
@@ -211,12 +211,16 @@ def project_beside(
     parts = [(slice(start, start + BLOCK_ROWS), concepts.whole) for start in starts]
     if cross_fitted:
         parts = list(zip(fold_rows(len(features)), concepts.of_fold, strict=True))
-    mean, components = pca.mean_.astype(np.float32), pca.components_.astype(np.float32)  # (D,), (K, D)
+    project_rows = projector(pca)
     for rows, regression in parts:
         block = np.asarray(features[rows])
-        with np.errstate(over="ignore", invalid="ignore"):  # whoever takes the block looks at it
-            own = (block - mean) @ components.T
-        yield np.concatenate([own, regression(concepts.likeness(block)).astype(np.float32)], axis=1)
+        told = regression(concepts.likeness(block)).astype(np.float32)
+        yield np.concatenate([project_rows(block), told], axis=1)
+
+
+def _likeness(features: NDArray[np.floating], landmarks: Array, width: float) -> Array:
+    """The Gaussian kernel of features (N, D) and landmarks (Q, D), (N, Q)."""
+    return np.exp(_squared_distances(features, landmarks) / -width)
 
 
 def _squared_distances(a: NDArray[np.floating], b: Array) -> Array:

@@ -98,11 +98,20 @@ def whiten(pca: PCA) -> None:
 
 def project(path: Path, pca: PCA, part: Part = lambda block: block) -> Iterator[NDArray[np.float32]]:
     """The part of a file's rows in the space of a fitted PCA, block by block: (rows, K) float32 each."""
+    return map(projector(pca), map(part, read_blocks(path, BLOCK_ROWS)))
+
+
+def projector(pca: PCA) -> Part:
+    """Return what brings rows (N, D) into the space of a fitted PCA: (N, K) float32."""
     components = np.ascontiguousarray(pca.components_.T, dtype=np.float32)  # (D, K)
     mean = pca.mean_.astype(np.float32)  # (D,)
-    for block in map(part, read_blocks(path, BLOCK_ROWS)):
-        with np.errstate(over="ignore", invalid="ignore"):  # whoever takes the block looks at it
-            yield (block - mean) @ components
+
+    def project_rows(rows: NDArray[np.float32]) -> NDArray[np.float32]:
+        with np.errstate(over="ignore", invalid="ignore"):  # whoever takes the rows looks at them
+            projected: NDArray[np.float32] = (rows - mean) @ components
+            return projected
+
+    return project_rows
 
 
 def _fits_in_memory(count: int, width: int) -> bool:

@@ -13,7 +13,7 @@ import numpy as np
 from recap.core.feature_files import open_features
 from recap.core.raw_data import LANGUAGE
 from recap.text.batches import CaptionedFeatures
-from recap.text.captions import load_language
+from recap.text.captions import Encoded
 from recap.training.config import TrainConfig
 from recap.training.loop import Keep, Report, Task, fit
 from recap.training.seeds import derive_seed
@@ -30,22 +30,19 @@ LANGUAGE_COLUMNS = (
 """Those of the steps of this training, in the history."""
 
 
-def read_language(captions: Path, features: Path) -> CaptionedFeatures | None:
-    """Return the captions of images that are not there, with a feature each; None where there are none.
+def with_features(language: Encoded, features: Path) -> CaptionedFeatures:
+    """Return the captions of images that are not there, with a feature each.
 
     Args:
-        captions: folder that `tokenize` wrote.
+        language: encoded captions.
         features: folder that `reduce` wrote.
 
     Raises:
-        InputError: the folder lacks the features, or a file holds something else.
+        InputError: the folder lacks the features, or the file holds something else.
     """
-    language = load_language(captions)
-    if language is None:
-        return None
-    encoded, _ = language
-    rows = np.arange(len(encoded), dtype=np.int32)
-    return CaptionedFeatures(encoded, rows, open_features(features / f"{LANGUAGE}.h5"))
+    captions, _ = language
+    rows = np.arange(len(captions), dtype=np.int32)
+    return CaptionedFeatures(captions, rows, open_features(features / f"{LANGUAGE}.h5"))
 
 
 def learn_language(

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -57,8 +57,9 @@ class RewardedImages:
         """The idf of the n-grams of the references."""
         return InverseFrequency(self._words)
 
-    def rewards(self) -> list[CiderD]:
-        """Return CIDEr-D for each image, with <END> as the last word of every reference."""
+    @cached_property
+    def scorers(self) -> list[CiderD]:
+        """CIDEr-D for each image, with <END> as the last word of every reference."""
         return [CiderD(own, self.idf) for own in self._words]
 
     @cached_property
@@ -120,14 +121,13 @@ def refine(
         report: receives live metrics and the step.
         keep: called between two steps with a state that may be kept and resumed.
         worker: one of the processes that share the work; each samples for its part of the images.
-        language: where ``language_images`` are drawn from.
+        language: where ``language_images`` are drawn from, if any are.
     """
     if not state.rewards:
         state.decoder.load_state_dict(state.best)
         state.optimizer.state.clear()
         state.average.clear()
     settings = config.self_critical
-    scorers = images.rewards()
     steps = -(-len(images.references) // settings.images)  # an epoch
     for epoch in range(len(state.rewards) // steps + 1, settings.epochs + 1):
         generator = np.random.default_rng(derive_seed(config.seed, "self-critical order", epoch))
@@ -140,7 +140,8 @@ def refine(
         for batch in todo:
             step = len(state.rewards)
             rate = learning_rate_at(step, settings.learning_rate, 0, steps * settings.epochs)
-            mean, norm = _step(images, scorers, batch, language, config, state, step, rate, worker)
+            drawn = _draw(images, batch, language, config, step, worker)
+            mean, norm = _step(drawn, images, config, state, step, rate, worker)
             state.rewards.append([step + 1, epoch, mean, rate, norm])
             report({"reward": mean, "learning_rate": rate, "gradient_norm": norm}, state.steps_done())
             keep(state)
@@ -156,11 +157,48 @@ def refine(
     state.best = {key: value.detach().clone() for key, value in weights.items()}
 
 
-def _step(
+class _Drawn(NamedTuple):
+    """A worker's images of a step: features (N, D), and for each its scorer and scene graph, if any."""
+
+    features: NDArray[np.float32]
+    scorers: list[CiderD]
+    graphs: list[Mapping[str, Any] | None]
+
+
+def _draw(
     images: RewardedImages,
-    scorers: Sequence[CiderD],
     batch: NDArray[np.int64],
     language: RewardedLanguage | None,
+    config: TrainConfig,
+    step: int,
+    worker: Worker,
+) -> _Drawn:
+    own = batch[worker.rank :: worker.ranks]
+    drawn = _Drawn(
+        np.asarray(images.features[own]),
+        [images.scorers[image] for image in own.tolist()],
+        [images.graphs[image] if images.graphs else None for image in own.tolist()],
+    )
+    if language is None:
+        return drawn
+    count = len(range(worker.rank, config.self_critical.language_images, worker.ranks))
+    seed = derive_seed(config.seed, f"self-critical language{_suffix(worker)}", step)
+    features, references = language.draw(count, np.random.default_rng(seed))
+    return _Drawn(
+        np.concatenate([drawn.features, features]),
+        [*drawn.scorers, *(CiderD(own, images.idf) for own in references)],
+        [*drawn.graphs, *[None] * count],
+    )
+
+
+def _suffix(worker: Worker) -> str:
+    """Return what tells the seeds of this worker from those of one alone."""
+    return f"/{worker.rank}" if worker.rank else ""
+
+
+def _step(
+    drawn: _Drawn,
+    images: RewardedImages,
     config: TrainConfig,
     state: TrainingState,
     step: int,
@@ -169,32 +207,22 @@ def _step(
 ) -> tuple[float, float]:
     """Update the weights once; return the mean reward of the samples and the gradient's norm."""
     decoder, weight = state.decoder, next(state.decoder.parameters())
-    samples = config.self_critical.samples
-    suffix = f"/{worker.rank}" if worker.rank else ""
+    samples, suffix = config.self_critical.samples, _suffix(worker)
     counts = torch.zeros(3, dtype=torch.float64, device=weight.device)  # rewards, samples, words
-    own = batch[worker.rank :: worker.ranks]
-    features = np.asarray(images.features[own])  # (N, D)
-    own_scorers = [scorers[image] for image in own.tolist()]
-    graphs = [images.graphs[image] if images.graphs else None for image in own.tolist()]
-    if language and (count := config.self_critical.language_images):
-        generator = np.random.default_rng(derive_seed(config.seed, f"self-critical language{suffix}", step))
-        drawn, references = language.draw(len(range(worker.rank, count, worker.ranks)), generator)
-        features = np.concatenate([features, drawn])
-        own_scorers += [CiderD(own, images.idf) for own in references]
-        graphs += [None] * len(drawn)
     half = torch.autocast(weight.device.type, torch.bfloat16, enabled=config.precision == "bfloat16")
-    if len(features):
-        x = torch.from_numpy(np.repeat(features, samples, axis=0)).to(weight.device, weight.dtype)  # (N K, D)
+    if len(drawn.features):
+        features = np.repeat(drawn.features, samples, axis=0)  # (N K, D)
+        x = torch.from_numpy(features).to(weight.device, weight.dtype)
         noise = torch.Generator(weight.device)
         noise.manual_seed(derive_seed(config.seed, f"samples{suffix}", step))
         with half:
             captions = sample_captions(decoder, x, images.longest, noise)  # (N K, at most L)
-        rewards = _rewards(images.vocabulary, own_scorers, graphs, captions, config.self_critical)
+        rewards = _rewards(drawn, images.vocabulary, captions, config.self_critical)
         counts += torch.tensor([rewards.sum(), len(rewards), (captions[:, 1:] != NULL).sum()]).to(counts)
         words = counts[2].item()
     worker.add(counts)
     state.optimizer.zero_grad()
-    if len(features):
+    if len(drawn.features):
         advantages = torch.from_numpy(leave_one_out(rewards, samples)).to(x)  # (N K,)
         decoder.train()
         seed_generator(weight.device, derive_seed(config.seed, f"self-critical dropout{suffix}", step))
@@ -209,19 +237,15 @@ def _step(
 
 
 def _rewards(
-    vocabulary: Vocabulary,
-    scorers: Sequence[CiderD],
-    graphs: Sequence[Mapping[str, Any] | None],
-    captions: Tensor,
-    config: SelfCriticalConfig,
+    drawn: _Drawn, vocabulary: Vocabulary, captions: Tensor, config: SelfCriticalConfig
 ) -> NDArray[np.float64]:
-    """Return the reward of each caption (N K, at most L) of N images, with their scorers and scene graphs."""
+    """Return the reward of each caption (N K, at most L) of the N images."""
     rewards = []
     for place, caption in enumerate(captions.tolist()):
         image = place // config.samples
         words = [vocabulary.idx_to_word[token] for token in caption[1:] if token != NULL]
-        reward = scorers[image](words)
-        if (graph := graphs[image]) is not None:
+        reward = drawn.scorers[image](words)
+        if (graph := drawn.graphs[image]) is not None:
             reward += config.claim * balance(check_caption(vocabulary.decode(caption), graph))
         rewards.append(reward)
     return np.array(rewards)

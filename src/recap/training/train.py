@@ -18,7 +18,7 @@ from recap.text.batches import CaptionedFeatures
 from recap.text.captions import language_path, load_captions, load_language
 from recap.text.coco_files import read_references
 from recap.training.config import TrainConfig
-from recap.training.language import LANGUAGE_COLUMNS, learn_language, read_language
+from recap.training.language import LANGUAGE_COLUMNS, learn_language, with_features
 from recap.training.loop import Report, Task, fit
 from recap.training.optimizer import make_optimizer
 from recap.training.seeds import derive_seed
@@ -97,8 +97,9 @@ def train(
     settings_that_matter = [config, decoder_config, model, str(device), torch.get_num_threads(), worker.ranks]
     inputs = [captions_directory / "captions.h5", *(features_directory / f"{split}.h5" for split in splits)]
     inputs += _texts(raw_directory, captions_directory, config)
-    language = read_language(captions_directory, features_directory)
-    if language:
+    encoded_language = load_language(captions_directory)
+    if encoded_language:
+        language = with_features(encoded_language, features_directory)
         inputs += [language_path(captions_directory), features_directory / f"{LANGUAGE}.h5"]
     elif drawn := config.self_critical.language_images:
         setting = "train.self_critical.language_images"
@@ -106,7 +107,7 @@ def train(
     language_state = TrainingState(decoder, make_optimizer(decoder, config.weight_decay))
     key = fingerprint(settings_that_matter, inputs)
     language_checkpoints = Checkpoints(checkpoints / f"{key}-{LANGUAGE}", worker=worker)
-    if language:
+    if encoded_language:
         with language_checkpoints:
             language_checkpoints.resume(language_state)
             learn_language(
@@ -131,8 +132,8 @@ def train(
                 data.features, tokenized, captions.vocabulary, data.captions.shape[1], graphs
             )
             rewarded = None
-            if language and (encoded := load_language(captions_directory)):
-                rewarded = RewardedLanguage(encoded, language.features, captions.vocabulary)
+            if encoded_language and config.self_critical.language_images:
+                rewarded = RewardedLanguage(encoded_language, language.features, captions.vocabulary)
             refine(name, images, config, state, report, kept.save_now_and_then, worker, rewarded)
         summary = _summarise(state, config.keep)
         if worker.rank == 0:
@@ -140,7 +141,7 @@ def train(
             save_decoder(output, state.decoder, model)
             write_csv(output / "history.csv", (*EPOCH_COLUMNS, *task.score_columns), state.epochs)
             write_csv(output / "history_steps.csv", STEP_COLUMNS, state.steps)
-            if language:
+            if encoded_language:
                 write_csv(output / "history_language.csv", LANGUAGE_COLUMNS, language_state.steps)
             if state.rewards:
                 write_csv(output / "history_self_critical.csv", REWARD_COLUMNS, state.rewards)
