@@ -6,7 +6,6 @@ import sys
 from recap.core import paths
 from recap.core.config import load
 from recap.decoders.config import DecodersConfig
-from recap.errors import InputError
 from recap.runtime.config import DistributedConfig, RuntimeConfig
 from recap.runtime.launch import launch
 from recap.runtime.setup import configure
@@ -22,11 +21,6 @@ def main() -> None:
     runtime, distributed = load(paths.PARAMS, RuntimeConfig), load(paths.PARAMS, DistributedConfig)
     if launch(distributed, sys.orig_argv[1:], os.environ):
         return
-    if (runtime.arithmetic, runtime.device, config.precision) == ("portable", "cpu", "bfloat16"):
-        raise InputError(
-            "train.precision: expected float32 where runtime.arithmetic is portable, as its instructions "
-            "multiply no bfloat16, received bfloat16"
-        )
     device = configure(runtime)
     folders = paths.RAW, paths.CAPTIONS, paths.REDUCED, paths.MODELS / name
     with (

@@ -13,7 +13,7 @@ from recap.decoders.build import NAMES, build_decoder, describe
 from recap.decoders.config import DecodersConfig
 from recap.decoders.decoder import Decoder
 from recap.runtime.config import RuntimeConfig
-from recap.runtime.setup import configure
+from recap.runtime.setup import configure, has_bfloat16
 from recap.text.batches import CaptionedFeatures
 from recap.text.vocabulary import END, NULL, SPECIAL_WORDS, START
 from recap.training.config import TrainConfig
@@ -61,6 +61,8 @@ def test_they_are_those_of_the_loss(name: str, precision: str, device: str) -> N
             pytest.skip("needs a CUDA device")
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         configure(RuntimeConfig("native", 2, device))
+    elif precision == "bfloat16" and not has_bfloat16():
+        pytest.skip("needs a processor with AVX-512")
     config, data = settings(TrainConfig, precision=precision, label_smoothing=0.1), make_data()
     own = replace(settings(DecodersConfig).of(name), wordvec_dim=16, dropout=0.3)
     decoder = build_decoder(

@@ -351,5 +351,5 @@ def test_bfloat16_is_refused_where_no_instruction_multiplies_it(tmp_path: Path) 
     command = [sys.executable, "-P", "-m", "recap.run_stage", ROOT / "stages" / "train.py", "lstm"]
     run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert run.returncode == 2
-    assert "train.precision: expected float32 where runtime.arithmetic is portable" in run.stderr
+    assert "train.precision: expected float32 with runtime.arithmetic: portable, and" in run.stderr
     assert "Traceback" not in run.stderr

@@ -46,6 +46,13 @@ def configure(config: "RuntimeConfig") -> Any:
     return torch.device(config.device)
 
 
+def has_bfloat16() -> bool:
+    """Tell whether this process multiplies bfloat16; without AVX-512 oneDNN has no LSTM for it."""
+    import torch
+
+    return torch.backends.cpu.get_cpu_capability() == "AVX512"
+
+
 def check_product() -> None:
     """Compare a product with the same in float64: where OpenMP gives too few threads, oneDNN's is wrong.
 

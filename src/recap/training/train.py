@@ -13,6 +13,7 @@ from recap.errors import InputError
 from recap.metrics.tokenization.by_name import tokenize_groups, tokenizer
 from recap.runtime.checkpoints import Checkpoints
 from recap.runtime.fingerprint import fingerprint
+from recap.runtime.setup import has_bfloat16
 from recap.runtime.workers import ALONE, Worker
 from recap.text.batches import CaptionedFeatures
 from recap.text.captions import language_path, load_captions, load_language
@@ -64,9 +65,14 @@ def train(
     Raises:
         Interrupted: Ctrl-C or SIGTERM came; a checkpoint is written.
         InputError: a file is absent or does not fit the others, claims are rewarded where nothing tells what
-            is so, the training loss is not finite, or another process trains the same decoder with the same
-            checkpoints.
+            is so, the processor has no bfloat16, the training loss is not finite, or another process trains
+            the same decoder with the same checkpoints.
     """
+    if (config.precision, device.type) == ("bfloat16", "cpu") and not has_bfloat16():
+        raise InputError(
+            "train.precision: expected float32 with runtime.arithmetic: portable, and on a processor without "
+            "AVX-512, received bfloat16"
+        )
     captions = load_captions(captions_directory)
     splits = {
         split: CaptionedFeatures(*captions.of(split), open_features(features_directory / f"{split}.h5"))
