@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from recap.backbones.backbone import Backbone
 from recap.backbones.squeezenet import CLASS_COUNT, IMAGENET_MEAN, IMAGENET_STD
+from recap.runtime.allocation import allocate
 
 VGG_BLOCKS = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))
 """Channels and convolutions of each block; pooling halves the sides after it."""
@@ -31,7 +32,7 @@ class ImagenetBackbone(Backbone):
         self.heads = {"class": tuple(class_names)}
         with torch.device("meta"):  # to draw a hundred million weights that are replaced takes seconds
             self._build()
-        self.to_empty(device="cpu")
+        allocate(self)
         self.register_buffer("mean", torch.tensor(IMAGENET_MEAN), persistent=False)
         self.register_buffer("std", torch.tensor(IMAGENET_STD), persistent=False)
 

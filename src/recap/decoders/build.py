@@ -16,6 +16,7 @@ from recap.decoders.decoder import Decoder
 from recap.decoders.recurrent import RecurrentDecoder
 from recap.decoders.transformer import TransformerDecoder
 from recap.errors import InputError, expecting
+from recap.runtime.allocation import allocate
 
 if TYPE_CHECKING:
     from recap.decoders.config import DecoderConfig
@@ -65,7 +66,7 @@ def build_decoder(model: dict[str, Any], generator: torch.Generator | None = Non
     try:
         with torch.device("meta"):
             decoder = DECODERS[name](**sizes)
-        decoder = decoder.to_empty(device="cpu")
+        allocate(decoder)
     except (TypeError, ValueError, RuntimeError, ArithmeticError, AssertionError) as error:
         reason = " ".join(str(error).split())[:300]
         raise InputError(f"decoder {name}: expected its sizes, received {sorted(sizes)}: {reason}") from None
