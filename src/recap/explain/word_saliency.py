@@ -24,7 +24,12 @@ def word_gradients(captioner: Captioner, x: Tensor, tokens: Tensor, spans: Seque
         tokens: (T,) int64, its caption without <START>.
         spans: for each word the places of its tokens in 0..T - 1.
     """
-    return _gradients(captioner, x[None], tokens, spans)[:, 0].abs().amax(dim=1)
+    copies = x.detach().repeat(len(spans), 1, 1, 1).requires_grad_()  # (words, 3, S, S): one pass for all
+    with torch.enable_grad():
+        of_tokens = captioner.log_probabilities(copies, tokens)  # (words, T)
+        own = [row[span.start : span.stop] for row, span in zip(of_tokens, spans, strict=True)]
+        (gradients,) = torch.autograd.grad(torch.cat(own).sum(), copies)
+    return gradients.abs().amax(dim=1)
 
 
 def word_integrated_gradients(
@@ -40,19 +45,9 @@ def word_integrated_gradients(
     baseline = x.mean(dim=(1, 2), keepdim=True)  # (3, 1, 1)
     fractions = (torch.arange(points, device=x.device) + 0.5) / points  # (P,)
     path = baseline + fractions.view(-1, 1, 1, 1) * (x - baseline)  # (P, 3, S, S)
-    gradients = _gradients(captioner, path, tokens, spans).mean(dim=1)  # (words, 3, S, S)
-    return ((x - baseline) * gradients).sum(dim=1)
-
-
-def _gradients(captioner: Captioner, x: Tensor, tokens: Tensor, spans: Sequence[range]) -> Tensor:
-    """Return d log p(word) / d x for each word and image: (words, N, 3, S, S)."""
-    x = x.detach().requires_grad_()
+    path = path.detach().requires_grad_()
     with torch.enable_grad():
-        of_tokens = captioner.log_probabilities(x, tokens).sum(dim=0)  # (N, T) -> (T,)
+        of_tokens = captioner.log_probabilities(path, tokens).sum(dim=0)  # (P, T) -> (T,)
         totals = [of_tokens[span.start : span.stop].sum() for span in spans]
-        return torch.stack(
-            [
-                torch.autograd.grad(total, x, retain_graph=number < len(spans))[0]
-                for number, total in enumerate(totals, start=1)
-            ]
-        )
+        gradients = [torch.autograd.grad(total, path, retain_graph=True)[0].mean(dim=0) for total in totals]
+    return ((x - baseline) * torch.stack(gradients)).sum(dim=1)  # (words, 3, S, S) -> (words, S, S)
