@@ -8,6 +8,7 @@ COCO_IMAGES has the folders train2014 and val2014; ``--features PLACE`` takes fe
 """
 
 import argparse
+import os
 import sys
 import tempfile
 from pathlib import Path
@@ -29,6 +30,8 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--backbone", default="vgg16", help="what sees the images (default: vgg16)")
     options = parser.parse_args(arguments)
     device = prepare()  # libraries that compute are loaded after it
+    import torch
+
     from coco_archive import Seen, make_archive
     from coco_captions import rebuild_captions
     from recap.backbones.config import FeaturesConfig
@@ -37,8 +40,10 @@ def main(arguments: list[str]) -> None:
 
     features = options.features
     if features is None:
+        threads = min(os.cpu_count() or 1, 256)
+        torch.set_num_threads(threads)
         values = {"backbone": options.backbone, "weights": options.weights, "batch_size": 64, "grid": False}
-        values |= dict.fromkeys(("given", "weights_sha256", "class_names"))
+        values |= {"threads": threads} | dict.fromkeys(("given", "weights_sha256", "class_names"))
         config = parse("features", values, FeaturesConfig)
         files = Files(paths.DOWNLOADS, paths.REGISTRY, False)
         features = Seen(options.images, config, files, paths.SHARDS / "archive", device)

@@ -1,5 +1,7 @@
 """Stage `backbone`: a CNN, trained here on scenes or fetched and verified."""
 
+from dataclasses import replace
+
 from recap.backbones.config import BackboneConfig, FeaturesConfig
 from recap.backbones.prepare import prepare_backbone
 from recap.core import paths
@@ -17,7 +19,7 @@ def main() -> None:
     config, features = load(paths.PARAMS, BackboneConfig), load(paths.PARAMS, FeaturesConfig)
     files = Files(paths.DOWNLOADS, paths.REGISTRY, load(paths.PARAMS, DataConfig).offline)
     with start("backbone", runtime, config, features) as run:
-        device = configure(runtime)
+        device = configure(replace(runtime, threads=features.threads))
         metrics = prepare_backbone(
             paths.RAW, paths.BACKBONE, config, features, device, run.log_metrics, files, paths.CHECKPOINTS
         )

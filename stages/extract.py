@@ -2,6 +2,7 @@
 
 import os
 import sys
+from dataclasses import replace
 
 from recap.backbones.config import FeaturesConfig
 from recap.core import paths
@@ -23,7 +24,7 @@ def main() -> None:
     distributed = load(paths.PARAMS, DistributedConfig)
     if launch(distributed, sys.orig_argv[1:], os.environ):
         return
-    device = configure(runtime)
+    device = configure(replace(runtime, threads=config.threads))
     with (
         join_workers(distributed.processes, device, os.environ) as worker,
         start("extract", runtime, distributed, config) as run,

@@ -65,7 +65,7 @@ def squeezenet_directory(shared: Path, tmp_path_factory: pytest.TempPathFactory)
     names = shared / "weights" / "imagenet_classes.txt"
     files = Files(directory / "downloads", directory / "downloads.json", offline=True)
     prepare_fetched(
-        FeaturesConfig("squeezenet1_1", None, str(weights), None, str(names), 32, False), directory, files
+        FeaturesConfig("squeezenet1_1", None, str(weights), None, str(names), 32, 1, False), directory, files
     )
     return directory
 

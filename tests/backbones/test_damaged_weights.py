@@ -37,7 +37,7 @@ def refuse(tmp_path: Path) -> Callable[[bytes, str], str]:
     def prepare(content: bytes, ending: str) -> str:
         path = tmp_path / f"weights.{ending}"
         path.write_bytes(content)
-        config = FeaturesConfig("squeezenet1_1", None, str(path), None, None, 32, False)
+        config = FeaturesConfig("squeezenet1_1", None, str(path), None, None, 32, 1, False)
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         with pytest.raises(InputError) as caught:
             prepare_fetched(
@@ -106,7 +106,9 @@ def test_shared_and_half_precision_tensors_are_taken(random_squeezenet: Backbone
     (tmp_path / "b.pth").write_bytes(pickled({name: value.half() for name, value in weights.items()}))
     files = Files(tmp_path / "d", tmp_path / "r.json", offline=True)
     for name in ("a", "b"):
-        config = FeaturesConfig("squeezenet1_1", None, str(tmp_path / f"{name}.pth"), None, None, 32, False)
+        config = FeaturesConfig(
+            "squeezenet1_1", None, str(tmp_path / f"{name}.pth"), None, None, 32, 1, False
+        )
         prepare_fetched(config, tmp_path / name, files)
     read = load_backbone(tmp_path / "a").state_dict()
     assert all(torch.equal(read[name], value) for name, value in weights.items())
@@ -131,7 +133,7 @@ def test_flipped_and_cut_files_are_refused(
                 changed[draw.randrange(2000)] ^= 1 << draw.randrange(8)
                 path = tmp_path / f"flipped.{ending}"
                 path.write_bytes(changed)
-                config = FeaturesConfig("squeezenet1_1", None, str(path), None, None, 32, False)
+                config = FeaturesConfig("squeezenet1_1", None, str(path), None, None, 32, 1, False)
                 try:  # a flipped bit of a weight is a weight; the SHA-256 is what finds it
                     prepare_fetched(
                         config, tmp_path / "f", Files(tmp_path / "d", tmp_path / "r", offline=True)

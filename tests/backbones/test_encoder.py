@@ -67,7 +67,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def prepare(backbone: str, weights: str | None = None) -> dict[str, float]:
-    config = FeaturesConfig(backbone, None, weights, None, None, 32, False)
+    config = FeaturesConfig(backbone, None, weights, None, None, 32, 1, False)
     return prepare_fetched(config, Path("models/backbone"), Files(Path("d"), Path("d.json"), offline=True))
 
 

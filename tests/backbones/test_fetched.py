@@ -53,6 +53,7 @@ def settings(weights: object, sha256: str | None = None, names: object = None) -
         sha256,
         None if names is None else str(names),
         32,
+        1,
         False,
     )
 

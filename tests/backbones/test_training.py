@@ -33,7 +33,7 @@ from recap.sources.draw_scenes import write_scenes
 
 CPU = torch.device("cpu")
 FILES = Files(Path("nowhere"), Path("nowhere.json"), offline=True)
-TRAINED_HERE = FeaturesConfig("small_vgg", None, None, None, None, 16, False)
+TRAINED_HERE = FeaturesConfig("small_vgg", None, None, None, None, 16, 1, False)
 
 
 def config_of(**changes: object) -> BackboneConfig:

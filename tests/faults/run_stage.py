@@ -46,6 +46,7 @@ def run_extract(raw: str, backbone: str, features: str, work: str) -> None:
         weights_sha256=None,
         class_names=None,
         batch_size=8,
+        threads=1,
         grid=False,
     )
     folders = Folders(Path(raw), Path(backbone), Path(features), Path(work))

@@ -19,7 +19,7 @@ from recap.features.extraction import Folders, compute_features, extract
 from recap.runtime.workers import ALONE
 
 CPU = torch.device("cpu")
-CONFIG = FeaturesConfig("squeezenet1_1", None, None, None, None, 2, False)
+CONFIG = FeaturesConfig("squeezenet1_1", None, None, None, None, 2, 1, False)
 SIZES = {
     "train": [(300, 260), (256, 256), (400, 256)],
     "validation": [(256, 256)],
@@ -121,7 +121,7 @@ def test_torchrun_shares_the_work_and_ends_with_the_same_bytes(raw: Path, backbo
         "from recap.runtime.workers import join_workers\n"
         "torch.set_num_threads(1)\n"
         "with join_workers(int(os.environ['WORLD_SIZE']), torch.device('cpu'), os.environ) as worker:\n"
-        "    config = FeaturesConfig('squeezenet1_1', None, None, None, None, 2, False)\n"
+        "    config = FeaturesConfig('squeezenet1_1', None, None, None, None, 2, 1, False)\n"
         "    extract(Folders(*map(Path, sys.argv[1:])), config, torch.device('cpu'), worker)\n"
     )
     for name, processes in (("alone", 1), ("shared", 2)):

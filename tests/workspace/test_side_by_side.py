@@ -306,18 +306,24 @@ def test_new_entries_follow_those_of_the_commit(checkout: Path) -> None:
 @pytest.mark.parametrize(
     ("params", "lanes"),
     [
-        ("runtime: {device: cpu}\ndistributed: {processes: 1}\n", 2),
-        ("begin: 1\n", 2),
-        ("runtime: {device: cuda}\n", 1),
-        ("distributed: {processes: 2}\n", 1),
+        ("runtime: {threads: 1, device: cpu}\ndistributed: {processes: 1}\n", 4),
+        ("runtime: {threads: 1}\n", 4),
+        ("runtime: {threads: 5}\n", 3),
+        ("runtime: {threads: 16}\n", 1),
+        ("runtime: {threads: 17}\n", 1),
+        ("runtime: {threads: 0}\n", 1),
+        ("runtime: {threads: one}\n", 1),
+        ("begin: 1\n", 1),
+        ("runtime: {threads: 1, device: cuda}\n", 1),
+        ("runtime: {threads: 1}\ndistributed: {processes: 2}\n", 1),
         ("runtime: {device: [\n", 1),
     ],
 )
-def test_nothing_runs_beside_a_gpu_or_several_processes(
+def test_as_many_stages_as_cores_have_room_for_and_one_on_a_gpu_or_of_several_processes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, params: str, lanes: int
 ) -> None:
     (tmp_path / "params.yaml").write_text(params)
-    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 1, 2, 3})
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(16)))
     assert count_lanes(tmp_path) == lanes
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: {1})
     assert count_lanes(tmp_path) == 1

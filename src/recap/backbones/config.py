@@ -7,7 +7,7 @@ from annotated_types import Ge, Gt, Le
 from pydantic import field_validator
 from pydantic.dataclasses import dataclass
 
-from recap.core.config import STRICT, Count, Seed
+from recap.core.config import STRICT, Count, Seed, Threads
 
 BACKBONES = ("small_vgg", "squeezenet1_1", "vgg16", "resnet50", "resnet101", "given")
 ENCODER = re.compile(r"(encoders/[\w./-]+\.py):([A-Za-z_]\w*)")
@@ -37,6 +37,7 @@ class FeaturesConfig:
     weights_sha256: str | None
     class_names: str | None
     batch_size: Annotated[int, Ge(1), Le(4096)]
+    threads: Threads
     grid: bool
 
     @field_validator("backbone")

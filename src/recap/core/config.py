@@ -19,6 +19,7 @@ STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 Seed = Annotated[int, Ge(0), Le(2**63 - 1)]
 Count = Annotated[int, Ge(1), Le(2**31 - 1)]
 """A number of steps or epochs, as large as anybody may want."""
+Threads = Annotated[int, Ge(1), Le(256)]
 MOST_MISTAKES = 50  # in one message
 
 GROUPS = {

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from annotated_types import Ge, Le
 from pydantic.dataclasses import dataclass
 
-from recap.core.config import STRICT
+from recap.core.config import STRICT, Threads
 
 
 @dataclass(config=STRICT, frozen=True)
@@ -13,7 +13,7 @@ class RuntimeConfig:
     """Arithmetic, threads and device; each of them changes floating-point sums."""
 
     arithmetic: Literal["portable", "native"]
-    threads: Annotated[int, Ge(1), Le(256)]
+    threads: Threads
     device: Literal["cpu", "cuda"]
 
 

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from dvc.repo import Repo
     from dvc.stage import PipelineStage
 
-LANES = 2
+LANES = 4
+"""At most; more stages seldom wait for none."""
 LARGEST_READ = 2**16  # bytes
 SECONDS_BETWEEN = 0.1
 REPRODUCE = (sys.executable, "-P", "-m", "dvc", "--wait-for-lock", "repro")
@@ -53,7 +54,7 @@ class Step:
 
 
 def count_lanes(root: Path) -> int:
-    """Return how many stages may run at once, by params.yaml: two on a CPU with several cores, else one."""
+    """Return how many stages may run at once: what cores have room for, by params.yaml; on a GPU one."""
     try:
         params = mapping((root / paths.PARAMS).read_bytes())
     except (OSError, ValueError):
@@ -64,7 +65,9 @@ def count_lanes(root: Path) -> int:
             if look_up(params, name) != value:
                 return 1
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(LANES, cores)
+    with suppress(KeyError, TypeError, ZeroDivisionError):
+        return max(min(LANES, cores // look_up(params, "runtime.threads")), 1)
+    return 1  # DVC, or the first stage, tells what is wrong
 
 
 def reproduce(root: Path, lanes: int, environment: Mapping[str, str]) -> int:
