@@ -122,6 +122,8 @@ def test_a_wrong_option_is_named(served: Any) -> None:
         model.predict(rows, params={"beam_width": 0})
     with pytest.raises(MlflowException, match=r"search.*received \"best\""):
         model.predict(rows, params={"search": "best"})
+    with pytest.raises(MlflowException, match=r"params\.banned_words: expected words .* received 'unheard'"):
+        model.predict(rows, params={"banned_words": ["a", "unheard"]})
 
 
 def test_a_model_requires_what_its_code_imports() -> None:

@@ -227,6 +227,8 @@ def test_bad_requests_get_400_in_a_line(server: tuple[str, Path]) -> None:
         {"dataframe_records": [ROW, {"image": 3}]}, {"dataframe_records": [ROW, {}]},
         {"dataframe_records": [ROW], "params": {"banned_words": [3]}},
         {"dataframe_records": [ROW], "params": {"banned_words": "a"}},
+        {"dataframe_records": [ROW], "params": {"banned_words": ["a", "unheard"]}},
+        {"dataframe_records": [ROW], "params": {"banned_last_words": ["unheard"]}},
         {"dataframe_records": [ROW], "params": {"max_length": large}},
         {"dataframe_records": [ROW], "params": {"top_k": -1}},
         {"dataframe_records": [ROW], "params": {"search": None}},

@@ -10,7 +10,6 @@ from recap.core import paths
 
 if TYPE_CHECKING:
     from recap.captioner import Captioner
-    from recap.text.vocabulary import Vocabulary
 
 OPTIONS = {
     "search": "greedy, sample, beam, diverse_beam or consensus",
@@ -149,25 +148,22 @@ def change_decoding(captioner: "Captioner", options: argparse.Namespace) -> "Cap
 
         raise InputError(f"{_option(next(iter(changes)))}: expected {error.name}, which checks it") from None
     decoding = parse("decoding", vars(captioner.decoding) | changes, DecodingConfig)
+    from recap.serving.answers import check_words
+
     for name, value in changes.items():
-        _check_use(name, value, decoding.search, captioner.vocabulary)
+        _check_use(name, decoding.search)
+        if name.startswith("banned"):
+            check_words(_option(name), value, captioner.vocabulary)
     return replace(captioner, decoding=decoding)
 
 
-def _check_use(name: str, value: Any, search: str, vocabulary: "Vocabulary") -> None:
-    """Refuse an option that would change nothing."""
+def _check_use(name: str, search: str) -> None:
+    """Refuse an option that the search does not use."""
     from recap.errors import InputError
 
     if search not in (searches := SEARCHES.get(name, (search,))):
         wanted = " or ".join(searches)
         raise InputError(f"{_option(name)}: expected --search {wanted} beside it, received {search!r}")
-    unknown = [word for word in value if word not in vocabulary.word_to_idx] if "banned" in name else []
-    if unknown:
-        kind = "words" if vocabulary.tokens == "word" else "characters"
-        raise InputError(
-            f"{_option(name)}: expected {kind} of the vocabulary, which is in lowercase, "
-            f"received {unknown[0]!r}"
-        )
 
 
 def check_output(option: str, path: Path) -> None:

@@ -8,7 +8,7 @@ import binascii
 import contextlib
 import io
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from recap.captioner import Captioner
 from recap.core.config import parse
 from recap.decoding.config import DecodingConfig
 from recap.errors import InputError
+from recap.text.vocabulary import Vocabulary
 
 COLUMNS = ("features", "image")
 MOST_WORDS = 400_000
@@ -57,12 +58,25 @@ def answer(
         raise InputError("expected rows with features or an image, received none")
     options = parse("params", vars(captioner.decoding) | dict(params), DecodingConfig)
     _check_effort(options, len(rows))
+    for name in ("banned_words", "banned_last_words"):
+        asked = set(getattr(options, name)) - set(getattr(captioner.decoding, name))
+        check_words(f"params.{name}", sorted(asked), captioner.vocabulary)
     reduced = _reduce(captioner, rows, folder)
     captions = replace(captioner, decoding=options).caption_reduced(reduced)
     return [
         {"caption": caption.text, "log_probability": caption.log_probability, "familiar": is_familiar}
         for caption, is_familiar in zip(captions, captioner.is_familiar(reduced), strict=True)
     ]
+
+
+def check_words(where: str, words: Iterable[str], vocabulary: Vocabulary) -> None:
+    """Raise InputError for a word that the vocabulary lacks: to ban it would change nothing."""
+    for word in words:
+        if word not in vocabulary.word_to_idx:
+            kind = "words" if vocabulary.tokens == "word" else "characters"
+            raise InputError(
+                f"{where}: expected {kind} of the vocabulary, which is in lowercase, received {word!r}"
+            )
 
 
 def _check_effort(options: DecodingConfig, rows: int) -> None:
