@@ -40,7 +40,7 @@ def test_the_committed_params_are_right_and_whole() -> None:
 
 
 def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
-    text = PARAMS.replace("threads: 2", "threads: two").replace("hidden_dim: 256", "hidden_dim: -5")
+    text = PARAMS.replace("threads: 1", "threads: two").replace("hidden_dim: 256", "hidden_dim: -5")
     text = text.replace("source: scenes", "source: imagenet").replace("warmup_steps:", "warmup_step:")
     lines = mistakes(write(tmp_path, text + "\nextra: 1\n"))
     assert [line.partition(": expected")[0] for line in lines] == [
@@ -147,7 +147,7 @@ def test_every_key_is_documented_by_a_comment() -> None:
 
 
 def test_the_command_line_leaves_with_2_and_no_traceback(tmp_path: Path) -> None:
-    write(tmp_path, PARAMS.replace("threads: 2", "threads: 0"))
+    write(tmp_path, PARAMS.replace("threads: 1", "threads: 0"))
     command = [sys.executable, "-m", "recap.cli", "config", "--check"]
     result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert result.returncode == 2

@@ -146,7 +146,7 @@ class Weights:
         if kind in (b"p", b"s"):
             path = Path("weights.pth" if kind == b"p" else "weights.safetensors")
             path.write_bytes(content)
-            config = FeaturesConfig("squeezenet1_1", None, str(path), None, None, 8, False)
+            config = FeaturesConfig("squeezenet1_1", None, str(path), None, None, 8, 1, False)
             target = Path("backbone")
             for old in target.glob("*"):
                 old.unlink()
