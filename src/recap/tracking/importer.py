@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from dvc.repo import Repo
     from mlflow.entities import Run
 
-RECORD_SECONDS = 30.0
+RECORD_SECONDS = 60.0
 """How long a pipeline's last stage waits for the store; RECAP_RECORD_SECONDS sets another time."""
 KILLED = "the process ended without a message: killed, or the machine went down"
 UNRECORDED = "DVC did not record its outputs"
