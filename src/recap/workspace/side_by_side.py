@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from dvc.stage import PipelineStage
 
 LANES = 4
-"""At most; more stages seldom wait for none."""
+"""At most: more stages are seldom ready at once."""
 LARGEST_READ = 2**16  # bytes
 SECONDS_BETWEEN = 0.1
 REPRODUCE = (sys.executable, "-P", "-m", "dvc", "--wait-for-lock", "repro")
