@@ -17,6 +17,11 @@ import pytest
 from hypothesis import settings
 from ruamel.yaml import YAML
 from tests.small_pipeline import make_finished_run
+from tests.time_limit import (  # noqa: F401 (pytest looks for them here)
+    pytest_addoption,
+    pytest_collection_modifyitems,
+    pytest_runtest_setup,
+)
 
 # machines under load are slow; a time limit of its own would make tests fail by chance
 settings.register_profile("recap", deadline=None)
