@@ -19,9 +19,9 @@ def test_the_best_recipe_for_coco_runs(tmp_path: Path) -> None:
     (checkout / ".venv").symlink_to(sys.prefix)
     inputs = checkout / "inputs"
     # captions of more images than the archive has: those teach language
-    write_synthetic_coco(inputs, 0.003, seed=0)
+    write_synthetic_coco(inputs, 0.002, seed=0)
     (inputs / "annotations_trainval2014.zip").unlink()
-    (_, annotations) = write_synthetic_coco(tmp_path / "more", 0.006, seed=0)
+    (_, annotations) = write_synthetic_coco(tmp_path / "more", 0.004, seed=0)
     annotations.rename(inputs / annotations.name)
     environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     environment.pop("DVC_ROOT", None)
