@@ -204,6 +204,20 @@ def test_a_live_run_is_ended_when_its_journal_is_lost_and_made_anew_when_it_is_d
     assert curve(runs()[0], second) == [(0, 3.0), (1, 2.0), (2, 1.0)]
 
 
+@pytest.mark.parametrize(("step", "imports"), [("None", "False"), ("0", "True")])
+def test_a_long_stage_imports_mlflow_where_it_has_curves(workspace: Path, step: str, imports: str) -> None:
+    (workspace / "stage.py").write_text(
+        "import sys, time\n"
+        "from recap.tracking.stage import start\n"
+        "with start('report') as run:\n"
+        f"    run.log_metrics({{'loss': 1.0}}, {step})\n"
+        "    time.sleep(3)\n"
+        "    print('mlflow' in sys.modules)\n"
+    )
+    result = run_stage(workspace, RECAP_LIVE_SECONDS="0.2")
+    assert (result.returncode, result.stdout) == (0, f"{imports}\n"), result.stderr
+
+
 @pytest.mark.parametrize("uri", ["http://127.0.0.1:9", "sqlite:////proc/none/mlflow.db"])
 def test_a_store_that_is_down_costs_a_warning_and_no_work(workspace: Path, uri: str) -> None:
     result = run_stage(workspace, MLFLOW_TRACKING_URI=uri)

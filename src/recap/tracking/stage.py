@@ -19,7 +19,7 @@ from recap.workspace.journal import Journal, JournalWriter, curve_points
 from recap.workspace.root import repository_root
 
 SECONDS_BEFORE_LIVE = 60.0
-"""A stage that takes longer imports MLflow and shows its curves while it runs."""
+"""A stage with curves that takes longer imports MLflow and shows them while it runs."""
 SECONDS_BETWEEN = 10.0
 
 
@@ -100,9 +100,13 @@ def _show_live(
     if over.wait(seconds):
         return
     try:
+        journal, sent = Journal(writer.path), 0
+        while not any(curve_points(journal.events())):  # a stage without curves need not import MLflow
+            if over.wait(min(SECONDS_BETWEEN, seconds)):
+                return
         from recap.tracking.parent_runs import open_run
 
-        store, journal, sent = Store(environment), Journal(writer.path), 0
+        store = Store(environment)
         run, parent = open_run(store, journal)
         store.client.update_run(parent, status="RUNNING")
         while not over.wait(min(SECONDS_BETWEEN, seconds)):
