@@ -8,7 +8,6 @@ COCO_IMAGES has the folders train2014 and val2014; ``--features PLACE`` takes fe
 """
 
 import argparse
-import os
 import sys
 import tempfile
 from pathlib import Path
@@ -16,6 +15,9 @@ from pathlib import Path
 from recap.cli.prepare import prepare
 from recap.core import paths
 from recap.errors import exit_code
+
+THREADS = 2
+"""Whatever the machine has: their number may change a feature's last bits."""
 
 
 def main(arguments: list[str]) -> None:
@@ -40,10 +42,9 @@ def main(arguments: list[str]) -> None:
 
     features = options.features
     if features is None:
-        threads = min(os.cpu_count() or 1, 256)
-        torch.set_num_threads(threads)
+        torch.set_num_threads(THREADS)
         values = {"backbone": options.backbone, "weights": options.weights, "batch_size": 64, "grid": False}
-        values |= {"threads": threads} | dict.fromkeys(("given", "weights_sha256", "class_names"))
+        values |= {"threads": THREADS} | dict.fromkeys(("given", "weights_sha256", "class_names"))
         config = parse("features", values, FeaturesConfig)
         files = Files(paths.DOWNLOADS, paths.REGISTRY, False)
         features = Seen(options.images, config, files, paths.SHARDS / "archive", device)
