@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,35 @@ def clone(checkout: Any, root: Path) -> Any:
 
 def stages(checkout: Any, parent: Any) -> set[str]:
     return set(checkout.runs().children(parent))
+
+
+def test_repro_shows_the_curves_of_stages_that_do_not_import_mlflow(checkout: Any) -> None:
+    checkout.edit("rate: 1e-3", "rate: 2e-3")
+    ending = "        run.log_metrics(summary)\n"
+    checkout.edit(ending, f"{ending}        print('imported', 'mlflow' in sys.modules)\n", "stages/train.py")
+    command = [sys.executable, "-m", "recap.cli", "repro"]
+    environment = checkout.environment | {"STEP_SECONDS": "5", "RECAP_LIVE_SECONDS": "1"}
+    shown, pipe = set[str](), subprocess.PIPE
+    with subprocess.Popen(
+        command, cwd=checkout.root, env=environment, stdout=pipe, stderr=pipe, text=True
+    ) as process:
+        while process.poll() is None:
+            time.sleep(0.5)
+            with suppress(Exception):  # the store is being made
+                shown |= {
+                    run.info.run_name
+                    for run in checkout.runs().all
+                    if run.info.status == "RUNNING" and run.data.metrics.get("loss", 0) > 0
+                }
+        output, errors = process.communicate()
+    assert (process.returncode, errors) == (0, "")
+    assert output.count("imported False") == 2, output
+    assert shown == {"train/lstm", "train/rnn"}
+    (parent,) = checkout.runs().parents
+    assert parent.info.status == "FINISHED"
+    children = checkout.runs().children(parent)
+    assert children.keys() == STAGES
+    assert {len(own) for own in children.values()} == {1}
 
 
 def test_a_run_that_was_cut_in_a_fresh_clone_is_not_whole(first_run: Any, tmp_path: Path) -> None:

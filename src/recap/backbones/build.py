@@ -12,10 +12,11 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from recap.backbones.backbone import Backbone
-from recap.backbones.encoder import CODE_FILE, NAME, build_encoder
+from recap.backbones.encoder import NAME, build_encoder
 from recap.backbones.imagenet import RESNET_BLOCKS, ResNet, Vgg16
 from recap.backbones.small_vgg import SmallVgg, TwoStreamVgg
 from recap.backbones.squeezenet import SqueezeNet
+from recap.core import paths
 from recap.core.artifacts import write_json, write_safetensors
 from recap.core.input_files import check_regular, read_json
 from recap.errors import InputError, expecting
@@ -79,7 +80,7 @@ def load_backbone(directory: Path) -> Backbone:
     with expecting(f"{path}: expected the description of a backbone", Exception, InputError):
         description = read_json(path)
         if description["name"] == NAME:
-            code = directory / CODE_FILE
+            code = directory / paths.ENCODER_CODE
             backbone: Backbone = build_encoder(code, description["function"], pretrained=False)
         else:
             backbone = build_backbone(description)

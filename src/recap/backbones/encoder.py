@@ -16,8 +16,6 @@ from recap.backbones.backbone import Backbone
 from recap.errors import InputError
 
 NAME = "encoder"
-CODE_FILE = "encoder.py"
-"""The user's file, as it is kept beside the weights."""
 LARGEST_SIZE = 4096
 
 

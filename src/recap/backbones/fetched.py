@@ -11,8 +11,9 @@ import torch
 from recap.backbones.backbone import Backbone
 from recap.backbones.build import build_backbone, check_size, fill, load_weights, save_backbone
 from recap.backbones.config import ENCODER, FeaturesConfig
-from recap.backbones.encoder import CODE_FILE, NAME, build_encoder
+from recap.backbones.encoder import NAME, build_encoder
 from recap.backbones.squeezenet import CLASS_COUNT
+from recap.core import paths
 from recap.core.artifacts import write_bytes
 from recap.core.input_files import read_file
 from recap.errors import InputError
@@ -56,11 +57,11 @@ def _prepare_encoder(
         code = read_file(path)
     except InputError as error:
         raise InputError(f"features.backbone: {error}") from None
-    write_bytes(directory / CODE_FILE, code)
+    write_bytes(directory / paths.ENCODER_CODE, code)
     try:
-        encoder = build_encoder(directory / CODE_FILE, function, pretrained=config.weights is None)
+        encoder = build_encoder(directory / paths.ENCODER_CODE, function, pretrained=config.weights is None)
     except InputError as error:
-        text = str(error).replace(str(directory / CODE_FILE), str(path))
+        text = str(error).replace(str(directory / paths.ENCODER_CODE), str(path))
         raise InputError(f"features.backbone: {text}") from None
     if config.weights is not None:
         _load(encoder, _fetch(config.weights, config, files))
@@ -84,7 +85,7 @@ def _save(directory: Path, description: Mapping[str, Any], backbone: Backbone) -
 
 
 def _fetch(source: str, config: FeaturesConfig, files: Files) -> Path:
-    """The verified file at a path, or a verified copy of what is at a URL."""
+    """Return the verified file at a path, or a verified copy of what is at a URL."""
     if is_url(source):
         remote = find_remote(source, files.registry, config.weights_sha256)
         return download(remote, files.directory, files.offline)
@@ -98,7 +99,7 @@ def _fetch(source: str, config: FeaturesConfig, files: Files) -> Path:
 
 
 def _read_published(path: Path) -> dict[str, torch.Tensor]:
-    """Weights as torchvision publishes them (.pth); a pickle that holds more is refused."""
+    """Read weights as torchvision publishes them (.pth); refuse a pickle that holds more."""
     try:
         if zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as archive:

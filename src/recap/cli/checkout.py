@@ -4,6 +4,7 @@ import argparse
 import os
 import sys
 from collections.abc import Iterable
+from contextlib import nullcontext
 from pathlib import Path
 
 ROOT = Path()
@@ -62,6 +63,7 @@ def _repro(options: argparse.Namespace) -> int:
     from recap.core.environment import is_on
     from recap.guard.healing import heal
     from recap.runtime.parent import MAKE, end_with_parent
+    from recap.tracking.live import LIVE, live_curves, running_stages
     from recap.workspace.journal import RECORDED, journals
     from recap.workspace.root import check_checkout
     from recap.workspace.side_by_side import count_lanes, reproduce
@@ -72,7 +74,9 @@ def _repro(options: argparse.Namespace) -> int:
     _print_lines(heal(ROOT))
     is_tracked = is_on(os.environ, "RECAP_TRACKING")
     RECORDED.unlink(missing_ok=True)
-    code = reproduce(ROOT, count_lanes(ROOT), os.environ)
+    live = live_curves(os.environ, lambda: running_stages(ROOT.resolve())) if is_tracked else nullcontext()
+    with live:
+        code = reproduce(ROOT, count_lanes(ROOT), {**os.environ, LIVE: "off"})
     _print_lines(heal(ROOT))
     if is_tracked and (journals(ROOT) or not RECORDED.exists()):
         try:

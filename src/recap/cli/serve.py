@@ -80,6 +80,7 @@ def _ui(options: argparse.Namespace) -> None:
     command += ["--default-artifact-root", location, "--host", "127.0.0.1", "--port", str(options.port)]
     command += ["--workers", "1", "--allowed-hosts", ",".join(_hosts(options))]
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("PYTHONWARNINGS", "ignore::DeprecationWarning")  # of MLflow's own imports
     os.environ.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")  # workers for what is not used here
     os.execv(sys.executable, command)
 
@@ -108,8 +109,8 @@ def _serve(options: argparse.Namespace) -> None:
 
 
 def _registered(options: argparse.Namespace) -> Path:
-    """The bundle of a model that MLflow has registered."""
-    from recap.loading import BUNDLE
+    """Return the bundle of a model that MLflow has registered."""
+    from recap.core import paths
     from recap.tracking.models import model_address
     from recap.tracking.runs import open_store
     from recap.tracking.store import tracking_uri
@@ -121,6 +122,6 @@ def _registered(options: argparse.Namespace) -> Path:
     import mlflow
 
     folder = Path(mlflow.artifacts.download_artifacts(address)) / "artifacts" / "pipeline"
-    if not (folder / BUNDLE).is_file():
+    if not (folder / paths.BUNDLE).is_file():
         raise InputError(f"serve: {address}: expected a model that holds a bundle, received an older one")
     return folder

@@ -14,6 +14,10 @@ RAW, CAPTIONS, FEATURES, REDUCED = DATA / "raw", DATA / "captions", DATA / "feat
 
 MODELS = Path("models")
 BACKBONE = MODELS / "backbone"
+ENCODER_CODE = "encoder.py"
+"""The file of the user's own encoder, as it is kept beside the weights of the backbone."""
+BUNDLE, BUNDLE_FORMAT = "captioner.json", 1
+"""What makes a folder a bundle: its decoders, options, data and scores, and the SHA-256 of its files."""
 
 REPORTS = Path("reports")
 DECODERS, VISION, SANITY = REPORTS / "decoders", REPORTS / "vision", REPORTS / "sanity"

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from recap.captioner import Captioner
+from recap.core import paths
 from recap.decoders.ensemble import Ensemble
 from recap.errors import InputError
-from recap.loading import BUNDLE, decoder_names, load, models_folder, read_bundle
+from recap.loading import decoder_names, load, models_folder, read_bundle
 from recap.serving.bundle import describe, run_around
 from recap.serving.requests import LARGEST_BODY
 
@@ -40,12 +41,12 @@ def load_captioners(
 def describe_served(models: Path, captioners: dict[str, Captioner]) -> dict[str, Any]:
     """Say in lines, and for programs, what is served: decoders, data, scores and digests."""
     names = [name for name in captioners if " + " not in name]
-    if (models / BUNDLE).is_file():
+    if (models / paths.BUNDLE).is_file():
         about = read_bundle(models)
     else:
         about = describe(run_around(models_folder(models)), names)
     try:
-        lines = _tell(about, names)
+        lines = _describe(about, names)
     except (LookupError, TypeError, ValueError, AttributeError):
         raise InputError(
             f"{models}: expected what a run says of its data and scores, received another"
@@ -61,12 +62,12 @@ def describe_served(models: Path, captioners: dict[str, Captioner]) -> dict[str,
     }
 
 
-def _tell(about: Mapping[str, Any], names: Sequence[str]) -> list[str]:
+def _describe(about: Mapping[str, Any], names: Sequence[str]) -> list[str]:
     data = about["data"]
     lines = [f"data: {data['source'] or 'unknown'}"]
     lines += [f"  {path}: MD5 {md5}" for path, md5 in sorted(data["digests"].items())]
     for name in names:
         scores = about["scores"].get(name, {})
-        told = ", ".join(f"CIDEr-D {own['cider_d']:.3f} ({part})" for part, own in sorted(scores.items()))
-        lines.append(f"{name}: {told or 'no scores'}")
+        listed = ", ".join(f"CIDEr-D {own['cider_d']:.3f} ({part})" for part, own in sorted(scores.items()))
+        lines.append(f"{name}: {listed or 'no scores'}")
     return lines

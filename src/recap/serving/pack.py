@@ -1,6 +1,5 @@
 """A decoder as a model of MLflow: packed from what dvc.lock names, with the code that runs it."""
 
-import shutil
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
@@ -21,7 +20,7 @@ FEATURES = "data/features/test.h5"
 
 
 def model_files(outputs: "Outputs", decoder: str) -> dict[str, str]:
-    """The files in dvc.lock that a decoder's model is made of: path -> MD5."""
+    """Return the files in dvc.lock that a decoder's model is made of: path -> MD5."""
     return outputs.files([f"models/{decoder}", *PARTS, FEATURES])
 
 
@@ -47,14 +46,13 @@ def pack(outputs: "Outputs", decoder: str, settings: Mapping[str, Any], folder: 
     decoding = settings["evaluate"]["decoding"]
     write_bundle(folder / "pipeline", Run(read, outputs.made.get), [decoder], decoding, settings)
     package = Path(__file__).resolve().parents[1]
-    shutil.copytree(package, folder / "recap", ignore=shutil.ignore_patterns("__pycache__"))
     example = open_features(outputs.cache.path(files[FEATURES]))[0].astype(float).tolist()
     has_images = (folder / "pipeline" / "backbone" / "weights.safetensors").is_file()
     mlflow.pyfunc.save_model(
         folder / "model",
-        python_model=str(folder / "recap" / "serving" / "served_model.py"),
+        python_model=str(package / "serving" / "served_model.py"),
         artifacts={"pipeline": str(folder / "pipeline")},
-        code_paths=[str(folder / "recap")],
+        code_paths=[str(package)],
         signature=make_signature(has_images, decoding),
         input_example=pandas.DataFrame({"features": [example]}),
         pip_requirements=[f"{name}=={version(name).partition('+')[0]}" for name in REQUIREMENTS],

@@ -1,6 +1,7 @@
 """The model that MLflow serves: features or images in, captions with log-probabilities out.
 
-MLflow keeps this file beside the weights and runs it to load the model, so nothing is unpickled.
+MLflow keeps this file beside the weights and runs it to load the model, so nothing is unpickled. It runs it
+to pack a model too, which needs no torch: what imports that is imported where a model is used.
 """
 
 from collections.abc import Mapping
@@ -14,8 +15,6 @@ from mlflow.exceptions import MlflowException
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
 
 from recap.errors import InputError
-from recap.loading import load
-from recap.serving.answers import answer
 
 
 class CaptionModel(PythonModel):
@@ -27,6 +26,8 @@ class CaptionModel(PythonModel):
         Raises:
             InputError: the products of this process come out wrong.
         """
+        from recap.loading import load
+
         images = (context.model_config or {}).get("images")
         self.images = Path(images).resolve() if images else None
         self.captioner = load(context.artifacts["pipeline"])
@@ -39,6 +40,8 @@ class CaptionModel(PythonModel):
         Raises:
             MlflowException: a row or an option cannot be used; a server answers 400.
         """
+        from recap.serving.answers import answer
+
         rows = [dict(zip(model_input, row, strict=True)) for row in model_input.itertuples(index=False)]
         options = {
             name: value.tolist() if isinstance(value, np.ndarray) else value

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -98,7 +98,12 @@ def write_run(store: Store, run: str, parent: str, record: Record, moment: int) 
     # MLflow would draw a number with a curve's name as a point of it; the parent has it
     single = numbers.keys() - {point[0] for point in points}
     points += [(name, numbers[name], moment, 0) for name in single]
-    store.log(run, flatten(entry_params(entry)) if entry else record.settings, points)
+    # a long stage has sent points; MLflow takes long to find those that it gets again
+    names = store.client.get_run(run).data.metrics
+    sent = [own for name in names for own in store.client.get_metric_history(run, name)]
+    known = {(own.key, own.value, own.timestamp, own.step) for own in sent}
+    new = (point for point in points if point not in known)
+    store.log(run, flatten(entry_params(entry)) if entry else record.settings, new)
     headline = headline_metrics(record.stage, numbers)
     store.log(parent, {}, [(name, number, moment, 0) for name, number in headline.items()])
     if not entry:
@@ -142,22 +147,32 @@ def _write_caption_table(folder: Path, rows: Sequence[Mapping[str, Any]], output
         images = json.loads(outputs.content(NAMES, files[NAMES]))["images"]
         for place, image in enumerate(images[:MOST_PICTURES]):
             path = f"{IMAGES}/{image['file_name']}"
-            picture = read_image(io.BytesIO(outputs.content(path, files[path])))
-            picture = ImageOps.contain(picture, (SIDE, SIDE // 2))
-            square = Image.new("RGBA", (SIDE, SIDE))
-            square.paste(picture, ((SIDE - picture.width) // 2, 0))
-            cells[image["id"]] = _write_picture(folder, square, str(place))
+            picture = _draw_in_square(outputs.content(path, files[path]))
+            cells[image["id"]] = _write_picture(folder, picture, str(place))
     if cells:
         columns.append("picture")
-        blank = _write_picture(folder, Image.new("RGBA", (1, 1)), "none")  # a cell must have one
+        blank = _write_picture(folder, _encode(Image.new("RGBA", (1, 1))), "none")  # a cell must have one
         data = [[*own, cells.get(row.get("image_id"), blank)] for own, row in zip(data, rows, strict=True)]
     (folder / CAPTION_TABLE).write_text(json.dumps({"columns": columns, "data": data}), encoding="utf-8")
 
 
-def _write_picture(folder: Path, picture: Image.Image, name: str) -> dict[str, str]:
+@lru_cache(maxsize=MOST_PICTURES)  # all decoders describe the same images
+def _draw_in_square(content: bytes) -> bytes:
+    picture = ImageOps.contain(read_image(io.BytesIO(content)), (SIDE, SIDE // 2))
+    square = Image.new("RGBA", (SIDE, SIDE))
+    square.paste(picture, ((SIDE - picture.width) // 2, 0))
+    return _encode(square)
+
+
+def _encode(picture: Image.Image) -> bytes:
+    picture.save(file := io.BytesIO(), "webp", quality=90)
+    return file.getvalue()
+
+
+def _write_picture(folder: Path, picture: bytes, name: str) -> dict[str, str]:
     path = f"pictures/{name}.webp"
     (folder / path).parent.mkdir(exist_ok=True)
-    picture.save(folder / path, quality=90)
+    (folder / path).write_bytes(picture)
     return {"type": "image", "filepath": path, "compressed_filepath": path}
 
 

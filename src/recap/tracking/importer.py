@@ -21,16 +21,7 @@ from recap.tracking.models import choose_champions
 from recap.tracking.store import Store, Tag, describe_error, equals
 from recap.workspace.cache import Cache
 from recap.workspace.git import git_state
-from recap.workspace.journal import (
-    CLONES,
-    FOLDER,
-    JOBS,
-    RECORDED,
-    Journal,
-    ended_jobs,
-    journals,
-    milliseconds,
-)
+from recap.workspace.journal import FOLDER, RECORDED, Journal, ended_jobs, journals, milliseconds
 from recap.workspace.lock_file import Entry, Outputs, made_outputs, parse_lock, records, title
 from recap.workspace.pipeline import experiments, find_in, open_pipeline, open_repository
 from recap.workspace.root import repository_root
@@ -119,7 +110,7 @@ class Importer:
             # an experiment that ran here, or was applied, has a run already: any name will do
             name = self.environment.get("DVC_EXP_NAME")
             state = {Tag.COMMIT: commit, Tag.DIRTY: dirty}
-            self._attempt("dvc.yaml", self._complete, repo, None, name, state)
+            self._attempt("dvc.yaml", self._complete, repo, "", name, state)
             for name, revision, baseline in experiments(repo) if with_experiments else ():
                 state = {Tag.COMMIT: baseline, Tag.DIRTY: "true", Tag.REVISION: revision}
                 known = self.store.search(equals(Tag.REVISION, revision))
@@ -128,19 +119,19 @@ class Importer:
             self._end_runs()
             # a job's store is a named one: what it left is for no other
             is_named = with_experiments and self.environment.get("MLFLOW_TRACKING_URI")
-            for name in ended_jobs(self.store.root) if is_named else ():
-                self._attempt(name, self._bring_job, repo, name)
+            for name, folder, clone in ended_jobs(self.store.root) if is_named else ():
+                self._attempt(name, self._bring_job, repo, name, folder, clone)
             self._attempt("models", choose_champions, self.store)
 
-    def _bring_job(self, repo: "Repo", name: str) -> None:
+    def _bring_job(self, repo: "Repo", name: str, folder: Path, clone: Path) -> None:
         """Import what a job left that was cancelled or failed, as the job would; then its clone goes."""
         job = Importer(self.environment, self.workspace)
-        job.store, job.folder, job.faults = copy.copy(self.store), JOBS / name / "runs", self.faults
+        job.store, job.folder, job.faults = copy.copy(self.store), folder, self.faults
         job.store.checkout = f"{self.store.root}, job {name}"  # RECAP_CHECKOUT of cluster/experiment.sbatch
         job._import_journals(repo)
         job._end_runs()
         if not journals(self.store.root, job.folder):
-            shutil.rmtree(self.store.root / CLONES / name, ignore_errors=True)
+            shutil.rmtree(clone, ignore_errors=True)
 
     def _import_journals(self, repo: "Repo") -> None:
         for journal in journals(self.store.root, self.folder):
@@ -205,9 +196,7 @@ class Importer:
             with open_pipeline(repo, revision) as pipeline:
                 yield pipeline.outputs.lock
 
-    def _complete(
-        self, repo: "Repo", revision: str | None, experiment: str | None, state: Mapping[str, str]
-    ) -> None:
+    def _complete(self, repo: "Repo", revision: str, name: str | None, state: Mapping[str, str]) -> None:
         """Give a pipeline's run a child for each stage that it lacks and whose outputs are here.
 
         A pipeline without a run gets one when the outputs of all its stages are here, an experiment when any
@@ -215,26 +204,26 @@ class Importer:
         """
         store = self.store
         with open_pipeline(repo, revision) as pipeline:
-            here = [name for name in pipeline.stages if pipeline.is_here(name)]
-            run = parent_runs.find_parent(store, pipeline.definition.fingerprint, experiment)
-            if not here or (run is None and revision is None and len(here) < len(pipeline.stages)):
+            definition = pipeline.definition
+            run = parent_runs.find_parent(store, definition.fingerprint, name)
+            latest = parent_runs.children(store, str(run.info.run_id)) if run else {}
+            ended = {name: own.data.tags for name, own in latest.items() if own.info.status == "FINISHED"}
+            whole = {name for name, tags in ended.items() if Tag.LACKING not in tags}
+            rest = [name for name in pipeline.stages if title(name) not in whole]
+            here = [name for name in rest if pipeline.is_here(name)]
+            if run is None and (not here or (not revision and len(here) < len(pipeline.stages))):
                 return
-            run = run or parent_runs.create_parent(
-                store, pipeline.definition, experiment or "", state, milliseconds()
-            )
+            run = run or parent_runs.create_parent(store, definition, name or "", state, milliseconds())
             parent = str(run.info.run_id)
             store.client.set_tag(parent, Tag.STAGES, " ".join(map(title, pipeline.stages)))
             if revision:
                 store.client.set_tag(parent, Tag.REVISION, revision)
-            latest, starts = parent_runs.children(store, parent), [own.start for own in journals(store.root)]
-            waiting = {own.stage for own in starts if own.fingerprint == pipeline.definition.fingerprint}
+            starts = [own.start for own in journals(store.root)]
+            waiting = {own.stage for own in starts if own.fingerprint == definition.fingerprint}
             for stage in map(title, here):
-                last = latest.get(stage)
-                is_whole = last and last.info.status == "FINISHED" and Tag.LACKING not in last.data.tags
-                if not is_whole and stage not in waiting:
-                    params, metrics = pipeline.definition.params, pipeline.metrics
-                    record = Record(stage, params, pipeline.outputs, metrics=metrics)
-                    self._attempt(stage, self._add_reused, record, run, last)
+                if stage not in waiting:
+                    record = Record(stage, definition.params, pipeline.outputs, metrics=pipeline.metrics)
+                    self._attempt(stage, self._add_reused, record, run, latest.get(stage))
         parent_runs.update_state(store, parent)
 
     def _add_reused(self, record: Record, parent: "Run", last: "Run | None") -> None:

@@ -5,22 +5,18 @@ import os
 import resource
 import signal
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
-from recap.core.environment import is_on, positive_number, whole_number
+from recap.core.environment import is_on, whole_number
 from recap.errors import exit_code
-from recap.tracking.store import Store, describe_error, hide_password
+from recap.tracking.live import LIVE, live_curves
+from recap.tracking.store import hide_password, warn
 from recap.workspace.definition import flatten, flatten_numbers
-from recap.workspace.journal import Journal, JournalWriter, curve_points
+from recap.workspace.journal import Journal, JournalWriter
 from recap.workspace.root import repository_root
-
-SECONDS_BEFORE_LIVE = 60.0
-"""A stage with curves that takes longer imports MLflow and shows them while it runs."""
-SECONDS_BETWEEN = 10.0
 
 
 def execute(main: Callable[[], None]) -> None:
@@ -53,7 +49,7 @@ class Run:
                 self._journal.write(**event)
         except (OSError, ValueError) as error:  # a full disk, or a run that is over
             if not self._failed:
-                _warn(describe_error(error, self._environment))
+                warn(error, self._environment)
             self._failed = True  # later events are tried too: a disk may be full for a moment
 
 
@@ -67,18 +63,19 @@ def start(stage: str, *groups: object) -> Iterator[Run]:
     """
     environment, journal = os.environ, None
     is_first = whole_number(environment, "RANK", 0, 2**20, 0) == 0
-    seconds = positive_number(environment, "RECAP_LIVE_SECONDS", SECONDS_BEFORE_LIVE)
     try:
         if is_on(environment, "RECAP_TRACKING") and is_first:
             journal = JournalWriter(repository_root(environment), stage, _settings(groups), environment)
     except OSError as error:  # the stage works without a journal
-        _warn(describe_error(error, environment))
-    run, over = Run(journal, environment), threading.Event()
-    if journal is not None:
-        live = (journal, environment, over, seconds)
-        threading.Thread(target=_show_live, args=live, daemon=True).start()
+        warn(error, environment)
+    run = Run(journal, environment)
+    live: AbstractContextManager[None] = nullcontext()
+    if journal is not None and is_on(environment, LIVE):
+        path = journal.path
+        live = live_curves(environment, lambda: [Journal(path)])
     try:
-        yield run
+        with live:
+            yield run
     except BaseException as error:
         interrupted = isinstance(error, KeyboardInterrupt | SystemExit)
         reason = " ".join(f"{type(error).__name__}: {error}".split())
@@ -89,33 +86,6 @@ def start(stage: str, *groups: object) -> Iterator[Run]:
         peak = most / (2**20 if sys.platform == "darwin" else 2**10)
         run.log_metrics({"system/cpu_seconds": time.process_time(), "system/peak_mebibytes": peak})
         run.close("FINISHED")
-    finally:
-        over.set()
-
-
-def _show_live(
-    writer: JournalWriter, environment: Mapping[str, str], over: threading.Event, seconds: float
-) -> None:
-    """Send a long stage's curves to MLflow while it runs; the importer sends the rest."""
-    if over.wait(seconds):
-        return
-    try:
-        journal, sent = Journal(writer.path), 0
-        while not any(curve_points(journal.events())):  # a stage without curves need not import MLflow
-            if over.wait(min(SECONDS_BETWEEN, seconds)):
-                return
-        from recap.tracking.parent_runs import open_run
-
-        store = Store(environment)
-        run, parent = open_run(store, journal)
-        store.client.update_run(parent, status="RUNNING")
-        while not over.wait(min(SECONDS_BETWEEN, seconds)):
-            points = list(curve_points(journal.events()))
-            store.log(run, {}, points[sent:])
-            sent = len(points)
-    except Exception as error:  # a store can fail in any way; the journal has everything
-        if not over.is_set():  # at a process's end, what this thread works with goes away
-            _warn(describe_error(error, environment))
 
 
 def _settings(groups: Sequence[object]) -> dict[str, Any]:
@@ -125,7 +95,3 @@ def _settings(groups: Sequence[object]) -> dict[str, Any]:
         for name, settings in (group if isinstance(group, Mapping) else by_class).items():
             values |= flatten({name: dataclasses.asdict(settings)})  # type: ignore[arg-type]
     return values
-
-
-def _warn(reason: str) -> None:
-    print(f"warning: MLflow: {reason[:300]}; the stage goes on, `recap sync` fills in later", file=sys.stderr)

@@ -6,6 +6,7 @@ import os
 import platform
 import re
 import sqlite3
+import sys
 import tempfile
 from collections.abc import Iterable, Mapping
 from contextlib import closing
@@ -73,6 +74,12 @@ def describe_error(error: BaseException, environment: Mapping[str, str]) -> str:
     text = " ".join(str(error).split())
     named = text if isinstance(error, InputError) else f"{type(error).__name__}: {text}"
     return hide_password(named, environment)[:300]
+
+
+def warn(error: BaseException, environment: Mapping[str, str]) -> None:
+    """Print that a store or a journal failed, which harms no stage."""
+    reason = describe_error(error, environment)
+    print(f"warning: MLflow: {reason}; the stage goes on, `recap sync` fills in later", file=sys.stderr)
 
 
 def hide_password(text: str, environment: Mapping[str, str]) -> str:

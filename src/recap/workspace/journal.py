@@ -137,13 +137,17 @@ def journals(root: Path, folder: Path = FOLDER) -> list[Journal]:
     return found
 
 
-def ended_jobs(root: Path) -> Iterator[str]:
-    """Yield the names of the jobs that left something in a checkout and do not run; none starts meanwhile."""
+def ended_jobs(root: Path) -> Iterator[tuple[str, Path, Path]]:
+    """Yield the jobs that left something in a checkout and do not run; none starts meanwhile.
+
+    Of each its name, the folder of its journals, below the root, and its clone.
+    """
     for path in sorted((root / JOBS).glob("*/lock")):
         # it runs, has another owner, or has just ended well
         with suppress(OSError), open(path, "r+b") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            yield path.parent.name
+            name = path.parent.name
+            yield name, JOBS / name / "runs", root / CLONES / name
 
 
 def curve_points(events: Iterable[Mapping[str, Any]]) -> Iterator[Point]:

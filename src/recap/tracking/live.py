@@ -1,0 +1,60 @@
+"""Live curves: what stages that take long have logged so far, sent to MLflow while they run."""
+
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from recap.core.environment import positive_number
+from recap.tracking.parent_runs import open_run
+from recap.tracking.store import Store, warn
+from recap.workspace.journal import Journal, curve_points, journals, milliseconds
+
+Find = Callable[[], Iterable[Journal]]
+LIVE = "RECAP_LIVE"
+"""Is "off" for stages whose curves `recap repro` sends: it imports MLflow once for all of them."""
+SECONDS_BEFORE = 60.0
+"""A stage with curves that takes longer has them sent; RECAP_LIVE_SECONDS sets another time."""
+SECONDS_BETWEEN = 10.0
+
+
+@contextmanager
+def live_curves(environment: Mapping[str, str], find: Find) -> Iterator[None]:
+    """Send the curves in the journals that ``find`` gives, in a thread, until the block ends.
+
+    A store that fails costs a warning; it is tried again, and the importer sends the rest. Raises InputError
+    where RECAP_LIVE_SECONDS is no number above 0.
+    """
+    seconds, over = positive_number(environment, "RECAP_LIVE_SECONDS", SECONDS_BEFORE), threading.Event()
+    threading.Thread(target=_send, args=(environment, find, over, seconds), daemon=True).start()
+    try:
+        yield
+    finally:
+        over.set()
+
+
+def running_stages(root: Path) -> list[Journal]:
+    """Read the journals of the stages that run in a checkout, experiments in temporary folders apart."""
+    return [own for own in journals(root) if own.start.workspace == str(root) and own.is_alive()]
+
+
+def _send(environment: Mapping[str, str], find: Find, over: threading.Event, seconds: float) -> None:
+    store, sent, has_failed = None, dict[str, int](), False  # sent: points, by journal
+    while not over.wait(min(SECONDS_BETWEEN, seconds)):
+        try:
+            for journal in find():
+                is_long = milliseconds() - journal.start.moment >= 1000 * seconds
+                points = list(curve_points(journal.events())) if is_long else []
+                if not points:  # a stage without curves need not import MLflow
+                    continue
+                store = store or Store(environment)
+                run, parent = open_run(store, journal)
+                if journal.identifier not in sent:
+                    store.client.update_run(parent, status="RUNNING")
+                store.log(run, {}, points[sent.get(journal.identifier, 0) :])
+                sent[journal.identifier] = len(points)
+        except Exception as error:  # a store can fail in any way; the journal has everything
+            # at a process's end, what this thread works with goes away
+            if not has_failed and not over.is_set():
+                warn(error, environment)
+            has_failed = True
