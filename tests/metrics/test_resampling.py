@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from recap.metrics.resampling import bootstrap_means, interval, paired_difference
+from recap.metrics.systems import compare_systems, score_system
 
 
 def test_the_interval_is_that_of_the_normal_approximation():
@@ -59,3 +60,16 @@ def test_how_far_long_resampling_is_can_be_seen(monkeypatch, capsys):
     bootstrap_means(np.ones((2, 1)), 5, generator)
     paired_difference(np.ones(3), np.zeros(3), 5, generator)
     assert capsys.readouterr().err.count("resampling images: 1 of 1") == 2
+
+
+def test_a_p_value_counts_the_swap_of_all_captions_for_every_metric():
+    """Of few images, swapping all captions is one of few draws, and as extreme as what was observed."""
+    references = [[f"a cat sleeps on mat {n}", f"the cat {n} lies there"] for n in "abcdef"]
+    systems = {
+        "right": score_system([[own[0]] for own in references], references, with_meteor=False),
+        "wrong": score_system([[f"{n} dogs"] for n in "abcdef"], references, with_meteor=False),
+    }
+    compared = compare_systems(systems, 4000, seed=0)["comparisons"]
+    assert {row["metric"] for row in compared} >= {"bleu_1", "bleu_2", "bleu_3", "bleu_4", "cider_d"}
+    for row in compared:
+        assert row["p_value"] == pytest.approx(2 / 2**6, rel=0.3), row["metric"]

@@ -81,7 +81,7 @@ def score_system(
 
 
 def compare_systems(systems: Mapping[str, System], resamples: int, seed: int) -> dict[str, Any]:
-    """Every metric of every system with its 95 % interval, and every pair of systems.
+    """Return every metric of every system with its 95 % interval, and every pair of systems.
 
     The p-values are of two-sided permutation tests, which swap the two captions of an image; those of one
     metric are corrected for the number of pairs (Holm 1979).
@@ -125,7 +125,7 @@ def compare_systems(systems: Mapping[str, System], resamples: int, seed: int) ->
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """The p-values, corrected for their number (Holm 1979)."""
+    """Return the p-values, corrected for their number (Holm 1979)."""
     corrected, highest = [0.0] * len(p_values), 0.0
     for rank, place in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
         highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[place]))
@@ -136,8 +136,9 @@ def holm(p_values: Sequence[float]) -> list[float]:
 def metrics_of(
     means: NDArray[np.float64], images: int, names: Sequence[str] = ("rouge_l", "cider_d")
 ) -> dict[str, NDArray[np.float64]]:
-    """Every metric from means of statistics (B, S): BLEU's, then those named, then METEOR's if there are."""
-    bleu = bleu_of(means[:, :_BLEU] * images)
+    """Return every metric from means of statistics (B, S): BLEU's, those named, then METEOR's if any."""
+    # of counts; BLEU's roots would make a rounding error of 1e-16 beside a count of 0 one of 1e-4
+    bleu = bleu_of(np.round(means[:, :_BLEU] * images, 9))
     columns = {f"bleu_{order}": bleu[:, order - 1] for order in range(1, 5)}
     end = _BLEU + len(names)
     if means.shape[1] > end:
