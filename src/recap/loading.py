@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from recap.backbones.encoder import CODE_FILE
 from recap.captioner import Captioner, assemble
 from recap.core import paths
 from recap.core.input_files import check_regular, read_json
@@ -23,9 +22,6 @@ from recap.errors import InputError
 if TYPE_CHECKING:
     from recap.decoding.config import DecodingConfig
 
-BUNDLE = "captioner.json"
-"""What makes a folder a bundle: its decoders, options, data and scores, and the SHA-256 of its files."""
-FORMAT = 1
 MAKES = "`make repro` trains decoders into models/ of a checkout"
 OPTIONAL = (
     "backbone/backbone.json",
@@ -54,7 +50,7 @@ def load(
         InputError: as ``assemble``; or the folder holds no decoder, or not those that are asked for.
     """
     folder = Path(models)
-    if (folder / BUNDLE).is_file():
+    if (folder / paths.BUNDLE).is_file():
         return _load_bundle(folder, decoding, device, decoders)
     from recap.core.config import load_all
     from recap.core.feature_files import open_features
@@ -75,6 +71,7 @@ def load(
     for name in names if own is None else ():
         if not (folder / name / "model.json").is_file():
             raise InputError(f"{folder / name}: expected a trained decoder, received none; {MAKES}")
+    _check_run(around, names)
     return replace(
         assemble(
             [folder if own else around / name for name in names],
@@ -97,6 +94,10 @@ def models_folder(folder: Path) -> Path:
     """
     if (folder / "model.json").is_file():
         return Path(os.path.normpath(folder / ".."))
+    if not folder.is_dir():
+        raise InputError(
+            f"{folder}: expected a trained decoder, the folder of several or a bundle, received none; {MAKES}"
+        )
     if not any(folder.glob("*/model.json")):
         raise InputError(
             f"{folder}: expected a trained decoder or the folder of several, received neither; {MAKES}"
@@ -104,9 +105,46 @@ def models_folder(folder: Path) -> Path:
     return folder
 
 
+def _check_run(models: Path, names: Sequence[str]) -> None:
+    """Refuse decoders that are of another run than what lies beside them, as far as dvc.lock tells.
+
+    Raises:
+        InputError: a decoder is not that of dvc.lock, or what it was trained on was made again.
+    """
+    from recap.core.hashes import hash_output
+    from recap.core.plain_yaml import parse_yaml
+
+    root = Path(os.path.normpath(models / ".."))
+    try:
+        entries = parse_yaml((root / paths.LOCK).read_bytes())["stages"].values()
+        made = {out["path"]: (out["md5"], entry) for entry in entries for out in entry.get("outs", [])}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return  # no pipeline of DVC, or a lock that `recap verify` finds fault with
+    for name in names:
+        path = f"{paths.MODELS.name}/{name}"
+        md5, entry = made.get(path, ("", {}))
+        if entry and hash_output(models / name) != md5:
+            raise InputError(
+                f"{models / name}: expected the decoder of dvc.lock, received files of another run; "
+                "`make repro` trains it, `recap verify` tells what else differs"
+            )
+        waiting, known = [entry], set[str]()
+        while waiting:
+            for dep in waiting.pop().get("deps", []):
+                digest, maker = made.get(dep["path"], ("", {}))
+                if maker and dep.get("md5") != digest:
+                    raise InputError(
+                        f"{models / name}: expected a decoder trained on the {dep['path']} that is here, "
+                        "received one trained on others; `make repro` trains it again"
+                    )
+                if maker and dep["path"] not in known:
+                    known.add(dep["path"])
+                    waiting.append(maker)
+
+
 def decoder_names(models: Path) -> list[str]:
     """Return the decoders that ``load`` takes of a folder when none are named."""
-    if (models / BUNDLE).is_file():
+    if (models / paths.BUNDLE).is_file():
         return list(read_bundle(models)["decoders"])
     from recap.core.config import load_all
 
@@ -122,11 +160,11 @@ def read_bundle(folder: Path) -> dict[str, Any]:
     Raises:
         InputError: it is of a later format, or a file is absent or another one.
     """
-    path = folder / BUNDLE
+    path = folder / paths.BUNDLE
     about = read_json(path)
-    if not isinstance(about, dict) or about.get("format") != FORMAT:
+    if not isinstance(about, dict) or about.get("format") != paths.BUNDLE_FORMAT:
         found = about.get("format") if isinstance(about, dict) else about
-        raise InputError(f"{path}: expected a bundle of the format {FORMAT}, received {found!r}")
+        raise InputError(f"{path}: expected a bundle of the format {paths.BUNDLE_FORMAT}, received {found!r}")
     kinds = {"files": dict, "decoders": list, "decoding": dict, "runtime": dict, "batch_size": int}
     for key, kind in kinds.items():
         if not isinstance(about.get(key), kind) or not about[key]:
@@ -134,7 +172,7 @@ def read_bundle(folder: Path) -> dict[str, Any]:
     if not all(isinstance(decoder, str) for decoder in about["decoders"]):
         raise InputError(f"{path}: decoders: expected names, received {about['decoders']!r}")
     files = about["files"]
-    code = folder / paths.BACKBONE.name / CODE_FILE
+    code = folder / paths.BACKBONE.name / paths.ENCODER_CODE
     if code.exists():  # what somebody sent is never run
         raise InputError(f"{code}: expected no code in a bundle, received some")
     needed = ["vocabulary.json", *(f"decoders/{decoder}/model.json" for decoder in about["decoders"])]
@@ -183,7 +221,7 @@ def _load_bundle(
 
 
 def bundled_decoding(about: dict[str, Any]) -> "DecodingConfig":
-    """The options of decoding that a bundle was made with; checked where the library that checks is there."""
+    """Return the options of decoding that a bundle was made with, checked where pydantic is installed."""
     try:
         from recap.core.config import parse
         from recap.decoding.config import DecodingConfig

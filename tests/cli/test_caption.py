@@ -21,9 +21,10 @@ from tests.settings import GREEDY
 import recap
 from recap.cli.main import main
 from recap.cli.prepare import OPTIONS, SEARCHES, _runtime
+from recap.core import paths
+from recap.core.hashes import hash_output
 from recap.core.raw_data import Source, write_captions, write_source
 from recap.errors import InputError
-from recap.loading import BUNDLE
 
 MODEL = ("model.json", "weights.safetensors")
 KEPT = Path(__file__).parents[1] / "serving" / "kept"
@@ -140,7 +141,10 @@ def help_of(command: str) -> str:
         (["--decoder", "gru"], "models: expected one of the decoders lstm, rnn, transformer, received 'gru'"),
         (["--ensemble", "rnn+"], "models: expected one of the decoders lstm, rnn, transformer, received ''"),
         (["--model", "models/lstm", "--decoder", "rnn"], "models/lstm: expected one of the decoders lstm"),
-        (["--model", "nowhere"], "nowhere: expected a trained decoder or the folder of several"),
+        (
+            ["--model", "nowhere"],
+            "nowhere: expected a trained decoder, the folder of several or a bundle, received none",
+        ),
         (
             ["--results", "away/x.json"],
             "--results: away/x.json: expected a file that can be written, received",
@@ -225,7 +229,7 @@ def test_a_bundle_captions_as_the_checkout_does(run: Run, choice: list[str], tmp
     assert run("bundle", "../away", *choice, *options)[0] == 0
     expected = run("caption", *IMAGES, "--json", *choice, *options)
     assert run("caption", *IMAGES, "--json", "--model", "../away") == expected
-    about = json.loads((tmp_path / "away" / BUNDLE).read_text())
+    about = json.loads((tmp_path / "away" / paths.BUNDLE).read_text())
     assert {"data/raw", "data/captions", "data/reduced"} < about["data"]["digests"].keys()
     card = (tmp_path / "away" / "README.md").read_text()
     assert all(digest in card for digest in about["data"]["digests"].values())
@@ -248,7 +252,7 @@ def test_what_is_no_whole_bundle_is_refused(run: Run) -> None:
     assert (code, Path("../away").exists()) == (2, False)
     assert "no training captions" in err
     run("bundle", "../away", "--decoder", "lstm")
-    whole = json.loads(Path("../away", BUNDLE).read_text())
+    whole = json.loads(Path("../away", paths.BUNDLE).read_text())
     weights = Path("../away/decoders/lstm/weights.safetensors")
     content = weights.read_bytes()
     weights.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
@@ -271,16 +275,16 @@ def test_what_is_no_whole_bundle_is_refused(run: Run) -> None:
         {"files": {name: digest for name, digest in whole["files"].items() if name != "pca.safetensors"}},
         {"files": {name: digest for name, digest in whole["files"].items() if "weights" not in name}},
     ):
-        Path("../away", BUNDLE).write_text(json.dumps(whole | changes))
+        Path("../away", paths.BUNDLE).write_text(json.dumps(whole | changes))
         code, _, err = run("caption", IMAGES[0], "--model", "../away")
         assert (code, err.count("\n"), "Traceback" in err) == (2, 1, False), changes
-    Path("../away", BUNDLE).write_text("[")
+    Path("../away", paths.BUNDLE).write_text("[")
     assert run("caption", IMAGES[0], "--model", "../away")[0] == 2
     for changes in (
         *({"data": value} for value in (None, [1], {}, {"source": "x", "digests": 5})),
         *({"scores": value} for value in (None, [1], {"lstm": 5}, {"lstm": {"seen": {"cider_d": "x"}}})),
     ):
-        Path("../away", BUNDLE).write_text(json.dumps(whole | changes))
+        Path("../away", paths.BUNDLE).write_text(json.dumps(whole | changes))
         code, _, err = run("serve", "--model", "../away")
         assert (code, err) == (
             2,
@@ -296,11 +300,15 @@ def test_what_the_pipeline_has_not_made_is_told_with_what_makes_it(run: Run) -> 
         assert err.startswith("models/lstm: expected a trained decoder, received none; `make repro` trains")
     shutil.rmtree("models")
     code, _, err = run("caption", IMAGES[0])
-    assert (code, err.count("\n"), "received neither; `make repro` trains" in err) == (2, 1, True)
+    assert (code, err.count("\n"), "several or a bundle, received none; `make repro` trains" in err) == (
+        2,
+        1,
+        True,
+    )
 
 
 def test_a_bundle_asks_for_no_endless_threads(tmp_path: Path) -> None:
-    (tmp_path / BUNDLE).write_text('{"runtime": {"arithmetic": "portable", "threads": 1e999}}')
+    (tmp_path / paths.BUNDLE).write_text('{"runtime": {"arithmetic": "portable", "threads": 1e999}}')
     with pytest.raises(InputError, match="expected the description of a bundle, received: cannot convert"):
         _runtime(tmp_path)
 
@@ -407,3 +415,60 @@ def test_a_bundle_of_format_1_is_read_for_ever(tmp_path: Path) -> None:
         )
         assert [caption.text for caption in captions] == [rows["caption"]] * 2
         np.testing.assert_allclose(captions[0].log_probabilities, rows["log_probabilities"], rtol=1e-3)
+
+
+def write_lock(project: Path, trained_on: str) -> None:
+    """Write a dvc.lock by which the LSTM was trained on a content of data/reduced, which has another MD5."""
+    model = hash_output(project / "models" / "lstm")
+    (project / "dvc.lock").write_text(
+        "schema: '2.0'\nstages:\n"
+        "  reduce:\n    cmd: r\n    outs:\n    - path: data/reduced\n      md5: now.dir\n"
+        "  train@lstm:\n    cmd: t\n    deps:\n"
+        f"    - path: data/reduced\n      md5: {trained_on}\n"
+        f"    outs:\n    - path: models/lstm\n      md5: {model}\n"
+    )
+
+
+def test_decoders_of_another_run_than_what_lies_beside_them_are_refused(project: Path, run: Run) -> None:
+    write_lock(project, "now.dir")
+    assert run("caption", IMAGES[0], "--decoder", "lstm")[0] == 0
+    write_lock(project, "before.dir")
+    for command in (("caption", IMAGES[0]), ("bundle", "../away"), ("serve",)):
+        code, _, err = run(*command)
+        assert (code, err.count("\n")) == (2, 1)
+        assert err.startswith("models/lstm: expected a decoder trained on the data/reduced that is here, ")
+    write_lock(project, "now.dir")
+    shutil.copy("models/rnn/model.json", "models/lstm/model.json")
+    code, _, err = run("caption", IMAGES[0])
+    assert (code, err.count("\n")) == (2, 1)
+    assert err.startswith("models/lstm: expected the decoder of dvc.lock, received files of another run; ")
+
+
+def test_the_results_of_a_folder_name_its_files(run: Run) -> None:
+    Path("mine").mkdir()
+    shutil.copy(IMAGES[0], "mine/a picture.png")
+    assert run("caption", "mine", "--results", "mine.json")[0] == 0
+    (row,) = json.loads(Path("mine.json").read_text())
+    assert row["file_name"] == "a picture.png"
+    code, _, err = run("caption", "mine", "--results", "mine")
+    assert (code, err) == (2, "--results: mine: expected a file that can be written, received a folder\n")
+
+
+def test_an_empty_name_is_told_with_its_argument(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        run("caption", "")
+    assert ended.value.code == 2
+    message = "recap caption: argument PICTURE_OR_FOLDER: expected a text, received an empty one"
+    assert capsys.readouterr().err.startswith(message)
+
+
+def test_a_picture_that_looks_like_an_option_is_recognised(
+    run: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copy(IMAGES[0], "-dash.png")
+    monkeypatch.setattr("sys.argv", ["recap", "caption", "-dash.png"])
+    with pytest.raises(SystemExit) as ended:
+        run("caption", "-dash.png")
+    assert ended.value.code == 2
+    assert capsys.readouterr().err.endswith("; a file whose name begins with - is written ./-dash.png\n")
+    assert run("caption", "./-dash.png")[0] == 0

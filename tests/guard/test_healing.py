@@ -249,7 +249,10 @@ def test_what_was_never_made_is_named_and_made_by_the_next_run(finished_run: Pat
     no_cache(finished_run)
     shutil.rmtree(finished_run / "models" / "rnn")
     said = list(restore(finished_run, environment()))
-    assert said[-1] == "1 are not here, make repro makes them: models/rnn"
+    assert said[-1] == "1 are not in DVC's cache, make repro makes them: models/rnn"
+    (finished_run / "models" / "rnn").mkdir()
+    said = list(restore(finished_run, environment()))
+    assert said[-1] == "1 of them hold what other settings made, until then: models/rnn"
     ran = stages_run(finished_run)
     assert ran.count("Running stage") == 1
     assert hashes(finished_run) == before
@@ -294,7 +297,7 @@ def test_the_way_back_brings_no_damaged_content(finished_run: Path) -> None:
     assert said == [
         f"{bad}: its content is not what its name says, removed",
         f"{len(PATHS) - 1} outputs are as committed",
-        "1 are not here, make repro makes them: models/lstm",
+        "1 are not in DVC's cache, make repro makes them: models/lstm",
     ]
     dvc(finished_run, "repro")
     assert hashes(finished_run) == before

@@ -107,7 +107,11 @@ def _caption(options: argparse.Namespace) -> int:
 
         print(json.dumps(rows, indent=2, ensure_ascii=False))
     if results is not None:
-        write_json(results, [{key: row[key] for key in ("image_id", "caption")} for row in rows])
+        kept = [
+            {"image_id": row["image_id"], "caption": row["caption"], "file_name": Path(row["image"]).name}
+            for row in rows
+        ]
+        write_json(results, kept)
         print(results)
     if results is not None and folders:
         from recap.cli.contact_sheet import write_contact_sheet
@@ -121,7 +125,7 @@ def _caption(options: argparse.Namespace) -> int:
 def _captions(
     captioner: "Captioner", pictures: Sequence[Path], ids: Sequence[int]
 ) -> Iterator[tuple[int, "Caption", bool | None]]:
-    """The place, the caption and the familiarity of each picture that can be read; others are named."""
+    """Yield the place, the caption and the familiarity of each picture that can be read; others are named."""
     import numpy as np
 
     for first in range(0, len(pictures), captioner.batch_size):
@@ -153,7 +157,7 @@ def _read(
 
 
 def _image_ids(pictures: Sequence[Path], model: Path) -> list[int]:
-    """The ids of pictures: those of the run's own data; the numbers that end their names; or their places."""
+    """Return the ids of pictures: those of the run's own data, the numbers that end names, or places."""
     known = _known_ids(model)
     own = [known.get(os.path.realpath(path)) for path in pictures]
     ends = [re.search(r"([0-9]{1,15})$", path.stem) for path in pictures]
@@ -203,4 +207,4 @@ def _bundle(options: argparse.Namespace) -> None:
     names = _decoders(options) or decoder_names(options.model)
     settings = {name: dataclasses.asdict(group) for name, group in groups.items()}
     write_bundle(options.folder, run_around(models), names, dataclasses.asdict(decoding), settings)
-    print(f"{options.folder}: recap caption --model {options.folder} PICTURE")
+    print(f"{options.folder}: written; recap caption --model {options.folder} PICTURE")

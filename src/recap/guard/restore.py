@@ -67,4 +67,6 @@ def _restore_outputs(root: Path, environment: Mapping[str, str], tracked: set[st
             raise InputError(f"{root}: expected `dvc checkout` to succeed, received: {reason}")
     yield f"{len(outputs) - len(absent)} outputs are as committed"
     if absent:
-        yield f"{len(absent)} are not here, make repro makes them: {', '.join(absent)}"
+        yield f"{len(absent)} are not in DVC's cache, make repro makes them: {', '.join(absent)}"
+    if others := [path for path in absent if (root / path).exists()]:
+        yield f"{len(others)} of them hold what other settings made, until then: {', '.join(others)}"
