@@ -39,7 +39,11 @@ def build(inputs: Inputs, selection: Selection, config: ReportConfig) -> dict[st
         "truth": number(metrics["truth"], "percent") if "truth" in metrics else None,
         "tiles": [
             *_score_tiles(inputs, config.seed),
-            (number(len(test.images), "count"), f"test {thing}s to describe", "that nothing was chosen by"),
+            (
+                number(len(test.images), "count"),
+                f"test {thing}s to describe",
+                "never used to choose anything",
+            ),
             (
                 number(len(inputs.captions.vocabulary), "count"),
                 "words to choose from",
@@ -67,7 +71,7 @@ def _title(inputs: Inputs, thing: str) -> str:
 
 
 def _against(score: float | None, floor: float | None) -> str | None:
-    """A score beside the best constant caption's, None where there is none; "1.0 times" would hide a loss."""
+    """Return a score beside the best constant caption's, or None; "1.0 times" would hide a loss."""
     if score is None or not floor:
         return None
     written = f"the best constant caption ({number(floor, 'decimal')})"
@@ -78,7 +82,7 @@ def _against(score: float | None, floor: float | None) -> str | None:
 
 
 def _score_tiles(inputs: Inputs, seed: int) -> list[tuple[str, str, str]]:
-    """The best value of each headline metric on each part, and whose it is."""
+    """Return the best value of each headline metric on each part, and whose it is."""
     tiles = []
     for key in ("truth", "cider_d"):
         for part in inputs.parts:
@@ -88,7 +92,7 @@ def _score_tiles(inputs: Inputs, seed: int) -> list[tuple[str, str, str]]:
                 form = "decimal" if key == "cider_d" else metric(key).form
                 label = "captions that are true" if key == "truth" else metric(key).label
                 who = listing([name(decoder.name) for decoder in first])
-                tie = "" if p_value is None else " tie"
+                tie = "" if p_value is None else ": no certain difference in this run"
                 note = f"{who}{tie}, {name(part).lower()}"
                 tiles.append((number(first[0].metrics[part][key], form), label, note))
     return tiles
