@@ -14,7 +14,7 @@ from pathlib import Path
 
 from recap.cli.prepare import prepare
 from recap.core import paths
-from recap.errors import exit_code
+from recap.errors import InputError, exit_code
 
 THREADS = 2
 """Whatever the machine has: their number may change a feature's last bits."""
@@ -26,11 +26,14 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("annotations", type=Path, help="annotations_trainval2014.zip, or a zip of its files")
     parser.add_argument("archive", type=Path, help="a new file, such as coco_captioning.zip")
     source = parser.add_mutually_exclusive_group(required=True)
-    source.add_argument("--images", type=Path)
-    source.add_argument("--features", type=Path)
+    source.add_argument("--images", type=Path, help="folder with COCO's train2014 and val2014")
+    source.add_argument("--features", type=Path, help="features by image id, in the place of images")
     parser.add_argument("--weights", help="path or URL of the backbone's weights (beside --images)")
     parser.add_argument("--backbone", default="vgg16", help="what sees the images (default: vgg16)")
     options = parser.parse_args(arguments)
+    for path in filter(None, (options.annotations, options.images, options.features)):
+        if not path.exists():  # before weights are fetched
+            raise InputError(f"{path}: expected a file or folder, received none")
     device = prepare()  # libraries that compute are loaded after it
     import torch
 

@@ -190,4 +190,4 @@ def test_a_folder_below_the_checkout_is_as_good(here: Path, monkeypatch: pytest.
     assert capfd.readouterr().out.startswith(f"{COUNT} identical\n")
     monkeypatch.chdir(here / "models")
     assert main(["verify", "--against", ".."]) == 0
-    assert capfd.readouterr().out == f"{COUNT} identical\n"
+    assert capfd.readouterr().out == f"{COUNT} identical, by the hashes in the two dvc.lock\n"

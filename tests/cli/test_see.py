@@ -94,7 +94,7 @@ def test_pictures_are_written(capsys: pytest.CaptureFixture[str]) -> None:
         (["predict", "absent.png"], "absent.png: expected an image that decodes"),
         (
             ["saliency", "a.png", "--output", "."],
-            r"--output: \.: expected a file that can be written, received: ",
+            r"--output: \.: expected a file that can be written, received a folder",
         ),
         (
             ["class", "--class", "7", "--head", "digit", "--iterations", "1", "--output", "away/c.png"],

@@ -253,7 +253,7 @@ def test_encodings_are_found_and_told(tmp_path: Path, encoding: str, said: str) 
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
-        (b"", "received a file that begins with ''"),
+        (b"", "received an empty file"),
         (b"hello world\n", "received a file that begins with 'hello world'"),
         (b'{"a": 1}', "received JSON with a"),
         (b'{"a": 1', "expected JSON"),

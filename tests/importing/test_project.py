@@ -97,7 +97,7 @@ def test_what_cannot_be_used_is_left_out_and_told(checkout: Path) -> None:
     rows[5] = "5.png,train,..."
     rows += ["9.png,train,again"]
     project = import_captions([write_table(rows)], None, Path("out"))
-    told = "\n".join(project.told)
+    told = "\n".join(project.messages)
     for line in (
         "left out, missing: 3 (aaa",
         "left out, broken: 1 (1.png)",
@@ -127,7 +127,7 @@ def test_licences_are_kept_for_the_page_when_asked(checkout: Path) -> None:
     given.write_text(json.dumps(content))
     plain = import_captions([given], None, Path("plain"))
     assert "license" not in plain.files["train"].read_text()
-    assert any("--credits" in line for line in plain.told)
+    assert any("--credits" in line for line in plain.messages)
     assert main(["init", "inputs/mine", "--from", str(given), "--credits"]) == 0
     fetch_folder(Path("../mine"), {"train": Path("inputs/mine/train.json")}, {"test": 0.3}, Path("raw"))
     raw = [
@@ -198,11 +198,11 @@ def test_names_may_be_whole_paths(checkout: Path) -> None:
 
 
 def test_what_has_no_words_beside_it_is_told(checkout: Path) -> None:
-    for number, ending in enumerate((".txt", ".TXT")):
+    for number, ending in enumerate((".txt", ".TXT", ".txt")):
         Path(f"../mine/{number}{ending}").write_text("A cat")
     project = import_captions([Path("../mine")], None, Path("beside"))
-    assert [picture.name for picture in project.pictures] == ["0.png", "1.png"]
-    assert "left out, without captions: 8 (2.png, 3.png, 4.png, ...)" in project.told
+    assert [picture.name for picture in project.pictures] == ["0.png", "1.png", "2.png"]
+    assert "left out, without captions: 7 (3.png, 4.png, 5.png, ...)" in project.messages
 
 
 def test_lists_of_splits_name_pictures_with_spaces(checkout: Path) -> None:
@@ -214,7 +214,7 @@ def test_lists_of_splits_name_pictures_with_spaces(checkout: Path) -> None:
     project = import_captions([tokens], None, Path("listed"))
     splits = [picture.split for picture in project.pictures]
     assert splits == ["test", None, None, "test"]
-    assert project.told[2:] == ["splits: train 2, test 2", "named in no split, taken to learn from: 2"]
+    assert project.messages[2:] == ["splits: train 2, test 2", "named in no split, taken to learn from: 2"]
 
 
 @pytest.mark.parametrize(
@@ -238,7 +238,9 @@ def test_nothing_is_written_where_something_is_wrong(
 ) -> None:
     before = Path("params.yaml").read_bytes()
     write_table(["absent.png,,x"])
-    Path("../mine/good.csv").write_text("image,caption\n0.png,a cat\n1.png,a dog\n")
+    Path("../mine/good.csv").write_text("image,caption\n0.png,a cat\n1.png,a dog\n2.png,a cow\n")
+    Path("../mine/few.csv").write_text("image,caption\n0.png,a cat\n1.png,a dog\n")
+    Path("../mine/nothing.csv").write_text("")
     good = ["new", "--from", "../mine/good.csv"]
     Path("../mine/empty.json").write_text("[]")
     Path("full").mkdir()
@@ -251,6 +253,9 @@ def test_nothing_is_written_where_something_is_wrong(
         (["new", "--from", "../mine/none.csv"], "expected a readable file or folder"),
         (["new", "--from", "../mine"], "received a folder without any of them"),
         (["full", "--from", "../mine/captions.csv"], "full: expected a new folder"),
+        (["new", "--from", "../mine/few.csv"], "expected at least 3 images with captions"),
+        (["new", "--from", "../mine/nothing.csv"], "received an empty file"),
+        ([*good, "--backbone", "small_vgg"], "--backbone: expected one that needs no scenes to train on"),
         ([*good, "--backbone", "vgg61"], "features.backbone: expected one of small_vgg"),
         ([*good, "--backbone", "encoders/../x.py:build"], "features.backbone: expected one of small_vgg"),
         ([*good, "--weights", "../mine/none.pth"], "--weights: expected a file or a URL, received"),
@@ -287,7 +292,9 @@ def test_a_signal_leaves_no_draft(checkout: Path, ending: signal.Signals) -> Non
 def test_an_image_keeps_its_id_when_others_come(checkout: Path) -> None:
     mine = checkout.parent / "mine"
     shutil.copy(mine / "7.png", mine / "a.png")
-    few = import_captions([write_table(["a.png,,x", "0.png,,y"])], None, Path("few"))
-    many = import_captions([write_table(["0.png,,y", "8.png,,z", "a.png,,x"])], None, Path("many"))
+    few = import_captions([write_table(["a.png,,x", "0.png,,y", "1.png,,w"])], None, Path("few"))
+    many = import_captions(
+        [write_table(["0.png,,y", "1.png,,w", "8.png,,z", "a.png,,x"])], None, Path("many")
+    )
     ids = [{picture.name: picture.number for picture in own.pictures} for own in (few, many)]
     assert ids[0].items() <= ids[1].items()

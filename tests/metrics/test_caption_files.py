@@ -69,7 +69,7 @@ def test_an_image_without_captions_is_kept(tmp_path):
         ("a.json", "{}", "expected at least one caption, received none"),
         ("a.jsonl", "{}\n{", "line 1: expected image_id"),
         ("a.jsonl", "{", "line 1: expected JSON"),
-        ("a.csv", "image,words\n1,a\n", "line 2: expected caption .* received image, words"),
+        ("a.csv", "image,words\n1,a\n", "line 1: expected a column caption .* received image, words"),
         ("a.csv", "", "expected at least one caption, received none"),
         (
             "a.csv",
@@ -83,7 +83,14 @@ def test_an_image_without_captions_is_kept(tmp_path):
         ("a.csv", "image,caption,Caption\n1,a cat,a dog\n", "expected every column once, received 'caption'"),
         ("a.json", '{"1": "a cat", "1": "a dog"}', 'expected JSON, received: the key "1" twice in an object'),
         ("a.jsonl", '{"image": 1, "caption": "a", "caption": "b"}', 'line 1: .* the key "caption" twice'),
-        ("a.txt", b"\xff\xfe", "expected UTF-8"),
+        ("a.txt", b"\xff\xfe", "expected text in UTF-8, received another encoding: byte 0xff at 0"),
+        ("a.xlsx", b"PK", "expected captions in .json, .jsonl, .csv, .tsv or .txt, received another file"),
+        (
+            "a.json",
+            b'{"image_id": 1, "caption": "a cat"}',
+            "expected a list of results, received a single one",
+        ),
+        ("a.csv", b"picture,text\n1,a\n", "line 1: expected a column image_id or .* received picture, text"),
     ],
 )
 def test_what_is_wrong_with_a_file_is_told(tmp_path, name, content, message):

@@ -130,8 +130,8 @@ def test_no_answer_tells_which_files_there_are(server: tuple[str, Path]) -> None
     assert set(answers.values()) == {
         (
             400,
-            "row 0: expected an image as base64, or a path below the folder that was named at start, "
-            "received another text",
+            "row 0: expected an image as base64, or the path of an image in the folder of --images, "
+            "received neither",
         )
     }
 

@@ -41,5 +41,5 @@ def test_what_a_split_has_does_not_hang_on_the_splits_after_it() -> None:
 def test_every_split_gets_an_image_of_three_and_fewer_are_refused() -> None:
     for shares in (SHARES, {"validation": 0.01, "test": 0.01}, {"validation": 0.9, "test": 0.9}):
         assert [len(rows) for rows in deal([0, 45, 7], shares).values()] == [1, 1, 1]
-    with pytest.raises(InputError, match="images: expected one for each of 3 splits, received 2"):
+    with pytest.raises(InputError, match="images: expected at least 3, one for each split, received 2"):
         deal([5, 6], SHARES)

@@ -123,7 +123,7 @@ def _init(options: argparse.Namespace) -> None:
         committed = parse_yaml(ask_git(Path(), "show", f"HEAD:./{paths.PARAMS}"))
     chosen = choose_settings(project, groups, options.weights, options.backbone, committed)
     write_settings(paths.PARAMS, chosen)
-    print("\n".join(project.told))
+    print("\n".join(project.messages))
     if project.by_characters:
         print(
             "captions have no spaces between words: they are learnt character by character (tokenize.tokens)"

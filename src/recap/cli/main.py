@@ -31,8 +31,16 @@ class _Parser(argparse.ArgumentParser):
         self.register("type", None, _not_empty)
         self.register("type", Path, lambda text: Path(_not_empty(text)))
 
+    def add_subparsers(self, **options: Any) -> Any:
+        action = super().add_subparsers(**options)
+        action.type = str  # else it would check all that stands behind a command
+        return action
+
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{InputError(f'{self.prog}: {message}')}; {self.prog} --help says what there is\n")
+        hint = f"{self.prog} --help says what there is"
+        if taken := [text for text in sys.argv[1:] if text.startswith("-") and Path(text).exists()]:
+            hint = f"a file whose name begins with - is written ./{taken[0]}"
+        self.exit(2, f"{InputError(f'{self.prog}: {message}')}; {hint}\n")
 
 
 def _not_empty(text: str) -> str:

@@ -73,7 +73,7 @@ def prepare(models: Path = paths.MODELS) -> Any:
 
 
 def _runtime(models: Path) -> Any:
-    """The group `runtime` of the checkout or the bundle; None where there is neither."""
+    """Return the group `runtime` of the checkout or the bundle; None where there is neither."""
     from types import SimpleNamespace
 
     bundle = models / "captioner.json"
@@ -117,7 +117,7 @@ def _option(name: str) -> str:
 
 
 def change_decoding(captioner: "Captioner", options: argparse.Namespace) -> "Captioner":
-    """The captioner with what the command line says in the place of some of its options of decoding.
+    """Return the captioner with what the command line says in the place of some of its options of decoding.
 
     Raises:
         InputError: an option is none, its search does not use it, a banned word is not in the vocabulary, or
@@ -168,8 +168,10 @@ def _check_use(name: str, search: str) -> None:
 
 def check_output(option: str, path: Path) -> None:
     """Refuse a file in a folder that is not there, which is more often misspelt than wanted."""
-    from recap.errors import expecting
+    from recap.errors import InputError, expecting
 
+    if path.is_dir():
+        raise InputError(f"{option}: {path}: expected a file that can be written, received a folder")
     with expecting(f"{option}: {path}: expected a file that can be written", OSError, ValueError):
         os.stat(f"{path.parent}/")  # noqa: PTH116 (a Path has no slash at its end, which a file refuses)
 

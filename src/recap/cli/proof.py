@@ -50,7 +50,7 @@ def _verify(options: argparse.Namespace) -> int:
     good = {"identical", "equivalent"} if options.against else {"identical"}
     acceptable = {finding.verdict for finding in findings} <= good
     if in_lines:
-        print(counts(findings))
+        print(counts(findings) + (", by the hashes in the two dvc.lock" if options.against else ""))
         if acceptable and not options.against and (digest := read_lock(ROOT).page):
             print(f"{paths.PAGE}: made from these outputs, as its own digest says: {digest}")
     else:

@@ -90,7 +90,7 @@ def _load_backbone() -> "Backbone":
 
 
 def _load(options: argparse.Namespace) -> tuple["Backbone", str]:
-    """The backbone, and the head that the options name."""
+    """Return the backbone, and the head that the options name."""
     from recap.errors import InputError
 
     backbone = _load_backbone()
@@ -103,7 +103,7 @@ def _load(options: argparse.Namespace) -> tuple["Backbone", str]:
 
 
 def _class_index(backbone: "Backbone", head: str, name: str) -> int:
-    """A class by its name, or by its index where no class has that name."""
+    """Return a class by its name, or by its index where no class has that name."""
     from recap.errors import InputError
 
     labels = backbone.heads[head]
@@ -119,7 +119,7 @@ def _class_index(backbone: "Backbone", head: str, name: str) -> int:
 
 
 def _image(backbone: "Backbone", path: Path) -> "Tensor":
-    """An image as the backbone takes it: (1, S, S, 3) uint8; one unlike the training images is told."""
+    """Return an image as the backbone takes it, (1, S, S, 3) uint8; warn of one unlike those of training."""
     import torch
 
     from recap.backbones.images import load_images

@@ -107,7 +107,7 @@ def _records(rows: list[Any], path: Path, form: str) -> Found:
 
 
 def _read_coco(value: dict[str, Any], where: str) -> list[Picture]:
-    """Images whose ids are numbers keep them; ids that are text only join captions with images."""
+    """Keep the ids of images that are numbers; ids that are text only join captions with images."""
     ids: dict[Any, int] = {}
     for name, key in (("images", "id"), ("annotations", "image_id")):
         for entry in value[name] if isinstance(value.get(name), list) else ():
@@ -147,7 +147,7 @@ def _read_karpathy(images: list[Any], where: str) -> list[Picture]:
 
 
 def _read_lists(folder: Path) -> dict[str, str]:
-    """The splits of Flickr8k by the names of images, from the lists beside the captions."""
+    """Return the splits of Flickr8k by the names of images, from the lists beside the captions."""
     found: dict[str, str] = {}
     for word, split in _LISTS.items():
         for path in sorted(folder.glob(f"*{word}Images.txt")):
@@ -157,7 +157,7 @@ def _read_lists(folder: Path) -> dict[str, str]:
 
 
 def _read_table(path: Path, text: str) -> Iterator[dict[str, str]]:
-    """Rows of a table as they are told by its first line, or image and caption where it has no head."""
+    """Yield rows of a table named as in its first line, or image and caption where it has no head."""
     first = next((line for line in text.splitlines() if line.strip()), "")
     for delimiter in DELIMITERS:
         head = [name.strip() for name in next(csv.reader([first], delimiter=delimiter), [])]
@@ -169,7 +169,8 @@ def _read_table(path: Path, text: str) -> Iterator[dict[str, str]]:
         delimiter = next((mark for mark in DELIMITERS if mark in first), "")
         name = first.partition(delimiter)[0] if delimiter else ""
         if Path(name.strip('"')).suffix.lower() not in PICTURES:
-            raise InputError(f"{path}: expected {FORMS}; received a file that begins with {first[:80]!r}")
+            received = f"a file that begins with {first[:80]!r}" if first else "an empty file"
+            raise InputError(f"{path}: expected {FORMS}; received {received}")
         head, text = ["image", "caption"], f"\n{text}"
     quoted = delimiter in ",;" or f'{delimiter}"' in text
     reader = csv.reader(

@@ -40,8 +40,8 @@ def _read_rows(path: Path) -> Iterator[dict[str, Any]]:
 
     check_regular(path)
     kinds = (ArrowException, OSError, ValueError, OverflowError)  # of its texts and times too
-    told = expecting(f"{path}: expected a Parquet file", *kinds)
-    with told, parquet.ParquetFile(path) as table:
+    reading = expecting(f"{path}: expected a Parquet file", *kinds)
+    with reading, parquet.ParquetFile(path) as table:
         wanted = [name for name in table.schema_arrow.names if field(name)]
         for batch in table.iter_batches(ROWS_AT_ONCE, columns=wanted):
             yield from batch.to_pylist()

@@ -124,7 +124,7 @@ def texts(value: Any, where: str) -> Iterator[str]:
 
 
 def decode(content: bytes) -> tuple[str, str]:
-    """The text of a file, and its encoding: UTF-8, UTF-16 with its mark, else Windows-1252."""
+    """Return the text of a file, and its encoding: UTF-8, UTF-16 with its mark, else Windows-1252."""
     encoding = "utf-16" if content.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig"
     try:
         return content.decode(encoding), "UTF-16" if encoding == "utf-16" else "UTF-8"

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from recap.core.artifacts import write_json
-from recap.core.image_files import read_image
+from recap.core.image_files import SIZE_VARIABLE, read_image
 from recap.core.raw_data import SPLITS
 from recap.errors import InputError
 from recap.importing.forms import read_captions
@@ -33,7 +33,7 @@ class Project:
     images: Path  # the folder of the image files
     files: dict[str, Path]  # the captions of each split that has some
     pictures: list[Picture]  # all that are kept
-    told: list[str]  # lines for people
+    messages: list[str]  # lines for people
 
     @property
     def by_characters(self) -> bool:
@@ -46,8 +46,9 @@ def import_captions(
 ) -> Project:
     """Read captions in any form, check them and their pictures, and write them in COCO's.
 
-    What cannot be used is left out and told: images that are not there or do not decode, captions without a
-    word, images without captions. Images with the same content become one, in the last of their splits.
+    What cannot be used is left out and reported: images that are not there or do not decode, captions
+    without a word, images without captions. Images with the same content become one, in the last of their
+    splits.
 
     Args:
         sources: a file or folder of captions, or one for training and one for test, or three with
@@ -74,7 +75,7 @@ def import_captions(
                 for picture in own.pictures
             ]
         )
-        told = [
+        messages = [
             f"{source}: {own.form}, {len(own.pictures):,} images"
             for source, own in zip(sources, found, strict=True)
         ]
@@ -91,29 +92,44 @@ def import_captions(
         has_credits = any(any(picture.credit.values()) for picture in pictures)
         if not credits:
             pictures = [replace(picture, credit={}) for picture in pictures]
+        _check_count(pictures, folder)
         files = _write(pictures, part)
     captions = sum(len(picture.captions) for picture in pictures)
     counts = Counter(picture.split or "train" for picture in pictures)
-    told.append(f"kept: {len(pictures):,} images with {captions:,} captions")
+    messages.append(f"kept: {len(pictures):,} images with {captions:,} captions")
     unnamed = sum(picture.split is None for picture in pictures)
     if unnamed != len(pictures):
-        told.append("splits: " + ", ".join(f"{split} {counts[split]:,}" for split in SPLITS if counts[split]))
+        messages.append(
+            "splits: " + ", ".join(f"{split} {counts[split]:,}" for split in SPLITS if counts[split])
+        )
     if 0 < unnamed < len(pictures):
-        told.append(f"named in no split, taken to learn from: {unnamed:,}")
+        messages.append(f"named in no split, taken to learn from: {unnamed:,}")
     if has_credits and not credits:
-        told.append(
+        messages.append(
             "left out, addresses and licences of images: --credits keeps them, and the page shows them"
         )
     return Project(
         directory / "images" if inside else folder,
         {split: directory / name for split, name in files.items()},
         pictures,
-        told + problems,
+        messages + problems,
     )
 
 
+def _check_count(pictures: Sequence[Picture], folder: Path) -> None:
+    """Refuse fewer images than make a split for each purpose, of which training's are dealt to the absent."""
+    named = {picture.split or "train" for picture in pictures}
+    training = sum(picture.split in (None, "train") for picture in pictures)
+    needed = len(SPLITS) - len(named - {"train"})
+    if training < needed:
+        raise InputError(
+            f"{folder}: expected at least {needed} images with captions to learn and to choose from, "
+            f"received {training}"
+        )
+
+
 def _merge(pictures: list[Picture]) -> list[Picture]:
-    """One picture a name, in the order of the names."""
+    """Merge pictures of one name, in the order of the names."""
     merged: dict[str, Picture] = {}
     for picture in pictures:
         name = same_name(picture.name)
@@ -128,7 +144,7 @@ def _merge(pictures: list[Picture]) -> list[Picture]:
 
 
 def _find_folder(pictures: Sequence[Picture], found: Sequence[Found]) -> Path:
-    """The folder near the captions in which most of the first images are."""
+    """Return the folder near the captions in which most of the first images are."""
     names = [picture.name for picture in pictures[:LOOKED_FOR]]
     near = [own.folder for own in found]
     near += [path for own in found for path in sorted(own.folder.glob("*/"))]
@@ -161,8 +177,9 @@ def _check(pictures: Sequence[Picture], folder: Path) -> tuple[list[Picture], li
             return "left out, missing", b""
         try:
             read_image(path)
-        except InputError:
-            return "left out, broken", b""
+        except InputError as error:
+            is_large = SIZE_VARIABLE in str(error)
+            return f"left out, above {SIZE_VARIABLE}" if is_large else "left out, broken", b""
         return "", hashlib.sha256(path.read_bytes()).digest()
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -183,19 +200,19 @@ def _check(pictures: Sequence[Picture], folder: Path) -> tuple[list[Picture], li
             split = max((first.split, own.split), key=lambda split: SPLITS.index(split) if split else 0)
             own = replace(first, captions=first.captions + captions, split=split)
         kept[digest] = own
-    told = [
+    messages = [
         f"{problem}: {len(names):,} ({', '.join(names[:3])}{', ...' if len(names) > 3 else ''})"
         for problem, names in left_out.items()
     ]
     if empty:
-        told.append(f"left out, captions without a word: {empty:,}")
+        messages.append(f"left out, captions without a word: {empty:,}")
     if not kept:
-        raise InputError(f"{folder}: expected images with captions, received none; {'; '.join(told)}")
-    return list(kept.values()), told
+        raise InputError(f"{folder}: expected images with captions, received none; {'; '.join(messages)}")
+    return list(kept.values()), messages
 
 
 def _tidy(caption: str) -> str:
-    """A caption on one line, of its lines that have words."""
+    """Return a caption on one line, of its lines that have words."""
     return " ".join(" ".join(line.split()) for line in caption.splitlines() if split_words(line))
 
 
@@ -218,7 +235,7 @@ def _numbered(pictures: Sequence[Picture]) -> list[Picture]:
 
 
 def _number(name: str) -> int | None:
-    """The number that a name is, as 000000000139.jpg and COCO_val2014_000000000139.jpg are."""
+    """Return the number in a name such as 000000000139.jpg or COCO_val2014_000000000139.jpg."""
     match = re.fullmatch(r"(?:COCO_[^_]+_)?(\d{1,15})", PurePosixPath(name).stem)
     return int(match[1]) if match else None
 
@@ -253,5 +270,5 @@ def _write(pictures: Sequence[Picture], directory: Path) -> dict[str, str]:
 
 
 def _terms(picture: Picture) -> tuple[str, str]:
-    """The name and the address of a licence, empty where nobody tells."""
+    """Return the name and the address of a licence, empty where nobody tells."""
     return picture.credit.get("license") or "", picture.credit.get("license_url") or ""

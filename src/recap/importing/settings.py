@@ -59,6 +59,11 @@ def check_backbone(groups: dict[str, Any], weights: str | None, backbone: str | 
         raise InputError(f"--weights: expected a file or a URL, received {weights!r}")
     if backbone:
         parse("features", groups["features"] | {"backbone": backbone}, FeaturesConfig)
+    if backbone == "small_vgg":
+        raise InputError(
+            "--backbone: expected one that needs no scenes to train on, such as squeezenet1_1, "
+            "received 'small_vgg'"
+        )
 
 
 def choose_settings(
@@ -68,7 +73,7 @@ def choose_settings(
     backbone: str | None = None,
     committed: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Settings with which the pipeline learns from a project: their names and values.
+    """Return settings with which the pipeline learns from a project: their names and values.
 
     Args:
         project: what was imported.

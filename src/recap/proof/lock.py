@@ -109,8 +109,9 @@ def read_lock(root: Path) -> Lock:
     made = {output.path: output for output in outputs}
     for own in inputs:
         if own.path in made and replace(own, stage=made[own.path].stage) != made[own.path]:
-            raise _refuse(
-                path, f"{own.path} as the stage {own.stage} did not get it from the one that makes it"
+            raise InputError(
+                f"{path}: expected stages that ran on what the others made, received {own.stage}, which ran "
+                f"on another {own.path}: make repro runs it again"
             )
     return Lock(outputs, runtimes, {stage: stages[stage] for stage in declared})
 

@@ -129,7 +129,7 @@ def _is_missing(value: Any) -> bool:
 
 
 def _image(text: str, folder: Path | None, where: str) -> Path | Upload:
-    """The file of an image below a folder, or what is written in base64, line breaks and all.
+    """Return the file of an image below a folder, or what is written in base64, line breaks and all.
 
     A text that is neither gets one answer, whether there is such a file or not.
     """
@@ -142,7 +142,7 @@ def _image(text: str, folder: Path | None, where: str) -> Path | Upload:
         content = base64.b64decode("".join(text.rpartition(",")[2].split()), validate=True)
     except (binascii.Error, ValueError):
         raise InputError(
-            f"{where}: expected an image as base64, or a path below the folder that was named at start, "
-            "received another text"
+            f"{where}: expected an image as base64, or the path of an image in the folder of --images, "
+            "received neither"
         ) from None
     return Upload(content, where)

@@ -10,12 +10,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from recap.backbones.encoder import CODE_FILE
+from recap.core import paths
 from recap.core.artifacts import write_bytes, write_json, write_text
 from recap.core.hashes import hash_output
 from recap.core.input_files import parse_json
 from recap.errors import InputError
-from recap.loading import BUNDLE, FORMAT
 from recap.metrics.files.tables import format_rows
 from recap.workspace.new_folder import new_folder
 
@@ -43,7 +42,7 @@ class Run:
 
 
 def run_around(models: Path) -> Run:
-    """The run whose decoders lie in a folder, under whatever name, as its checkout holds it."""
+    """Return the run whose decoders lie in a folder, under whatever name, as its checkout holds it."""
     models = models.resolve()
 
     def place(path: str) -> Path:
@@ -77,9 +76,10 @@ def write_bundle(
     parts = PARTS | {
         f"models/{name}/{file}": f"decoders/{name}/{file}" for name in decoders for file in OF_DECODER
     }
-    if run.read(f"models/backbone/{CODE_FILE}") is not None:
+    if run.read(f"models/backbone/{paths.ENCODER_CODE}") is not None:
         raise InputError(
-            "bundle: expected a backbone that recap builds, received code: a bundle carries none"
+            "bundle: expected a backbone of recap's own, received one that is code of yours, and a bundle "
+            "carries no code; `recap init --backbone` or features.backbone chooses another"
         )
     contents = {target: run.read(source) for source, target in parts.items()}
     files = {target: content for target, content in contents.items() if content is not None}
@@ -87,7 +87,7 @@ def write_bundle(
         if target not in files:
             raise InputError(f"bundle: expected {target} of a run of the pipeline, received none")
     about = {
-        "format": FORMAT,
+        "format": paths.BUNDLE_FORMAT,
         "recap": version("recap-captioning"),
         "decoders": list(decoders),
         "decoding": dict(decoding),
@@ -100,7 +100,7 @@ def write_bundle(
         for target, content in files.items():
             write_bytes(whole / target, content)
         write_text(whole / "README.md", model_card(about))
-        write_json(whole / BUNDLE, about)
+        write_json(whole / paths.BUNDLE, about)
 
 
 def describe(run: Run, decoders: Sequence[str]) -> dict[str, Any]:
@@ -136,7 +136,7 @@ def _read_object(run: Run, path: str) -> dict[str, Any]:
 
 
 def model_card(about: Mapping[str, Any]) -> str:
-    """The README.md of a bundle: what it is, how it is used, how good it is, what it was trained on."""
+    """Return the README.md of a bundle: what it is, its use, its scores, what it was trained on."""
     data, rows = about["data"], [["decoder", "part", "images", *NAMES.values()]]
     for decoder, parts in about["scores"].items():
         for part, own in parts.items():
@@ -165,7 +165,7 @@ def model_card(about: Mapping[str, Any]) -> str:
         "```",
         "",
         "Reading it takes recap with torch, Pillow, safetensors and NumPy, and nothing else.",
-        f"All files are safetensors or JSON; `{BUNDLE}` holds their SHA-256, which are checked.",
+        f"All files are safetensors or JSON; `{paths.BUNDLE}` holds their SHA-256, which are checked.",
         "",
         "## How good it is",
         "",

@@ -25,7 +25,7 @@ Rows = list[Mapping[str, Any]]
 
 
 async def read_body(request: Request) -> bytes:
-    """The body, within the time and up to the size that are allowed.
+    """Return the body, within the time and up to the size that are allowed.
 
     Raises:
         HTTPException: it is larger, or takes longer.
@@ -46,7 +46,7 @@ async def read_body(request: Request) -> bytes:
 
 
 async def read_rows(request: Request, options: Collection[str]) -> tuple[Rows, dict[str, Any]]:
-    """The rows of a request and its params, from JSON or from uploads.
+    """Return the rows of a request and its params, from JSON or from uploads.
 
     Args:
         request: with ``ROWS`` in JSON, or a form with images, whose other fields are params.
@@ -73,7 +73,7 @@ def _value(text: str) -> Any:
 
 
 def _parse(document: Any, options: Collection[str]) -> tuple[Rows, dict[str, Any]]:
-    """The rows and params of a request, as MLflow names them; a misspelt key is a mistake."""
+    """Return the rows and params of a request, as MLflow names them; a misspelt key is a mistake."""
     if not isinstance(document, dict):
         raise HTTPException(400, f"expected an object with {ROWS}, received another value")
     check_names("the request", document, (ROWS, "params"))
@@ -105,7 +105,7 @@ def check_names(where: str, names: Collection[str], known: Collection[str]) -> N
 
 
 async def read_form(request: Request, other_types: str = "") -> tuple[list[Upload], dict[str, str]]:
-    """The images of a form in multipart/form-data, and its other fields.
+    """Return the images of a form in multipart/form-data, and its other fields.
 
     Raises:
         HTTPException: it is none, or has files under other names.

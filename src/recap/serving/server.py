@@ -87,7 +87,7 @@ def make_app(
     hosts: Collection[str],
     folder: Path | None = None,
 ) -> ASGIApp:
-    """The application.
+    """Return the application.
 
     Args:
         captioners: by name; the page shows all, and the last one answers programs.
@@ -132,7 +132,7 @@ def make_app(
         found = await compute(request, lambda: see_word(captioners[name], upload, text, word))
         return JSONResponse({"picture": found})
 
-    async def told(request: Request, error: Exception) -> Response:
+    async def refuse_error(request: Request, error: Exception) -> Response:
         if isinstance(error, HTTPException):
             return refuse(error.detail, error.status_code)
         if isinstance(error, ClientDisconnect):
@@ -145,29 +145,29 @@ def make_app(
     posts = {"/invocations": invocations}
     if captioner.backbone is not None:
         posts |= {"/captions": captions, "/pixels": pixels}
-    routes = [Route(path, _telling(post, told), methods=["POST"]) for path, post in posts.items()]
+    routes = [Route(path, _catching(post, refuse_error), methods=["POST"]) for path, post in posts.items()]
     routes += [Route("/ping", ping), Route("/health", ping), Route("/about", tell)]
     for name, kind in KINDS.items():
         file = Response((PAGE / name).read_bytes(), media_type=kind)
         routes.append(Route(f"/{name}".removesuffix("index.html"), file, methods=["GET"]))
-    return Door(Starlette(routes=routes, exception_handlers={HTTPException: told}), hosts)
+    return Door(Starlette(routes=routes, exception_handlers={HTTPException: refuse_error}), hosts)
 
 
 Handler = Callable[[Request], Awaitable[Response]]
 
 
-def _telling(handler: Handler, told: Callable[[Request, Exception], Awaitable[Response]]) -> Handler:
+def _catching(handler: Handler, answer: Callable[[Request, Exception], Awaitable[Response]]) -> Handler:
     async def handle(request: Request) -> Response:
         try:
             return await handler(request)
         except Exception as error:
-            return await told(request, error)
+            return await answer(request, error)
 
     return handle
 
 
 def refuse(message: str, status: int = 400) -> Response:
-    """An answer of one line."""
+    """Return an answer of one line that refuses a request."""
     line = " ".join(message.split())
     if len(line) > LONGEST_ANSWER:
         line = line[: LONGEST_ANSWER - 1] + "…"
@@ -175,7 +175,7 @@ def refuse(message: str, status: int = 400) -> Response:
 
 
 async def _read_upload(request: Request, *names: str) -> tuple[Upload, dict[str, str]]:
-    """The image of a form, and its other fields, which have these names."""
+    """Return the image of a form, and its other fields, which have these names."""
     uploads, fields = await read_form(request)
     if len(uploads) != 1:
         raise HTTPException(400, f"expected one image, received {len(uploads)}")
@@ -207,7 +207,7 @@ def see(captioners: Mapping[str, Captioner], image: Upload) -> dict[str, Any]:
 
 
 def see_word(captioner: Captioner, image: Upload, text: str, word: int) -> str:
-    """The pixels that spoke for a word of a caption, over the image.
+    """Draw the pixels that spoke for a word of a caption, over the image.
 
     Raises:
         InputError: the caption has no such word, or more than the captioner writes.

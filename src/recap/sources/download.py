@@ -75,7 +75,8 @@ def download(
                     return path
                 problems.append(f"{url}: {problem}")
             raise InputError(
-                f"{remote.name}: expected it from one of its addresses, received " + "; ".join(problems)
+                f"{remote.name}: expected it from one of its addresses, received {'; '.join(problems)}; "
+                f"a copy from elsewhere: `recap data add {remote.url} FILE`"
             )
 
 
@@ -112,7 +113,7 @@ def bring(remote: RemoteFile, file: Path, directory: Path) -> Path:
 
 
 def locate(place: str, files: Files) -> Path:
-    """The local file behind a path or URL of the settings.
+    """Return the local file at a path or URL of the settings.
 
     Raises:
         InputError: as in ``download``; a path is returned as it is.

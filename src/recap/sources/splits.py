@@ -19,7 +19,9 @@ def deal(ids: Sequence[int], shares: Mapping[str, float]) -> dict[str, list[int]
         InputError: there are fewer images than splits.
     """
     if len(ids) <= len(shares):
-        raise InputError(f"images: expected one for each of {len(shares) + 1} splits, received {len(ids)}")
+        raise InputError(
+            f"images: expected at least {len(shares) + 1}, one for each split, received {len(ids)}"
+        )
     places = [_place(image_id) for image_id in ids]
     ranked = sorted(range(len(ids)), key=places.__getitem__)
     dealt: dict[str, list[int]] = {}
@@ -34,7 +36,7 @@ def deal(ids: Sequence[int], shares: Mapping[str, float]) -> dict[str, list[int]
 
 
 def _place(image_id: int) -> float:
-    """A number in 0..1 that tells nothing about the image.
+    """Return a number in 0..1 that tells nothing about the image.
 
     Others split by a hash of the id as well, so this one is of more than the id.
     """

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from recap.core.input_files import parse_json, read_file, read_json
+from recap.core.input_files import parse_json, read_file
 from recap.errors import InputError
 
 IMAGE_KEYS = ("image_id", "image", "image_name", "file_name", "id")
@@ -63,7 +63,16 @@ def _read(path: Path) -> Iterator[tuple[str, list[str]]]:
     elif suffix in (".jsonl", ".ndjson"):
         yield from _rows(_json_lines(path))
     else:
-        yield from _from_json(path, read_json(path))
+        text = read_file(path)
+        try:
+            content = parse_json(text, str(path))
+        except InputError:
+            if suffix in ("", ".json"):
+                raise
+            raise InputError(
+                f"{path}: expected captions in .json, .jsonl, .csv, .tsv or .txt, received another file"
+            ) from None
+        yield from _from_json(path, content)
 
 
 def _from_json(path: Path, content: Any) -> Iterator[tuple[str, list[str]]]:
@@ -83,6 +92,8 @@ def _from_json(path: Path, content: Any) -> Iterator[tuple[str, list[str]]]:
             if name not in known:
                 raise InputError(f"{where}: expected the id of an image in images, received {name}")
             yield name, _captions(where, annotation)
+    elif isinstance(content, dict) and "image_id" in content:
+        raise InputError(f"{path}: expected a list of results, received a single one")
     elif isinstance(content, dict):
         for name, own in content.items():
             yield name, _texts(f"{path}: {name!r}", own)
@@ -138,6 +149,11 @@ def _table(path: Path) -> Iterator[tuple[str, Any]]:
     try:
         names = [name.strip().lower() for name in next(reader, [])]
         check_columns(path, names)
+        for keys in (IMAGE_KEYS, CAPTION_KEYS) if any(names) else ():
+            if not set(keys) & set(names):
+                raise InputError(
+                    f"{path}: line 1: expected a column {' or '.join(keys)}, received {', '.join(names)}"
+                )
         for row in reader:
             fields = [field.strip() for field in row]
             if not any(fields):
@@ -176,4 +192,7 @@ def _text(path: Path) -> str:
         text = read_file(path).decode("utf-8-sig")
         return text.replace("\r\n", "\n").replace("\r", "\n")
     except UnicodeDecodeError as error:
-        raise InputError(f"{path}: expected UTF-8, received {error}") from None
+        byte = error.object[error.start]
+        raise InputError(
+            f"{path}: expected text in UTF-8, received another encoding: byte 0x{byte:02x} at {error.start}"
+        ) from None

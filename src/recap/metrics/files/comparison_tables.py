@@ -83,7 +83,7 @@ def _spread(found: Mapping[str, float]) -> str:
 
 
 def _csv(summary: Mapping[str, Any]) -> str:
-    """A row a number: scores, best candidates, then differences, whose column ``against`` is filled."""
+    """Return a row for each number: scores, best candidates, then differences, which fill ``against``."""
     rows: list[list[Any]] = [["system", "against", "metric", "value", "low", "high", "p_value", "p_holm"]]
     for system in summary["systems"]:
         for metric, found in system["metrics"].items():

@@ -113,7 +113,7 @@ def score_files(
 def _images(
     people: Mapping[str, list[str]], said: Mapping[str, Mapping[str, list[str]]], *, subset: bool
 ) -> list[str]:
-    """The images that are scored, in the order of the references."""
+    """Return the images that are scored, in the order of the references."""
     images = [image for image, own in people.items() if own]
     for name, own in said.items():
         unknown = [image for image in own if image not in people]
@@ -141,7 +141,7 @@ def _clip_scores(files: Sequence[str], images: Sequence[str]) -> dict[str, NDArr
 
 
 def corpus(name: str) -> list[list[str]]:
-    """The captions of each image of a file, or of "coco2014-val"."""
+    """Return the captions of each image of a file, or of "coco2014-val"."""
     if name != COCO_2014_VALIDATION:
         return [own for own in read_captions(name).values() if own]
     with zipfile.ZipFile(Path(pycocoevalcap.__path__[0]) / "spice" / "spice-1.0.jar") as jar:

@@ -9,7 +9,7 @@ Style = Literal["text", "markdown", "latex", "csv"]
 
 
 def format_rows(rows: Sequence[Sequence[object]], style: Style) -> str:
-    """A table whose first row is its head; LaTeX's needs booktabs."""
+    """Return a table whose first row is its head; LaTeX's needs booktabs."""
     cells = [[str(cell) for cell in row] for row in rows]
     return {"text": _text, "markdown": _markdown, "latex": _latex, "csv": _csv}[style](cells)
 
