@@ -186,7 +186,7 @@ class Captioner:
         return Caption(tokens, tuple(found), pieces, self.vocabulary.separator)
 
     def log_probabilities(self, x: Tensor, tokens: Tensor) -> Tensor:
-        """The log-probability of each token of a given caption, given the image and the tokens before.
+        """Return the log-probability of each token of a given caption, given the image and the tokens before.
 
         Args:
             x: (N, 3, S, S) float32, preprocessed images.
@@ -212,7 +212,7 @@ class Captioner:
 
 
 def _numbers(values: "ArrayLike | ImageSource", width: int, where: str) -> NDArray[np.float32]:
-    """The features of an image, (D,), where they are D finite numbers."""
+    """Return the features of an image, (D,), where they are D finite numbers."""
     try:
         given = np.asarray(values)
     except ValueError:  # lists of several lengths

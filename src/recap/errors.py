@@ -1,4 +1,4 @@
-"""Errors told in one line, and the exit code that they give: bad input, faults of disks and of memory."""
+"""Errors in one line each, and the exit code that they give: bad input, faults of disks and of memory."""
 
 import errno
 import sys

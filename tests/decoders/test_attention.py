@@ -80,8 +80,8 @@ def fast(params: dict[str, Any]) -> AttentionDecoder:
             "energy.bias": torch.zeros(1),
             "gate.weight": weights["w_gate"][None],
             "gate.bias": weights["b_gate"][None],
-            "seen.weight": of_places,
-            "seen.bias": nothing,
+            "context.weight": of_places,
+            "context.bias": nothing,
             "recurrence.weight_ih_l0": of_words,
             "recurrence.weight_hh_l0": gated(weights["Wh"]),
             "recurrence.bias_ih_l0": gated(weights["b"][None]).flatten(),
@@ -167,14 +167,14 @@ def test_greedy_captions_are_the_references(seed: int) -> None:
     assert [words.tokens for (words,) in found] == expected
 
 
-def test_looks_are_shares_of_the_places_a_word() -> None:
+def test_attention_weights_sum_to_one_for_each_word() -> None:
     model, (features, places, captions) = reference(), draw()
     decoder = fast(dict(model.params)).eval()
-    looks = decoder.looks(rows_of(features, places), torch.tensor(captions[:, :-1]))
-    assert looks.shape == (4, 8, P)
-    torch.testing.assert_close(looks.sum(2), torch.ones(4, 8, dtype=torch.float64))
+    weights = decoder.attention_weights(rows_of(features, places), torch.tensor(captions[:, :-1]))
+    assert weights.shape == (4, 8, P)
+    torch.testing.assert_close(weights.sum(2), torch.ones(4, 8, dtype=torch.float64))
     h = features @ model.params["W_proj"] + model.params["b_proj"]
-    np.testing.assert_allclose(looks[:, 0].detach().numpy(), model.look(places, h)[1], atol=1e-12)
+    np.testing.assert_allclose(weights[:, 0].detach().numpy(), model.look(places, h)[1], atol=1e-12)
 
 
 def test_without_a_grid_the_setting_is_named() -> None:

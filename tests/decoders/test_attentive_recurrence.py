@@ -15,8 +15,8 @@ SHAPES = {
     "first": (N, H),
     "places": (N, P, M),
     "keys": (N, P, A),
-    "asking": (A + 1, H),
-    "asking_bias": (A + 1,),
+    "query_weight": (A + 1, H),
+    "query_bias": (A + 1,),
     "energy": (1, A),
     "energy_bias": (1,),
     "gates": (4 * H, W + M + H),
@@ -33,27 +33,27 @@ def draw(dtype: torch.dtype) -> list[Tensor]:
 
 def fused(*inputs: Tensor) -> tuple[Tensor, Tensor]:
     words, first, places, keys, *weights = inputs
-    asking, energy, gates = zip(weights[::2], weights[1::2], strict=True)
-    return recur_attentively(words, first, places, keys, asking, energy, gates)
+    query_weight, energy, gates = zip(weights[::2], weights[1::2], strict=True)
+    return recur_attentively(words, first, places, keys, query_weight, energy, gates)
 
 
 def word_by_word(*inputs: Tensor) -> tuple[Tensor, Tensor]:
     """Equations 4 to 6 and 13 of Xu et al. 2015, with tanh, and an LSTM."""
-    words, hidden, places, keys, asking, asking_bias, energy, energy_bias, gates, gates_bias = inputs
-    cell, told, looks = torch.zeros_like(hidden), [], []
+    words, hidden, places, keys, query_weight, query_bias, energy, energy_bias, gates, gates_bias = inputs
+    cell, outputs, attention = torch.zeros_like(hidden), [], []
     for word in words:
-        query, share = linear(hidden, asking, asking_bias).split((A, 1), dim=1)
+        query, gate = linear(hidden, query_weight, query_bias).split((A, 1), dim=1)
         energies = linear(((keys + query[:, None]) / 2).tanh(), energy / 2, energy_bias)  # (N, P, 1)
-        look = energies.squeeze(2).softmax(1)
-        seen = share.sigmoid() * (look[:, :, None] * places).sum(1)
-        enter, forget, block, leave = linear(torch.cat((word, seen, hidden), dim=1), gates, gates_bias).chunk(
-            4, 1
-        )
-        cell = forget.sigmoid() * cell + enter.sigmoid() * block.tanh()
-        hidden = leave.sigmoid() * cell.tanh()
-        told.append(torch.cat((hidden, seen), dim=1))
-        looks.append(look)
-    return torch.stack(told), torch.stack(looks, dim=1)
+        weights_of_places = energies.squeeze(2).softmax(1)
+        context = gate.sigmoid() * (weights_of_places[:, :, None] * places).sum(1)
+        input_gate, forget_gate, candidate, output_gate = linear(
+            torch.cat((word, context, hidden), dim=1), gates, gates_bias
+        ).chunk(4, 1)
+        cell = forget_gate.sigmoid() * cell + input_gate.sigmoid() * candidate.tanh()
+        hidden = output_gate.sigmoid() * cell.tanh()
+        outputs.append(torch.cat((hidden, context), dim=1))
+        attention.append(weights_of_places)
+    return torch.stack(outputs), torch.stack(attention, dim=1)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -74,10 +74,10 @@ def test_gradients_are_differences() -> None:
 
 def test_gradients_can_be_asked_for_twice_and_for_places_alone() -> None:
     words, first, places, *others = draw(torch.float64)
-    told, _ = fused(words, first, places, *others)
-    whole = [torch.autograd.grad(told.sum(), places, retain_graph=True)[0] for _ in range(2)]
-    told, _ = fused(words.detach(), first.detach(), places, *(x.detach() for x in others))
-    alone = torch.autograd.grad(told.sum(), places)[0]
+    outputs, _ = fused(words, first, places, *others)
+    whole = [torch.autograd.grad(outputs.sum(), places, retain_graph=True)[0] for _ in range(2)]
+    outputs, _ = fused(words.detach(), first.detach(), places, *(x.detach() for x in others))
+    alone = torch.autograd.grad(outputs.sum(), places)[0]
     assert torch.equal(whole[0], whole[1])
     assert torch.equal(whole[0], alone)
 

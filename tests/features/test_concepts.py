@@ -32,7 +32,7 @@ def features(tmp_path: Path) -> Path:
 
 
 def shares_of(features: Path) -> NDArray[np.float64]:
-    """Shares that the features foretell, somewhat."""
+    """Shares that the features predict, somewhat."""
     values = np.asarray(open_features(features / "train.h5"), dtype=np.float64)
     generator = np.random.default_rng(1)
     told = values @ generator.normal(size=(WIDTH, WORDS)) + 5 * generator.normal(size=(IMAGES, WORDS))
@@ -61,8 +61,8 @@ def test_concepts_are_those_of_kernel_ridge_regression(features: Path) -> None:
     concepts = fit_concepts(features / "train.h5", shares, 5, PENALTY)
     everyone = np.ones(IMAGES, dtype=bool)
 
-    def foretold(rows: NDArray[np.bool_]) -> NDArray[np.float64]:
-        """What the others foretell of all images, scikit-learn's, (IMAGES, V) about its mean of ``rows``."""
+    def predicted(rows: NDArray[np.bool_]) -> NDArray[np.float64]:
+        """What the others predict of all images, scikit-learn's, (IMAGES, V) about its mean of ``rows``."""
         of_rows = kernel_of(features)[:, rows]
         centring = np.eye(rows.sum()) - 1 / rows.sum()
         inner = centring @ of_rows[rows] @ centring
@@ -70,28 +70,28 @@ def test_concepts_are_those_of_kernel_ridge_regression(features: Path) -> None:
         model.fit(inner, shares[rows] - shares[rows].mean(axis=0))
         return np.asarray(model.predict((of_rows - of_rows[rows].mean(axis=0)) @ centring))
 
-    values = concepts.likeness(open_features(features / "train.h5"))
+    values = concepts.similarities(open_features(features / "train.h5"))
     whole = concepts.whole(values)  # (IMAGES, C)
-    expected = foretold(everyone)
+    expected = predicted(everyone)
     mixing = np.linalg.lstsq(expected, whole, rcond=None)[0]  # (V, C)
     np.testing.assert_allclose(expected @ mixing, whole, rtol=1e-6, atol=1e-8)
     for fold, regression in zip(fold_rows(IMAGES), concepts.of_fold, strict=True):
         others = everyone.copy()
         others[fold] = False
-        own, restated = regression(values), foretold(others) @ mixing
+        own, restated = regression(values), predicted(others) @ mixing
         difference = own - restated  # about another mean
         np.testing.assert_allclose(difference - difference[0], 0, atol=2e-2)
 
 
 def test_no_image_has_a_part_in_its_own_concepts(features: Path) -> None:
-    """Captions drawn at random: only a regression that saw them can foretell them."""
+    """Captions drawn at random: only a regression that saw them can predict them."""
     noise = np.zeros((IMAGES, WORDS))
     noise[:, 4:] = np.random.default_rng(2).normal(size=(IMAGES, WORDS - 4))
     concepts = fit_concepts(features / "train.h5", noise, 5, PENALTY)
-    likeness = concepts.likeness(open_features(features / "train.h5"))
+    similarities = concepts.similarities(open_features(features / "train.h5"))
     crossed = np.concatenate(
         [
-            regression(likeness[fold])
+            regression(similarities[fold])
             for fold, regression in zip(fold_rows(IMAGES), concepts.of_fold, strict=True)
         ]
     )
@@ -104,18 +104,18 @@ def test_no_image_has_a_part_in_its_own_concepts(features: Path) -> None:
         return float((found * noise).sum() / (noise**2).sum())
 
     chance = 5 / IMAGES
-    assert agreement(concepts.whole(likeness)) > 2 * chance
+    assert agreement(concepts.whole(similarities)) > 2 * chance
     assert agreement(crossed) < 2 * chance
 
 
-def test_a_kernel_foretells_what_no_line_does(features: Path) -> None:
+def test_a_kernel_predicts_what_no_line_does(features: Path) -> None:
     values = np.random.default_rng(4).normal(size=(IMAGES, 2))
     write_features(features / "train.h5", values.astype(np.float32))
     shares = np.zeros((IMAGES, WORDS))
     shares[:, 5] = values[:, 0] * values[:, 1]
     concepts = fit_concepts(features / "train.h5", shares, 1, 0.02)
     new = np.random.default_rng(5).normal(size=(100, 2))
-    found = concepts.whole(concepts.likeness(new))[:, 0]
+    found = concepts.whole(concepts.similarities(new))[:, 0]
     assert np.corrcoef(found, new[:, 0] * new[:, 1])[0, 1] > 0.9
 
 
@@ -126,7 +126,7 @@ def test_many_images_are_compared_with_some(features: Path, monkeypatch: pytest.
     some = fit_concepts(features / "train.h5", shares, 3, PENALTY)
     assert some.landmarks.shape == (150, WIDTH)
     new = np.asarray(open_features(features / "test.h5"))
-    first = [own.whole(own.likeness(new))[:, 0] for own in (exact, some)]
+    first = [own.whole(own.similarities(new))[:, 0] for own in (exact, some)]
     assert np.corrcoef(*first)[0, 1] > 0.95
 
 
@@ -176,7 +176,7 @@ def test_words_that_always_go_together_make_one_concept(features: Path) -> None:
     shares = shares_of(features)
     shares[:, 5:] = shares[:, 4:5] * [1, 2, 3, 0.5]
     concepts = fit_concepts(features / "train.h5", shares, 4, PENALTY)
-    values = concepts.whole(concepts.likeness(open_features(features / "test.h5")))
+    values = concepts.whole(concepts.similarities(open_features(features / "test.h5")))
     assert np.abs(values[:, 0]).max() < 10
     assert (values[:, 1:] == 0).all()
 

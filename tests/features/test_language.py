@@ -68,7 +68,7 @@ def test_a_feature_is_what_the_other_captions_tell_and_a_distance(tmp_path: Path
     centred, moved = own_shares - own_shares.mean(axis=0), features - features.mean(axis=0)
     told = Ridge(DIRECTIONS_PENALTY * np.trace(moved.T @ moved) / IMAGES).fit(moved, centred).predict(moved)
     _, spread, directions = np.linalg.svd(told, full_matrices=False)
-    directions = directions[spread > 1e-6 * spread[0]].T  # words that all images have foretell nothing
+    directions = directions[spread > 1e-6 * spread[0]].T  # words that all images have predict nothing
     along = centred @ directions
     model = Ridge(PENALTY * IMAGES).fit(along / along.std(axis=0), features)
     distances = features - model.predict(along / along.std(axis=0))

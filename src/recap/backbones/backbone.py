@@ -58,19 +58,19 @@ class Backbone(nn.Module):
         return self.feature_dim + self.grid[0] * self.grid[1]
 
     def maps(self, x: Tensor) -> Tensor:
-        """The last maps with places of preprocessed images: (N, 3, S, S) float32 -> (N, M, height, width)."""
+        """Return the last maps of preprocessed images: (N, 3, S, S) float32 -> (N, M, height, width)."""
         raise NotImplementedError
 
     def pool(self, maps: Tensor) -> Tensor:
-        """The features "fc7" of what ``maps`` gives: (N, M, height, width) -> (N, D)."""
+        """Return the features "fc7" of what ``maps`` gives: (N, M, height, width) -> (N, D)."""
         raise NotImplementedError
 
     def features(self, x: Tensor) -> Tensor:
-        """The features "fc7" of preprocessed images: (N, 3, S, S) float32 -> (N, D) float32."""
+        """Return the features "fc7" of preprocessed images: (N, 3, S, S) float32 -> (N, D) float32."""
         return self.pool(self.maps(x))
 
     def rows(self, x: Tensor) -> Tensor:
-        """What is kept of preprocessed images: features, and with a grid the maps behind, place by place."""
+        """Return what is kept of preprocessed images: features, and with a grid the maps, place by place."""
         if not self.grid[0]:
             return self.features(x)
         maps = self.maps(x)
@@ -78,7 +78,7 @@ class Backbone(nn.Module):
         return torch.cat([self.pool(maps), places.flatten(1)], dim=1)  # (N, D + P M)
 
     def forward(self, x: Tensor) -> Tensor:
-        """The logits of preprocessed images, heads side by side: (N, 3, S, S) float32 -> (N, C) float32."""
+        """Return the logits of preprocessed images, heads side by side: (N, 3, S, S) -> (N, C) float32."""
         raise NotImplementedError
 
 

@@ -31,7 +31,7 @@ def denormalise(x: Tensor, model: Normalised) -> Tensor:
 
 
 def valid_range(model: Normalised) -> tuple[Tensor, Tensor]:
-    """The least and the largest normalised value of a channel: (1, 3, 1, 1) each."""
+    """Return the least and the largest normalised value of a channel: (1, 3, 1, 1) each."""
     return -_planes(model.mean / model.std), _planes((1 - model.mean) / model.std)
 
 

@@ -25,7 +25,7 @@ HEADS: dict[str, tuple[str, ...]] = {
 
 
 def object_labels(object_: SceneObject | None) -> list[int]:
-    """The classes of an object under ``OBJECT_HEADS``; of an absent one, those of ``NONE``."""
+    """Return the classes of an object under ``OBJECT_HEADS``; of an absent one, those of ``NONE``."""
     if object_ is None:
         return [len(labels) for labels in OBJECT_HEADS.values()]
     values = {"digit": str(object_.digit), "colour": object_.colour, "size": object_.size}
@@ -33,7 +33,7 @@ def object_labels(object_: SceneObject | None) -> list[int]:
 
 
 def scene_labels(scenes: Sequence[Scene]) -> NDArray[np.int64]:
-    """The right class of every head: N scenes -> (N, heads) int64, columns in the order of ``HEADS``."""
+    """Return the right class of every head: N scenes -> (N, heads) int64, in the order of ``HEADS``."""
     rows = [
         [
             ARRANGEMENTS.index(scene.arrangement),

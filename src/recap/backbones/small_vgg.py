@@ -67,7 +67,7 @@ class TwoStreamVgg(SceneNetwork):
         self.classifier = Classifier(form_dim, colour_dim, self.heads)
 
     def maps(self, x: Tensor) -> Tensor:
-        """The last maps of form and colour: (N, 3, side, side) -> (N, M, side / 8, side / 8)."""
+        """Return the last maps of form and colour: (N, 3, side, side) -> (N, M, side / 8, side / 8)."""
         maps: Tensor = self.convolutions(x)
         return maps
 
@@ -168,7 +168,7 @@ class SmallVgg(SceneNetwork):
         self.classifier = nn.Linear(feature_dim, sum(map(len, self.heads.values())))
 
     def maps(self, x: Tensor) -> Tensor:
-        """The last convolution's maps: (N, 3, side, side) -> (N, M, side / 8, side / 8)."""
+        """Return the last convolution's maps: (N, 3, side, side) -> (N, M, side / 8, side / 8)."""
         maps: Tensor = self.convolutions(x.contiguous(memory_format=torch.channels_last))
         return maps
 

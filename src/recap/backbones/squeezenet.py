@@ -73,7 +73,7 @@ class SqueezeNet(Backbone):
         return maps
 
     def pool(self, maps: Tensor) -> Tensor:
-        """The mean over positions: (N, D, height, width) -> (N, D)."""
+        """Return the mean over positions: (N, D, height, width) -> (N, D)."""
         return maps.mean(dim=(2, 3))
 
     def forward(self, x: Tensor) -> Tensor:

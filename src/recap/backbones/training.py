@@ -179,10 +179,10 @@ def one_cycle(step: int, steps: int, peak: float) -> tuple[float, float]:
     """
     top = RISE * (steps + 1) - 1
     rising = step <= top
-    share = (step / top if top > 0 else 1.0) if rising else (step - top) / (steps - top)
+    progress = (step / top if top > 0 else 1.0) if rising else (step - top) / (steps - top)
 
     def between(first: float, last: float) -> float:
-        return last + (first - last) / 2 * (1 + math.cos(math.pi * share))
+        return last + (first - last) / 2 * (1 + math.cos(math.pi * progress))
 
     if rising:
         return between(peak / 25, peak), between(0.95, 0.85)

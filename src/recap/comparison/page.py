@@ -24,7 +24,7 @@ ABSENT = "–"
 
 
 def render_comparison(base: Side, this: Side, folder: Path) -> str:
-    """The page as HTML that loads nothing; ``folder`` receives the pictures that are shown."""
+    """Return the page as HTML that loads nothing; ``folder`` receives the pictures that are shown."""
     ids = [image for image, digest in this.digests.items() if base.digests.get(image) == digest]
     places = [{image: row for row, image in enumerate(side.digests)} for side in (base, this)]
     rows = {image: (places[0][image], places[1][image]) for image in ids}
@@ -62,7 +62,7 @@ def _settings(base: Side, this: Side) -> dict[str, Any]:
 
 
 def _scores(base: Side, this: Side, names: list[str], rows: list[tuple[int, int]]) -> dict[str, Any]:
-    """A table a part: both values of each score with their intervals, and the paired difference."""
+    """Return a table for each part: both values of each score with intervals, and the paired difference."""
     parts = list(dict.fromkeys([*this.decoders[0].parts, *base.decoders[0].parts]))
     return {
         "names": (base.name, this.name),
@@ -102,7 +102,7 @@ def _decoder(side: Side, wanted: str, part: str) -> Decoder | None:
 
 
 def _value(decoder: Decoder | None, part: str, key: str) -> dict[str, str]:
-    """A score as it is written, and its 95 % interval."""
+    """Return a score as it is written, and its 95 % interval."""
     value = decoder.metrics[part].get(key) if decoder else None
     if decoder is None or value is None:
         return {"text": ABSENT, "range": ""}
@@ -114,7 +114,7 @@ def _value(decoder: Decoder | None, part: str, key: str) -> dict[str, str]:
 def _difference(
     pair: list[Decoder | None], part: str, key: str, rows: list[tuple[int, int]]
 ) -> PairedDifference | None:
-    """This checkout's scores less the other's, on the images of a part that both have; None without any."""
+    """Return this checkout's scores less the other's on the images of a part that both have, or None."""
     base, this = pair
     if base is None or this is None or key not in TESTED:
         return None
@@ -131,7 +131,7 @@ def _difference(
 def _gallery(
     base: Side, this: Side, names: list[str], rows: Mapping[Any, tuple[int, int]], folder: Path
 ) -> dict[str, Any]:
-    """The images that both have, as the section of the report shows its own; a caption a decoder and side."""
+    """Return the images that both have, as the report shows its own, with the captions of both sides."""
     systems = {
         f"{own.name}-{key}": (own, side, end)
         for wanted in names

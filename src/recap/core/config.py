@@ -100,7 +100,7 @@ def parse(name: str, values: Any, group_class: type[Group]) -> Group:
     """Check the values of a group, as JSON has them, and make its dataclass.
 
     Raises:
-        InputError: there are mistakes, each told by its path from ``name`` on.
+        InputError: there are mistakes, each named by its path from ``name`` on.
     """
     try:
         return TypeAdapter(group_class).validate_json(json.dumps(values))

@@ -77,7 +77,7 @@ def _open(source: ImageSource) -> Image.Image:
 
 
 def find_images(place: Path) -> list[Path]:
-    """Return the images of a folder and of those in it, told by their names' ends, in order; a file as it is.
+    """Return the images in a folder and those in it, by the ends of their names, in order; a file as it is.
 
     Raises:
         InputError: there is none in the folder.

@@ -59,16 +59,16 @@ class AttentionDecoder(Decoder):
         self.query = Linear(hidden_dim, attention_dim)
         self.energy = Linear(attention_dim, 1)
         self.gate = Linear(hidden_dim, 1)
-        self.seen = Linear(self.channels, 4 * hidden_dim)
+        self.context = Linear(self.channels, 4 * hidden_dim)
         self.recurrence = nn.LSTM(wordvec_dim, hidden_dim)
         self.dropout = Dropout(dropout)
 
     def hidden(self, features: Tensor, captions: Tensor) -> Tensor:
-        """Return (N, T, H + M): hidden states, and what was seen beside each word."""
+        """Return (N, T, H + M): hidden states, and the context beside each."""
         return self._read(features, captions)[0]
 
-    def looks(self, features: Tensor, captions: Tensor) -> Tensor:
-        """Return where the decoder looks for the word after each of captions (N, T): (N, T, P), sums of 1."""
+    def attention_weights(self, features: Tensor, captions: Tensor) -> Tensor:
+        """Return alpha for the word after each of captions (N, T): (N, T, P), sums of 1."""
         return self._read(features, captions)[1]
 
     def start(self, features: Tensor) -> State:
@@ -84,15 +84,16 @@ class AttentionDecoder(Decoder):
 
     def step(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
         hidden, cell, places, keys = state
-        query, share = linear(hidden, *self._asking())[:, None].split((keys.shape[2], 1), dim=2)
-        bent = (keys + query).sigmoid()  # (N, P, A)
-        look = torch.bmm(2 * self.energy.weight.expand(len(keys), 1, -1), bent.mT).softmax(2)  # (N, 1, P)
-        seen = torch.bmm(share.sigmoid() * look, places)[:, 0]  # (N, M)
-        gates = linear(torch.cat((self.words(tokens), seen, hidden), dim=1), *self._gates())
-        enter, forget, block, leave = gates.chunk(4, dim=1)  # (N, H) each
-        cell = forget.sigmoid() * cell + enter.sigmoid() * block.tanh()
-        hidden = leave.sigmoid() * cell.tanh()
-        return self.scores(torch.cat((hidden, seen), dim=1)), (hidden, cell, places, keys)
+        query, gate = linear(hidden, *self._query_and_gate())[:, None].split((keys.shape[2], 1), dim=2)
+        activated = (keys + query).sigmoid()  # (N, P, A)
+        energy = 2 * self.energy.weight.expand(len(keys), 1, -1)  # (N, 1, A)
+        attention = torch.bmm(energy, activated.mT).softmax(2)  # (N, 1, P)
+        context = torch.bmm(gate.sigmoid() * attention, places)[:, 0]  # (N, M)
+        gates = linear(torch.cat((self.words(tokens), context, hidden), dim=1), *self._gates())
+        input_gate, forget_gate, candidate, output_gate = gates.chunk(4, dim=1)  # (N, H) each
+        cell = forget_gate.sigmoid() * cell + input_gate.sigmoid() * candidate.tanh()
+        hidden = output_gate.sigmoid() * cell.tanh()
+        return self.scores(torch.cat((hidden, context), dim=1)), (hidden, cell, places, keys)
 
     def loss(
         self,
@@ -104,30 +105,31 @@ class AttentionDecoder(Decoder):
         positions: Tensor | None = None,
     ) -> Tensor:
         """Return the loss of every decoder, in training with the doubly stochastic term (equation 14)."""
-        hidden, looks = self._read(features, captions[:, :-1])
+        hidden, attention = self._read(features, captions[:, :-1])
         loss = self.cross_entropy(hidden, captions, smoothing=smoothing, weights=weights, positions=positions)
         if not self.training or not self.doubly_stochastic or weights is not None:
             return loss
-        real = (captions[:, 1:] != NULL).to(looks.dtype)  # (N, T)
-        missed = 1 - (looks * real[:, :, None]).sum(1)  # (N, P)
-        return loss + self.doubly_stochastic * (missed * missed).sum() / real.sum().clamp_min(1)
+        mask = (captions[:, 1:] != NULL).to(attention.dtype)  # (N, T)
+        missed = 1 - (attention * mask[:, :, None]).sum(1)  # (N, P)
+        return loss + self.doubly_stochastic * (missed * missed).sum() / mask.sum().clamp_min(1)
 
     def _read(self, features: Tensor, captions: Tensor) -> tuple[Tensor, Tensor]:
-        """Return what is scored (N, T, H + M) and where it looks (N, T, P); autocast halves neither."""
+        """Return what is scored (N, T, H + M) and alpha (N, T, P); autocast halves neither."""
         with torch.autocast(features.device.type, enabled=False):
             words = self.dropout(self.words(captions.t()))  # (T, N, W)
             first, _, places, keys = self.start(features)
             energy = 2 * self.energy.weight, self.energy.bias
-            told, looks = recur_attentively(words, first, places, keys, self._asking(), energy, self._gates())
-        return self.dropout(told).transpose(0, 1), looks
+            query, gates = self._query_and_gate(), self._gates()
+            outputs, attention = recur_attentively(words, first, places, keys, query, energy, gates)
+        return self.dropout(outputs).transpose(0, 1), attention
 
-    def _asking(self) -> tuple[Tensor, Tensor]:
+    def _query_and_gate(self) -> tuple[Tensor, Tensor]:
         """Return the weight and bias of queries, doubled as keys are, and of the gate beside them."""
         query, gate = self.query, self.gate
         return torch.cat((2 * query.weight, gate.weight)), torch.cat((2 * query.bias, gate.bias))
 
     def _gates(self) -> tuple[Tensor, Tensor]:
-        """Return the weight and bias of the gates of the LSTM, which reads (word, what was seen, state)."""
+        """Return the weight and bias of the gates of the LSTM, which reads (word, context, state)."""
         weight = self.recurrence.get_parameter
-        weights = weight("weight_ih_l0"), self.seen.weight, weight("weight_hh_l0")
-        return torch.cat(weights, dim=1), weight("bias_ih_l0") + weight("bias_hh_l0") + self.seen.bias
+        weights = weight("weight_ih_l0"), self.context.weight, weight("weight_hh_l0")
+        return torch.cat(weights, dim=1), weight("bias_ih_l0") + weight("bias_hh_l0") + self.context.bias

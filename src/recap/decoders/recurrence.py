@@ -1,6 +1,7 @@
 """The RNN's and the LSTM's recurrence over whole captions, on oneDNN's matrix products.
 
-torch's own LSTM computes with MKL, whose bits depend on the processor's maker.
+torch's own LSTM computes with MKL, whose bits depend on the processor's maker. A name that begins with
+``of_`` is the gradient of what follows.
 
 Shapes: N batch, T time, W word vector, H hidden.
 """
@@ -64,18 +65,18 @@ class _Recurrence(torch.autograd.Function):
         width = from_word.shape[1]
         states = joined[1:, :, width:]
         before_tanh = torch.empty_like(gradient, memory_format=torch.contiguous_format)  # (T, N, H)
-        carried = torch.zeros_like(gradient[0])  # (N, H)
+        of_hidden = torch.zeros_like(gradient[0])  # (N, H)
         back, derive = multiplier(from_state.t()), torch.ops.aten.tanh_backward.grad_input
         for own, state, into in reversed(list(zip(gradient, states, before_tanh, strict=True))):
-            derive(carried.add_(own), state, grad_input=into)
-            carried = back(into)
+            derive(of_hidden.add_(own), state, grad_input=into)
+            of_hidden = back(into)
         rows = before_tanh.flatten(0, 1)  # (T N, H)
         of_words = product(rows, from_word.t()).view(*gradient.shape[:2], width)
         if not any(ctx.needs_input_grad[2:]):
-            return of_words, carried, None, None, None
+            return of_words, of_hidden, None, None, None
         of_weight, of_bias = parameter_gradients(joined[:-1].flatten(0, 1), rows)
         of_word, of_state = of_weight.split((width, len(from_state)), dim=1)  # (H, W), (H, H)
-        return of_words, carried, of_word, of_state, of_bias
+        return of_words, of_hidden, of_word, of_state, of_bias
 
 
 class _GatedRecurrence(torch.autograd.Function):
@@ -92,18 +93,18 @@ class _GatedRecurrence(torch.autograd.Function):
         weight[2 * size : 3 * size] *= 2
         bias[2 * size : 3 * size] *= 2
         step = multiplier(weight, bias, then="sigmoid")
-        gates, cells, squashed = [], [torch.zeros_like(first)], []
+        all_gates, cells, tanh_cells = [], [torch.zeros_like(first)], []
         for read, written in zip(joined[:-1], joined[1:, :, width:], strict=True):
-            opened = step(read)  # (N, 4 H)
-            enter, forget, block, leave = opened.chunk(4, dim=1)  # (N, H) each
-            # enter (2 block - 1) + forget c
-            cell = torch.addcmul(forget * cells[-1] - enter, enter, block, value=2)
-            squash = (2 * cell).sigmoid_().mul_(2).sub_(1)
-            torch.mul(leave, squash, out=written)
-            gates.append(opened)
+            gates = step(read)  # (N, 4 H)
+            input_gate, forget_gate, candidate, output_gate = gates.chunk(4, dim=1)  # (N, H) each
+            # input_gate (2 candidate - 1) + forget_gate cell
+            cell = torch.addcmul(forget_gate * cells[-1] - input_gate, input_gate, candidate, value=2)
+            tanh_cell = (2 * cell).sigmoid_().mul_(2).sub_(1)
+            torch.mul(output_gate, tanh_cell, out=written)
+            all_gates.append(gates)
             cells.append(cell)
-            squashed.append(squash)
-        ctx.save_for_backward(joined, weight, *gates, *cells[:-1], *squashed)
+            tanh_cells.append(tanh_cell)
+        ctx.save_for_backward(joined, weight, *all_gates, *cells[:-1], *tanh_cells)
         return joined[1:, :, width:]
 
     @staticmethod
@@ -113,33 +114,33 @@ class _GatedRecurrence(torch.autograd.Function):
         count = len(steps) // 3
         size = gradient.shape[2]
         width = weight.shape[1] - size
-        before = gradient.new_empty(*gradient.shape[:2], 4 * size)  # (T, N, 4 H), of the gates before sigmoid
-        carried, of_cell = torch.zeros_like(gradient[0]), torch.zeros_like(gradient[0])  # (N, H)
+        of_gates = gradient.new_empty(*gradient.shape[:2], 4 * size)  # (T, N, 4 H), before sigmoid
+        of_hidden, of_cell = torch.zeros_like(gradient[0]), torch.zeros_like(gradient[0])  # (N, H)
         from_word, from_state = (part.contiguous() for part in weight.split((width, size), dim=1))
         back, derive = multiplier(from_state.t()), torch.ops.aten.sigmoid_backward.grad_input
         for step in reversed(range(count)):
-            opened, cell, squash = steps[step::count]
-            enter, forget, block, leave = opened.chunk(4, dim=1)
-            carried += gradient[step]
-            of_cell += carried * leave * (1 - squash * squash)
-            into = before[step]
-            of_enter, of_forget, of_block, of_leave = into.chunk(4, dim=1)
-            torch.mul(of_cell, 2 * block - 1, out=of_enter)
-            torch.mul(of_cell, cell, out=of_forget)
-            torch.mul(of_cell, 2 * enter, out=of_block)
-            torch.mul(carried, squash, out=of_leave)
-            derive(into, opened, grad_input=into)
-            of_cell *= forget
-            carried = back(into)
-        rows = before.flatten(0, 1)  # (T N, 4 H)
+            gates, cell, tanh_cell = steps[step::count]
+            input_gate, forget_gate, candidate, output_gate = gates.chunk(4, dim=1)
+            of_hidden += gradient[step]
+            of_cell += of_hidden * output_gate * (1 - tanh_cell * tanh_cell)
+            into = of_gates[step]
+            of_input_gate, of_forget_gate, of_candidate, of_output_gate = into.chunk(4, dim=1)
+            torch.mul(of_cell, 2 * candidate - 1, out=of_input_gate)
+            torch.mul(of_cell, cell, out=of_forget_gate)
+            torch.mul(of_cell, 2 * input_gate, out=of_candidate)
+            torch.mul(of_hidden, tanh_cell, out=of_output_gate)
+            derive(into, gates, grad_input=into)
+            of_cell *= forget_gate
+            of_hidden = back(into)
+        rows = of_gates.flatten(0, 1)  # (T N, 4 H)
         of_words = product(rows, from_word.t()).view(*gradient.shape[:2], width)
         if not any(ctx.needs_input_grad[2:]):
-            return of_words, carried, None, None, None
+            return of_words, of_hidden, None, None, None
         of_weight, of_bias = parameter_gradients(joined[:-1].flatten(0, 1), rows)
         of_weight[2 * size : 3 * size] *= 2
         of_bias[2 * size : 3 * size] *= 2
         of_word, of_state = of_weight.split((width, size), dim=1)  # (4 H, W), (4 H, H)
-        return of_words, carried, of_word, of_state, of_bias
+        return of_words, of_hidden, of_word, of_state, of_bias
 
 
 def _join(words: Tensor, first: Tensor) -> Tensor:

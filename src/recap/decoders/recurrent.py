@@ -76,9 +76,9 @@ class RecurrentDecoder(Decoder):
         if isinstance(self.recurrence, nn.RNN):
             hidden = inner.tanh()  # (N, H)
             return self.scores(hidden), (hidden,)
-        enter, forget, block, leave = inner.chunk(4, dim=1)  # (N, H) each
-        cell = forget.sigmoid() * state[1] + enter.sigmoid() * block.tanh()
-        hidden = leave.sigmoid() * cell.tanh()
+        input_gate, forget_gate, candidate, output_gate = inner.chunk(4, dim=1)  # (N, H) each
+        cell = forget_gate.sigmoid() * state[1] + input_gate.sigmoid() * candidate.tanh()
+        hidden = output_gate.sigmoid() * cell.tanh()
         return self.scores(hidden), (hidden, cell)
 
     def _first(self, features: Tensor) -> Tensor:

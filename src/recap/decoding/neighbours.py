@@ -66,9 +66,9 @@ def _weights(neighbours: Tensor, direction: Tensor) -> list[float]:
     """Return the weights of neighbours (K, D) for an image (D,), all of length 1."""
     kernel = ((neighbours @ neighbours.T - 1) / KERNEL_WIDTH).exp()
     kernel.diagonal().add_(RIDGE)
-    likeness = ((neighbours @ direction - 1) / KERNEL_WIDTH).exp()
+    similarities = ((neighbours @ direction - 1) / KERNEL_WIDTH).exp()
     # NumPy's LAPACK gives the same bits on every processor, torch's does not
-    weights: list[float] = np.linalg.solve(kernel.cpu().numpy(), likeness.cpu().numpy()).tolist()
+    weights: list[float] = np.linalg.solve(kernel.cpu().numpy(), similarities.cpu().numpy()).tolist()
     return weights
 
 

@@ -89,13 +89,13 @@ def evaluate(
 
 
 def invalid_words(captions: Sequence[str], valid: Collection[str]) -> float:
-    """The share of written words that no training caption has; above 0 only where characters are written."""
+    """Return the fraction of words that no training caption has: 0 unless characters are written."""
     words = [word for caption in captions for word in split_words(caption)]
     return sum(word not in valid for word in words) / max(len(words), 1)
 
 
 def claim_metrics(claims: Sequence[Sequence[Claim]]) -> dict[str, Any]:
-    """Claims a caption, and for each kind of claim the share of them that fail."""
+    """Count claims a caption, and for each kind of claim the share of them that fail."""
     flat = [claim for own in claims for claim in own]
     counts = Counter(claim.kind for claim in flat)
     failed = Counter(claim.kind for claim in flat if not claim.holds)

@@ -104,15 +104,15 @@ def summarize(runs: Sequence[Scores]) -> dict[str, Any]:
 
 
 def format_scores(summary: Mapping[str, Any], style: Style) -> str:
-    """Means with spreads, then the runs one by one, then the tests, as tables."""
+    """Return means with spreads, then the runs one by one, then the tests, as tables."""
     runs = summary["runs"]
     mark = "% " if style == "latex" else ""
-    told = (
+    meaning = (
         f"the mean of the runs {', '.join(runs)}, ± their standard deviation"
         if len(runs) > 1
         else f"the run {runs[0]}"
     )
-    tables = [format_rows(means(summary), style), f"{mark}Every cell: {told}."]
+    tables = [format_rows(means(summary), style), f"{mark}Every cell: {meaning}."]
     if len(runs) > 1:
         tables.append(format_rows(_run_by_run(summary), style))
     if summary["tests"]:
@@ -125,7 +125,7 @@ def format_scores(summary: Mapping[str, Any], style: Style) -> str:
 
 
 def means(summary: Mapping[str, Any]) -> list[list[str]]:
-    """The rows of the table of means."""
+    """Return the rows of the table of means."""
     values = summary["values"]
     decoders = list(values)
     rows = [["", *(NAMES.get(name, name) for name in decoders), "best constant caption"]]

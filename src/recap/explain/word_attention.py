@@ -51,9 +51,9 @@ def word_attention(captioner: Captioner, x: Tensor, tokens: Tensor, spans: Seque
     """
     assert isinstance(captioner.decoder, AttentionDecoder)
     inputs = torch.cat([tokens.new_tensor([START]), tokens[:-1]])[None]  # (1, T)
-    looks = captioner.decoder.looks(captioner.see(x[None]), inputs)[0]  # (T, P)
-    of_words = torch.stack([looks[span.start : span.stop].mean(dim=0) for span in spans])  # (words, P)
-    side = round(looks.shape[1] ** 0.5)
+    weights = captioner.decoder.attention_weights(captioner.see(x[None]), inputs)[0]  # (T, P)
+    of_words = torch.stack([weights[span.start : span.stop].mean(dim=0) for span in spans])  # (words, P)
+    side = round(weights.shape[1] ** 0.5)
     return interpolate(of_words.view(-1, 1, side, side), x.shape[1:], mode="nearest")[:, 0]
 
 

@@ -1,7 +1,7 @@
-"""What an image's feature foretells of the words of its captions (explicit concepts: Wu et al. 2016).
+"""What an image's feature predicts of the words of its captions (explicit concepts: Wu et al. 2016).
 
 Kernel ridge regression (Saunders, Gammerman and Vovk 1998) of how many of an image's captions say a word,
-weighted by how rare it is, on the image's feature; the principal components of what it foretells are the
+weighted by how rare it is, on the image's feature; the principal components of what it predicts are the
 concepts. The kernel is a Gaussian of the distance to training images: to all, or to some of many (Williams
 and Seeger 2001).
 
@@ -43,23 +43,23 @@ class Regression:
     weights: Array  # (Q, C)
     offset: Array  # (C,)
 
-    def __call__(self, likeness: Array) -> Array:
+    def __call__(self, similarities: Array) -> Array:
         """(N, Q) -> (N, C)."""
-        return likeness @ self.weights - self.offset
+        return similarities @ self.weights - self.offset
 
 
 @dataclass(frozen=True)
 class Concepts:
-    """Regressions on the likeness of images to landmarks."""
+    """Regressions on the similarities of images to landmarks."""
 
     landmarks: Array  # (Q, D)
     width: float  # of the kernel, in squared distances
     whole: Regression  # for images that it has not seen
     of_fold: list[Regression]  # for the training rows of each part
 
-    def likeness(self, features: NDArray[np.floating]) -> Array:
+    def similarities(self, features: NDArray[np.floating]) -> Array:
         """Return the kernel of features (N, D) and the landmarks, (N, Q)."""
-        return _likeness(features, self.landmarks, self.width)
+        return _kernel(features, self.landmarks, self.width)
 
     def arrays(self) -> dict[str, NDArray[np.float32]]:
         """Return what `recap.features.projection.Projection` is made of."""
@@ -84,7 +84,7 @@ class _Sums:
 
     @classmethod
     def of(cls, features: Array, shares: Array) -> "_Sums":
-        """The sums of images with features (N, Q) and shares (N, V)."""
+        """Return the sums of images with features (N, Q) and shares (N, V)."""
         return cls(
             len(features),
             features.sum(axis=0),
@@ -104,7 +104,7 @@ class _Sums:
         )
 
     def solve(self, penalty: float) -> Array:
-        """The weights (Q, V) of the ridge regression of these images, whose intercept is not penalised."""
+        """Return the weights (Q, V) of these images' ridge regression; its intercept is not penalised."""
         squares = self.squares - np.outer(self.features, self.features) / self.images
         squares[np.diag_indices(len(squares))] += penalty * np.trace(squares) / self.images
         crossed = self.crossed - np.outer(self.features, self.shares) / self.images
@@ -112,7 +112,7 @@ class _Sums:
 
 
 def fold_rows(count: int) -> list[slice]:
-    """The training rows of each part: neighbours, so that a part is read at once."""
+    """Return the training rows of each part: neighbours, so that a part is read at once."""
     bounds = [count * fold // FOLDS for fold in range(FOLDS + 1)]
     return [slice(*pair) for pair in pairwise(bounds)]
 
@@ -170,7 +170,7 @@ def fit_concepts(path: Path, shares: Array, concepts: int, penalty: float) -> Co
     root = _inverse_root(np.exp(distances / -kernel_width))  # (Q, Q)
     folds = fold_rows(count)
     sums = [
-        _Sums.of(_likeness(features[fold], landmarks, kernel_width) @ root, shares[fold])
+        _Sums.of(_kernel(features[fold], landmarks, kernel_width) @ root, shares[fold])
         for fold in track(folds, "concepts: sums")
     ]
     total = sums[0]
@@ -179,13 +179,13 @@ def fit_concepts(path: Path, shares: Array, concepts: int, penalty: float) -> Co
     if not np.isfinite(total.squares).all():
         raise InputError(f"{path}: expected finite features of moderate size, received NaN or infinity")
     mean = total.features / count  # (Q,)
-    weights, foretold = [], np.zeros((shares.shape[1],) * 2)
+    weights, predicted = [], np.zeros((shares.shape[1],) * 2)
     for fold, own in zip(track(folds, "concepts: regressions"), sums, strict=True):
         weights.append(total.plus(own, -1).solve(penalty))  # (Q, V)
-        likeness = _likeness(features[fold], landmarks, kernel_width)  # again: of all it can be large
-        rows = (likeness @ root - mean) @ weights[-1]  # (rows, V)
-        foretold += rows.T @ rows
-    scaled = _leading(foretold / count, concepts).T  # (V, C)
+        similarities = _kernel(features[fold], landmarks, kernel_width)  # again: of all it can be large
+        rows = (similarities @ root - mean) @ weights[-1]  # (rows, V)
+        predicted += rows.T @ rows
+    scaled = _leading(predicted / count, concepts).T  # (V, C)
 
     def regression(of_words: Array) -> Regression:
         along = of_words @ scaled  # (Q, C)
@@ -214,12 +214,12 @@ def project_beside(
     project_rows = projector(pca)
     for rows, regression in parts:
         block = np.asarray(features[rows])
-        told = regression(concepts.likeness(block)).astype(np.float32)
-        yield np.concatenate([project_rows(block), told], axis=1)
+        predicted = regression(concepts.similarities(block)).astype(np.float32)
+        yield np.concatenate([project_rows(block), predicted], axis=1)
 
 
-def _likeness(features: NDArray[np.floating], landmarks: Array, width: float) -> Array:
-    """The Gaussian kernel of features (N, D) and landmarks (Q, D), (N, Q)."""
+def _kernel(features: NDArray[np.floating], landmarks: Array, width: float) -> Array:
+    """Return the Gaussian kernel of features (N, D) and landmarks (Q, D), (N, Q)."""
     return np.exp(_squared_distances(features, landmarks) / -width)
 
 

@@ -116,7 +116,7 @@ def extract(
 
 @torch.no_grad()
 def compute_features(paths: Sequence[Path], backbone: Backbone) -> NDArray[np.float32]:
-    """The rows (N, D) float32 of image files, all at once.
+    """Return the rows (N, D) float32 of image files, all at once.
 
     Raises:
         InputError: an image does not decode (named).
@@ -127,7 +127,7 @@ def compute_features(paths: Sequence[Path], backbone: Backbone) -> NDArray[np.fl
 
 
 def _check_rows(raw: RawData, split: str) -> tuple[int, int]:
-    """The shape (N, D) of the features of a source after checking that each image has its row."""
+    """Return the shape (N, D) of the features of a source after checking that each image has its row."""
     count, width = open_features(raw.features_path(split)).shape
     images = len(raw.captions(split)["images"])
     if count != images:

@@ -89,19 +89,19 @@ def _regress(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Regress centred features (N, K) on centred shares (N, V) along few directions among words.
 
-    The directions are the principal components of the shares that the features foretell by ridge regression.
+    The directions are the principal components of the shares that the features predict by ridge regression.
 
     Returns:
         The weights (V, K), and the distance (N, K) of each feature from what they make expect.
     """
     squares = features.T @ features  # (K, K)
     penalty = DIRECTIONS_PENALTY * np.trace(squares) / len(features) or 1.0  # where all features are equal
-    foretelling = cho_solve(cho_factor(_plus(squares, penalty)), features.T @ shares)  # (K, V)
+    regression = cho_solve(cho_factor(_plus(squares, penalty)), features.T @ shares)  # (K, V)
     variances, axes = eigh(squares)
-    foretold = (axes * np.sqrt(variances.clip(min=0))).T @ foretelling  # (K, V), products as of all N rows
-    spread, leading = eigh(foretold @ foretold.T)  # ascending
+    predicted = (axes * np.sqrt(variances.clip(min=0))).T @ regression  # (K, V), products as of all N rows
+    spread, leading = eigh(predicted @ predicted.T)  # ascending
     leading = leading[:, spread > np.finfo(np.float32).eps * spread[-1]][:, -DIRECTIONS:]
-    directions = foretold.T @ leading  # (V, at most DIRECTIONS)
+    directions = predicted.T @ leading  # (V, at most DIRECTIONS)
     directions /= (shares @ directions).std(axis=0)
     along = shares @ directions
     inner = _plus(along.T @ along, PENALTY * len(features))

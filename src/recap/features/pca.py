@@ -97,7 +97,7 @@ def whiten(pca: PCA) -> None:
 
 
 def project(path: Path, pca: PCA, part: Part = lambda block: block) -> Iterator[NDArray[np.float32]]:
-    """The part of a file's rows in the space of a fitted PCA, block by block: (rows, K) float32 each."""
+    """Project a part of a file's rows to the components of a PCA, block by block: (rows, K) float32 each."""
     return map(projector(pca), map(part, read_blocks(path, BLOCK_ROWS)))
 
 
@@ -131,7 +131,7 @@ def _check_finite(values: NDArray[np.floating], path: Path) -> None:
 
 
 def _covariance(path: Path, mean: NDArray[np.float64], count: int, part: Part) -> NDArray[np.float64]:
-    """The lower triangle of the covariance (D, D), in Fortran's order for LAPACK."""
+    """Return the lower triangle of the covariance (D, D), in Fortran's order for LAPACK."""
     total = np.zeros((len(mean), len(mean)), order="F")  # (D, D)
     product = np.zeros_like(total, dtype=np.float32, order="F")
     blocks = -(-len(open_features(path)) // BLOCK_ROWS)
@@ -146,7 +146,7 @@ def _covariance(path: Path, mean: NDArray[np.float64], count: int, part: Part) -
 def _from_covariance(
     covariance: NDArray[np.float64], mean: NDArray[np.float64], count: int, components: int
 ) -> PCA:
-    """The PCA of the leading eigenvectors; overwrites ``covariance``."""
+    """Return the PCA of the leading eigenvectors; overwrites ``covariance``."""
     width = len(mean)
     total_variance = float(np.trace(covariance))
     variance, vectors = eigh(

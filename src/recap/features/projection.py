@@ -101,8 +101,8 @@ class _Concepts(nn.Module):
         """(N, D) -> (N, C)."""
         squares = (features**2).sum(dim=1, keepdim=True) + (self.landmarks**2).sum(dim=1)  # (N, Q)
         distances = (squares - 2 * features @ self.landmarks.T).clamp(min=0)
-        likeness = (-distances / self.width).exp()
-        return likeness @ self.weights - self.offset
+        similarities = (-distances / self.width).exp()
+        return similarities @ self.weights - self.offset
 
 
 def load_projection(path: Path) -> nn.Module:

@@ -125,19 +125,19 @@ def reduce(
 
 
 def _feature_part(rows: NDArray[Any], grid: Grid) -> NDArray[Any]:
-    """The feature in rows whose last columns are P places of M channels: (N, D + P M) -> (N, D)."""
+    """Return the feature in rows whose last columns are P places of M channels: (N, D + P M) -> (N, D)."""
     return rows[:, : rows.shape[1] - grid[0] * grid[1]]
 
 
 def _places_part(rows: NDArray[Any], grid: Grid) -> NDArray[Any]:
-    """What is seen at each place, of the same rows: (N, D + P M) -> (N P, M)."""
+    """Return what is seen at each place, of the same rows: (N, D + P M) -> (N P, M)."""
     return rows[:, rows.shape[1] - grid[0] * grid[1] :].reshape(-1, grid[1])
 
 
 def _beside(
     features: Iterator[NDArray[np.float32]], places: Iterator[NDArray[np.float32]]
 ) -> Iterator[NDArray[np.float32]]:
-    """Blocks of features (rows, K), each with its places (rows P, M) behind, flattened."""
+    """Yield blocks of features (rows, K), each with its places (rows P, M) behind, flattened."""
     for own, of_places in zip(features, places, strict=True):
         yield np.concatenate([own, of_places.reshape(len(own), -1)], axis=1)
 

@@ -32,7 +32,7 @@ class Batches:
         return batch * self.size, min((batch + 1) * self.size, self.shape[0])
 
     def of_rank(self, rank: int) -> range:
-        """The batches of a process."""
+        """Return the batches of a process."""
         count = -(-self.shape[0] // self.size)
         return range(rank * count // self.ranks, (rank + 1) * count // self.ranks)
 
@@ -67,7 +67,7 @@ def fill_shard(
 
 
 def read_shards(directory: Path, batches: Batches) -> Iterator[NDArray[np.float32]]:
-    """The features of all processes in row order, batch by batch; ends early where a shard is not whole."""
+    """Yield the features of all processes in row order, batch by batch; end where a shard is not whole."""
     for rank in range(batches.ranks):
         with open(_shard(directory, batches, rank), "rb") as file:
             yield from _read(file, batches, batches.of_rank(rank))

@@ -43,7 +43,7 @@ class _Order:
 
 
 def best_constant_caption(references: Sequence[Sequence[str]]) -> tuple[str, float]:
-    """The reference that scores best when it is said of every image, and its CIDEr-D: the floor."""
+    """Return the reference that scores best when it is said of every image, and its CIDEr-D: the floor."""
     captions = [caption for own in references for caption in own]
     image_share = np.concatenate([np.full(len(own), 1 / (len(own) * len(references))) for own in references])
     bigrams = _bigrams(captions)
@@ -92,7 +92,7 @@ def leave_one_out(references: Sequence[Sequence[str]]) -> NDArray[np.float64]:
 def _similarities(
     order: _Order, bigrams: NDArray[np.float64], weights: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Each text's similarity in one order to all texts (R,), added up by weights (R,)."""
+    """Return each text's similarity in one order to all texts (R,), added up by weights (R,)."""
     lengths, length_of = np.unique(bigrams, return_inverse=True)
     by_length = sparse.csr_array((weights, (length_of, np.arange(len(bigrams)))))  # (L, R)
     # min(a, b) = sum over k of [a >= k] [b >= k], so clipped counts become products of matrices; between
@@ -120,7 +120,7 @@ def _similarities(
 
 
 def _pairs(starts: NDArray[np.int64], sizes: NDArray[np.int64]) -> tuple[NDArray[np.int64], ...]:
-    """All ordered pairs of captions of the same image, and the image, by its place here."""
+    """Return all ordered pairs of captions of the same image, and the image, by its place here."""
     of_size = {size: np.nonzero(~np.eye(size, dtype=bool)) for size in np.unique(sizes).tolist()}
     found = [
         (start + left, start + right, np.full(len(left), image))

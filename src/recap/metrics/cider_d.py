@@ -40,7 +40,7 @@ class InverseFrequency:
         return self._known.get(ngram, self._unseen)
 
     def norms(self, counts: Counter[Ngram]) -> list[float]:
-        """The lengths of the tf-idf vectors of a caption's n-grams, one for each order."""
+        """Return the lengths of the tf-idf vectors of a caption's n-grams, one for each order."""
         squares = [0.0] * ORDERS
         for ngram, count in counts.items():
             squares[len(ngram) - 1] += (count * self[ngram]) ** 2
@@ -87,7 +87,7 @@ class CiderD:
         self._bigrams = np.array([max(len(words) - 1, 0) for words in references])
 
     def __call__(self, words: Words) -> float:
-        """The CIDEr-D of a caption, 0 to 10 where no weights are given."""
+        """Return the CIDEr-D of a caption, 0 to 10 where no weights are given."""
         counts = Counter(_ngrams(words))
         common = [(ngram, self._parts[ngram]) for ngram in counts if ngram in self._parts]
         if not common:
@@ -107,7 +107,7 @@ class CiderD:
 
 
 def _without_zeros(norms: list[list[float]]) -> NDArray[np.float64]:
-    """Norms (captions, ORDERS); a vector of length 0, which has no cosine, gets an endless one instead."""
+    """Return norms (captions, ORDERS), infinite for a vector of length 0, which has no cosine."""
     array = np.array(norms)
     return np.where(array == 0, np.inf, array)
 

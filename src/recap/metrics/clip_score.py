@@ -41,7 +41,7 @@ def clip_scores(
 
 
 def _nearest(vectors: Vectors, other: Vectors) -> float:
-    """The largest cosine (Hessel et al. count those below 0 as 0) of vectors (R, D) with another (D,)."""
+    """Return the largest cosine of vectors (R, D) with another (D,); below 0 it is 0 (Hessel et al.)."""
     vectors, other = vectors.astype(np.float64), other.astype(np.float64)
     lengths = np.linalg.norm(vectors, axis=1) * np.linalg.norm(other)
     cosines = np.divide(vectors @ other, lengths, out=np.zeros(len(vectors)), where=lengths > 0)

@@ -26,7 +26,7 @@ class Ngrams(NamedTuple):
 
 
 def count_words(texts: Sequence[str]) -> NDArray[np.int64]:
-    """The number of words of each text."""
+    """Return the number of words of each text."""
     return np.fromiter((len(text.split()) for text in texts), np.int64, len(texts))
 
 

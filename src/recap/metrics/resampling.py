@@ -14,7 +14,7 @@ CONFIDENCE = 0.95
 def bootstrap_means(
     statistics: NDArray[np.floating | np.integer], resamples: int, generator: np.random.Generator
 ) -> NDArray[np.float64]:
-    """Means over images drawn with replacement (Efron 1979).
+    """Compute means over images drawn with replacement (Efron 1979).
 
     Args:
         statistics: (N, S), one row an image.
@@ -36,7 +36,7 @@ def bootstrap_means(
 
 
 def interval(samples: NDArray[np.float64]) -> dict[str, float]:
-    """The middle 95 % of B resampled values: ``{"low", "high"}``."""
+    """Return the middle 95 % of B resampled values: ``{"low", "high"}``."""
     low, high = np.quantile(samples, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
     return {"low": float(low), "high": float(high)}
 

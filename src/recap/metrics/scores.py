@@ -39,7 +39,7 @@ class Scores:
     cider_d: NDArray[np.float64]
 
     def metrics(self) -> dict[str, float]:
-        """The scores of the set: bleu_1 to bleu_4, and the means of rouge_l and cider_d."""
+        """Return the scores of the set: bleu_1 to bleu_4, and the means of rouge_l and cider_d."""
         bleu = {f"bleu_{order}": float(score) for order, score in enumerate(self.bleu, start=1)}
         return bleu | {"rouge_l": float(self.rouge_l.mean()), "cider_d": float(self.cider_d.mean())}
 
@@ -97,7 +97,7 @@ def rouge_l(caption: str, references: Sequence[str]) -> float:
 
 
 def _longest_common_subsequence(first: Sequence[str], second: Sequence[str]) -> int:
-    """Its length, with a row of the table in the bits of a number (Hyyrö 2004)."""
+    """Compute its length, with a row of the table in the bits of a number (Hyyrö 2004)."""
     if len(first) > len(second):
         first, second = second, first
     places: dict[str, int] = {}
@@ -115,7 +115,7 @@ def _longest_common_subsequence(first: Sequence[str], second: Sequence[str]) -> 
 def _count_ngrams(
     captions: Sequence[str], references: Sequence[Sequence[str]], documents: Sequence[Sequence[str]] | None
 ) -> tuple[NDArray[Any], NDArray[Any]]:
-    """BLEU's statistics (N, 10), and CIDEr-D (N,) to the bit as ``pycocoevalcap.cider`` has it.
+    """Return BLEU's statistics (N, 10), and CIDEr-D (N,) to the bit as ``pycocoevalcap.cider`` has it.
 
     That is why each sum runs over n-grams in the order of their first places in a caption, which
     ``np.bincount`` keeps, and why powers and logarithms are taken one by one: those of arrays may round
@@ -224,12 +224,12 @@ class _Entries:
         return left[order], right[order]
 
     def weights(self) -> NDArray[np.float64]:
-        """The weights tf-idf (E,)."""
+        """Return the weights tf-idf (E,)."""
         return self.counts * self.idf[self.numbers]
 
 
 def _one_by_one(function: Callable[[Any], float], values: NDArray[Any]) -> NDArray[np.float64]:
-    """A function of each value, taken once for each different one."""
+    """Apply a function to each value, once for each different one."""
     codes, different = factorize(values)
     return np.array([function(value) for value in different.tolist()], np.float64)[codes]
 

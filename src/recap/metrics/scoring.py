@@ -82,11 +82,11 @@ class Scorer:
         self._references += references
 
     def compute(self) -> dict[str, float]:
-        """The scores of all images so far; CIDEr-D's idf comes from all of their references."""
+        """Return the scores of all images so far; CIDEr-D's idf comes from all of their references."""
         return self._compute()[0]
 
     def images(self) -> dict[str, NDArray[np.float64]]:
-        """The scores of each image so far, (N,), of the metrics that images have: not BLEU."""
+        """Return the scores of each image so far, (N,), of the metrics that images have: not BLEU."""
         return self._compute()[1]
 
     def _compute(self) -> tuple[dict[str, float], dict[str, NDArray[np.float64]]]:

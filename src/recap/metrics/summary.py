@@ -25,7 +25,7 @@ def summarize(
     resamples: int,
     generator: np.random.Generator,
 ) -> dict[str, Any]:
-    """Metrics of one set of N images, next to what they were computed on.
+    """Compute metrics of one set of N images, next to what they were computed on.
 
     Args:
         captions: N tokenized captions.
@@ -52,7 +52,7 @@ def summarize(
 
 
 def source_of(references: Sequence[Sequence[str]]) -> dict[str, Any]:
-    """How many images and references are scored, and what CIDEr-D's idf comes from."""
+    """Return how many images and references are scored, and what CIDEr-D's idf comes from."""
     count = sum(map(len, references))
     idf = f"the {count} references of these {len(references)} images"
     return {"images": len(references), "references": count, "idf": idf}

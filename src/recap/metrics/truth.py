@@ -68,7 +68,7 @@ def balance(claims: Sequence[Claim]) -> int:
 
 
 def _holds(statement: Statement, scene: Scene, objects: Sequence[SceneObject | None]) -> bool:
-    """``objects``: what each mention of the caption is taken to be."""
+    """Return ``objects``: what each mention of the caption is taken to be."""
     kind, value = statement.kind, statement.value
     if kind == "background":
         return value == scene.background

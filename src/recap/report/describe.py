@@ -84,7 +84,7 @@ def describe(raw: Path, captions: Path, reduced: Path, samples: int, seed: int) 
 
 
 def _digests(data: RawData, split: str) -> Iterator[bytes]:
-    """A digest of the content of each image, or of its features; none for a source without either."""
+    """Yield a digest of the content of each image, or of its features; none for a source without either."""
     if data.source.images:
         for path in data.image_paths(split):
             yield hashlib.blake2b(path.read_bytes(), digest_size=16).digest()

@@ -65,7 +65,7 @@ class LogAxis(Axis):
 
 
 def axis(values: Sequence[float], label: str, *, from_zero: bool) -> Axis:
-    """An axis with round ticks that covers the finite ones of ``values``."""
+    """Return an axis with round ticks that covers the finite ones of ``values``."""
     covered = [value for value in values if math.isfinite(value)] or [0.0, 1.0]
     low, high = min(covered), max(covered)
     if from_zero:
@@ -79,7 +79,7 @@ def axis(values: Sequence[float], label: str, *, from_zero: bool) -> Axis:
 
 
 def whole_axis(low: int, high: int, label: str) -> Axis:
-    """An axis of whole numbers from ``low`` to ``high`` exactly, both of which have a tick."""
+    """Return an axis of whole numbers from ``low`` to ``high`` exactly, both of which have a tick."""
     high = max(high, low + 1)
     step = max(1, math.ceil(_round_step((high - low) / 6)))
     ticks = [tick for tick in range(low, high, step) if high - tick >= 0.6 * step]
@@ -87,7 +87,7 @@ def whole_axis(low: int, high: int, label: str) -> Axis:
 
 
 def log_axis(values: Sequence[float], label: str) -> LogAxis:
-    """An axis of whole powers of ten that covers the finite positive ones of ``values``."""
+    """Return an axis of whole powers of ten that covers the finite positive ones of ``values``."""
     covered = [value for value in values if math.isfinite(value) and value > 0] or [1.0]
     first = math.floor(math.log10(min(covered)))
     last = max(math.ceil(math.log10(max(covered))), first + 1)
@@ -104,7 +104,7 @@ def line_chart(
     size: Size,
     marked: Sequence[tuple[float, float]] = (),
 ) -> Markup:
-    """Lines over a grid; every point of a labelled curve tells its values when pointed at.
+    """Draw lines over a grid; every point of a labelled curve tells its values when pointed at.
 
     Args:
         curves: drawn in order, the last on top; points that are not finite are left out.
@@ -145,7 +145,7 @@ def histogram(
     *,
     size: Size,
 ) -> Markup:
-    """Shares by whole number, series side by side.
+    """Draw shares by whole number, series side by side.
 
     Args:
         bins: the whole numbers, ascending without gaps.
@@ -204,7 +204,7 @@ def _up(y: float, y_axis: Axis, size: Size) -> float:
 
 
 def _round_step(step: float) -> float:
-    """The smallest of 1, 2, 2.5, 5 and 10 times a power of ten that is not below ``step``."""
+    """Return the smallest of 1, 2, 2.5, 5 and 10 times a power of ten that is not below ``step``."""
     power = 10.0 ** math.floor(math.log10(step)) if step > 0 else 1.0
     return next(power * factor for factor in (1, 2, 2.5, 5, 10) if power * factor >= step * (1 - 1e-9))
 
@@ -214,7 +214,7 @@ def _short(value: float) -> str:
 
 
 def _tag(tag: str, *content: Markup | str, **attributes: str) -> Markup:
-    """An element with escaped attributes and text; a trailing _ is dropped, other _ become -."""
+    """Return an element with escaped attributes and text; a trailing _ is dropped, other _ become -."""
     inside = Markup("").join(content)
     written = Markup("").join(
         Markup(' {}="{}"').format(key.rstrip("_").replace("_", "-"), value)

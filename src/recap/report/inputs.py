@@ -125,7 +125,7 @@ class Inputs:
     fetched: Mapping[str, Path | str]
 
     def image_path(self, split: str, row: int) -> Path | None:
-        """The image file of a row; None where the source has no images."""
+        """Return the image file of a row; None where the source has no images."""
         if not self.raw.source.images:
             return None
         name: str = self.splits[split].images[row]["file_name"]
@@ -173,7 +173,7 @@ def load_inputs(folders: Folders, decoders: Sequence[str], params: dict[str, Any
 
 
 def _hashes(folders: Folders) -> dict[str, str]:
-    """The MD5 of what the stage depends on, its code left out, as dvc.lock records it."""
+    """Return the MD5 of what the stage depends on, its code left out, as dvc.lock records it."""
     outputs = {
         "data/captions": folders.captions,
         "data/raw": folders.raw,
@@ -200,7 +200,7 @@ def load_split(raw: RawData, split: str) -> Split:
 
 
 def _losses(path: Path, by: str) -> dict[str, tuple[list[float], list[float]]]:
-    """Steps and losses of a CSV file by the value of a column; none when it is absent."""
+    """Read steps and losses of a CSV file by the value of a column; none when it is absent."""
     if not path.exists():
         return {}
     header, rows = _read_rows(path)
@@ -263,7 +263,7 @@ def read_table(path: Path) -> Table:
 
 
 def _read_rows(path: Path) -> tuple[list[str], list[list[str]]]:
-    """The header and the rows of a CSV file."""
+    """Return the header and the rows of a CSV file."""
     try:
         with open(path, encoding="utf-8", newline="") as file:
             header, *rows = csv.reader(file)

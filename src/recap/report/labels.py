@@ -83,12 +83,12 @@ def metric(name: str) -> Metric:
 
 
 def name(key: str) -> str:
-    """A key as people write it."""
+    """Return a key as people write it."""
     return NAMES.get(key) or key[:1].upper() + key[1:].replace("_", " ")
 
 
 def number(value: float | None, form: str) -> str:
-    """A number in one of ``Metric``'s forms; an en dash for None."""
+    """Return a number in one of ``Metric``'s forms; an en dash for None."""
     if value is None:
         return "–"
     if form == "percent":
@@ -101,23 +101,23 @@ def number(value: float | None, form: str) -> str:
 
 
 def chance(p_value: float) -> str:
-    """A p-value as it is written."""
+    """Return a p-value as it is written."""
     return "< 0.001" if p_value < 0.001 else f"{p_value:.3f}"
 
 
 def signed(value: float, form: str) -> str:
-    """A difference as it is written, with its sign; of percentages, in percentage points."""
+    """Return a difference as it is written, with its sign; of percentages, in percentage points."""
     text = number(abs(value), form).replace("\N{NO-BREAK SPACE}%", POINTS)
     return f"{'−' if value < 0 else '+'}{text}"
 
 
 def ends(low: float, high: float, form: str) -> str:
-    """The interval of a difference as it is written, with its unit once."""
+    """Return the interval of a difference as it is written, with its unit once."""
     return f"{signed(low, form).removesuffix(POINTS)} to {signed(high, form)}"
 
 
 def tested(mean: float, low: float, high: float, p_value: float, form: str) -> dict[str, Any]:
-    """A difference with its interval and p as cells of a table; one that is certain is marked."""
+    """Return a difference with its interval and p as cells of a table; one that is certain is marked."""
     certain = p_value <= LARGEST_CHANCE
     return {
         "text": signed(mean, form),
@@ -128,10 +128,10 @@ def tested(mean: float, low: float, high: float, p_value: float, form: str) -> d
 
 
 def count_of(value: int, thing: str) -> str:
-    """A count with its noun: "1 image", "5,000 images"."""
+    """Return a count with its noun: "1 image", "5,000 images"."""
     return f"{value:,} {thing}{'' if value == 1 else 's'}"
 
 
 def listing(words: list[str]) -> str:
-    """Words in a row: "a", "a and b", "a, b and c"."""
+    """Join words in a row: "a", "a and b", "a, b and c"."""
     return " and ".join(filter(None, [", ".join(words[:-1]), words[-1]])) if words else ""

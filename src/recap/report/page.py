@@ -50,12 +50,12 @@ SECTIONS: tuple[tuple[str, str, Build], ...] = (
 
 
 def fetch_nothing(urls: Sequence[str]) -> dict[str, Path | str]:
-    """Leaves images that the source does not have as numbers and addresses."""
+    """Leave images that the source does not have as numbers and addresses."""
     return {}
 
 
 def render_page(inputs: Inputs, config: ReportConfig, fetch: Fetch = fetch_nothing) -> str:
-    """The whole page as HTML that loads nothing: images, styles and the script are inside.
+    """Return the whole page as HTML that loads nothing: images, styles and the script are inside.
 
     Args:
         inputs: what the stages wrote.
@@ -78,7 +78,7 @@ def render(
     folder: Path | None = None,
     style: str = "",
 ) -> str:
-    """A page of its own from the contents of its sections.
+    """Return a page of its own from the contents of its sections.
 
     Args:
         top: what headline.html.jinja shows.

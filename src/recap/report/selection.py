@@ -72,5 +72,5 @@ def stand_in(image: Mapping[str, Any], path: Path | str | None) -> dict[str, Any
 
 
 def _address(text: str) -> str | None:
-    """A text that may be a link; None for any other."""
+    """Return a text that may be a link; None for any other."""
     return text if text.startswith(("http://", "https://")) else None

@@ -79,7 +79,7 @@ class Checkpoints:
 
     def resume(self, state: Resumable) -> None:
         """Set the state to the newest checkpoint that is whole; print its step, and which ones are broken."""
-        payload = self.worker.share(self._newest() if self.worker.rank == 0 else b"")
+        payload = self.worker.broadcast(self._newest() if self.worker.rank == 0 else b"")
         if payload:
             tensors = load(payload)
             values = json.loads(tensors.pop(VALUES).numpy().tobytes())

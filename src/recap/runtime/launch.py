@@ -58,13 +58,13 @@ def launch(config: DistributedConfig, command: Sequence[str], environment: Mutab
     options = [f"--nproc-per-node={config.processes // machines}", "--max-restarts=0"]
     # torchrun's other backend, c10d, unpickles what is in its store
     options += ["--rdzv-backend=static", "--no-python"]
-    told = io.StringIO()
+    errors = io.StringIO()
     try:
-        with redirect_stderr(told):
+        with redirect_stderr(errors):
             arguments = get_args_parser().parse_args([*options, sys.executable, *command])
             settings, program, program_arguments = config_from_args(arguments)
     except (SystemExit, ValueError) as error:  # of a variable that torchrun reads
-        reason = (told.getvalue().strip() or str(error)).splitlines()[-1]
+        reason = (errors.getvalue().strip() or str(error)).splitlines()[-1]
         names = ", ".join(sorted(name for name in environment if name.startswith("PET_")))
         raise InputError(f"{names}: expected what torchrun reads, received others: {reason}") from None
     try:

@@ -36,7 +36,7 @@ class Worker:
     def add(self, tensor: Tensor) -> None:
         """Replace a tensor by its sum over all processes, the same bits in each."""
 
-    def share(self, content: bytes) -> bytes:
+    def broadcast(self, content: bytes) -> bytes:
         """Return the content of the first process."""
         return content
 
@@ -66,7 +66,7 @@ class ProcessGroup(Worker):
     def add(self, tensor: Tensor) -> None:
         _reach(lambda: torch.distributed.all_reduce(tensor))
 
-    def share(self, content: bytes) -> bytes:
+    def broadcast(self, content: bytes) -> bytes:
         size = torch.tensor([len(content)], device=self.device)
         _reach(lambda: torch.distributed.broadcast(size, 0))
         buffer = torch.empty(int(size), dtype=torch.uint8)

@@ -50,7 +50,7 @@ def _check_member(member: zipfile.ZipInfo, path: Path) -> None:
 
 
 def find_member(archive: zipfile.ZipFile, name: str) -> zipfile.ZipInfo:
-    """The one member with this file name, in whatever folder.
+    """Return the one member with this file name, in whatever folder.
 
     Raises:
         InputError: there is none, or more than one.

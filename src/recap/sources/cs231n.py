@@ -144,12 +144,12 @@ _KINDS = ("vgg16_fc7.h5", "images.txt", "urls.txt")
 
 
 def pca_member(part: str) -> str:
-    """The name of the reduced features of a part."""
+    """Return the name of the reduced features of a part."""
     return f"{part}2014_vgg16_fc7_pca.h5"
 
 
 def read_images(directory: Path, part: str, official: bool, archive_path: Path) -> list[dict[str, Any]]:
-    """The images of a part in row order, from ``*_images.txt`` and ``*_urls.txt``."""
+    """Return the images of a part in row order, from ``*_images.txt`` and ``*_urls.txt``."""
     names = _read_lines(directory / f"{part}2014_images.txt", archive_path)
     urls = _read_lines(directory / f"{part}2014_urls.txt", archive_path)
     where = f"{archive_path}: {part}2014_images.txt"
@@ -193,7 +193,7 @@ def _read_lines(path: Path, archive_path: Path) -> list[str]:
 def _read_captions(
     directory: Path, images: dict[str, list[dict[str, Any]]], official: bool, archive_path: Path
 ) -> Captions:
-    """Captions, image indices and vocabulary of the archive, checked."""
+    """Read captions, image indices and vocabulary of the archive, checked."""
     where = f"{archive_path}: {VOCABULARY_MEMBER}"
     vocabulary: Vocabulary = parse_vocabulary(read_json(directory / VOCABULARY_MEMBER), where)
     if official and len(vocabulary) != WORDS:
@@ -208,7 +208,7 @@ def _read_captions(
 def _captions_of(
     rows: list[int], encoded: NDArray[np.int32], image_rows: NDArray[np.int32]
 ) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """The captions (M, L) of the images of some rows, ascending, and the image of each among these."""
+    """Return the captions (M, L) of the images of some rows, ascending, and the image of each among these."""
     places = np.searchsorted(rows, image_rows).clip(max=len(rows) - 1)  # (M,)
     own = np.asarray(rows)[places] == image_rows
     return encoded[own], places[own].astype(np.int32)
@@ -227,13 +227,13 @@ def _chosen(
 
 
 def _finite_blocks(features: h5py.Dataset, where: str) -> Iterator[NDArray[np.float32]]:
-    """Blocks of rows (rows, D) float32, none of them NaN or infinite."""
+    """Yield blocks of rows (rows, D) float32, none of them NaN or infinite."""
     starts = track(range(0, len(features), BLOCK_ROWS), "checking features")
     return finite((read_rows(features, start, start + BLOCK_ROWS, where) for start in starts), where)
 
 
 def _check_pca(path: Path, rows: int, archive_path: Path) -> None:
-    """The course's own reduced features are checked and left: `reduce` makes ours."""
+    """Check the course's own reduced features, which are left: `reduce` makes ours."""
     where = f"{archive_path}: {path.name}"
     with open_checked(path, {"features": Expected((rows, PCA_WIDTH), "<f4")}, where) as data_sets:
         for _ in _finite_blocks(data_sets["features"], where):
@@ -249,7 +249,7 @@ def _decoded(captions: Captions, images: list[dict[str, Any]], part: str) -> lis
 
 
 def unzipped(path: Path, part: str, unpacked: Path) -> Path:
-    """The caption file itself, out of the archive that COCO publishes."""
+    """Return the caption file itself, out of the archive that COCO publishes."""
     check_regular(path)
     if not zipfile.is_zipfile(path):
         return path
@@ -260,7 +260,7 @@ def unzipped(path: Path, part: str, unpacked: Path) -> Path:
 
 
 def _original(path: Path, images: list[dict[str, Any]], where: Path) -> list[dict[str, Any]]:
-    """The original captions of the images, image by image, joined by image id; images get their licences."""
+    """Return the original captions of the images, joined by image id; give the images their licences."""
     by_image: dict[int, list[dict[str, Any]]] = {image["id"]: [] for image in images}
     content = read_json(path)
     entries, originals = check_coco_captions(content, str(where))

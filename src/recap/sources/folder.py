@@ -106,7 +106,7 @@ def read_credit(entry: Mapping[str, Any], licenses: Any) -> dict[str, str | None
 
 
 def find_image(name: str, images: Path, captions: Path) -> Path:
-    """The file of a name, also where its accents are written in another of Unicode's forms."""
+    """Return the file of a name, also where its accents are written in another of Unicode's forms."""
     parts = PurePosixPath(name).parts
     if not parts or name.startswith("/") or ".." in parts or "\\" in name or "\0" in name:
         raise InputError(f"{captions}: expected file names inside the image folder, received {name!r}")
@@ -127,7 +127,7 @@ def _exists(path: Path) -> bool:
 
 @cache
 def _listing(folder: Path) -> dict[str, str]:
-    """The names in a folder by what their spellings have in common."""
+    """Return the names in a folder by what their spellings have in common."""
     try:
         return {same_name(name): name for name in sorted(entry.name for entry in folder.iterdir())}
     except OSError:  # absent, a file, or a name too long

@@ -30,7 +30,7 @@ LARGEST_BYTES = 32 << 20
 
 
 def make_fetch(config: DataConfig, directory: Path) -> Callable[[Sequence[str]], dict[str, Path | str]]:
-    """``fetch_images`` as the settings want it: of nothing, unless ``data.images.fetch``."""
+    """Return ``fetch_images`` as the settings want it: of nothing, unless ``data.images.fetch``."""
     if not config.images.fetch:
         return lambda urls: {}
     timeout, offline = config.images.timeout, config.offline

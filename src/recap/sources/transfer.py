@@ -123,7 +123,7 @@ async def _append(response: httpx.Response, part: Path, have: int, total: int | 
     """Add the body to the part file as it comes."""
     most = shutil.disk_usage(part.parent).free // 2 if total is None else total
     arrived: list[bytes] = []
-    told = track_bytes(iter(arrived.pop, None), f"downloading {part.stem}", have, total)
+    tracked = track_bytes(iter(arrived.pop, None), f"downloading {part.stem}", have, total)
     begin, recent = time.monotonic(), 0
     with open(part, "ab", buffering=0) as file:
         async for chunk in response.aiter_raw():
@@ -132,7 +132,7 @@ async def _append(response: httpx.Response, part: Path, have: int, total: int | 
                 discard(part)
                 raise UnusableError(f"the server sends more than {most} bytes")
             arrived.append(chunk)
-            file.write(next(told))
+            file.write(next(tracked))
             recent += len(chunk)
             seconds = time.monotonic() - begin
             if seconds >= SECONDS_OF_PATIENCE:
@@ -247,7 +247,7 @@ def _is_validator(text: Any) -> bool:
 
 
 def _retry_after(value: str | None) -> float | None:
-    """Seconds that a server asks for, given as a number or as a date."""
+    """Return the seconds that a server asks for, given as a number or as a date."""
     if value is None:
         return None
     if re.fullmatch("[0-9]+", value.strip()):

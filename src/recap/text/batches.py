@@ -35,15 +35,15 @@ class CaptionedFeatures:
             raise InputError(f"features: expected a row for image {last}, received {len(self.features)} rows")
 
     def lengths(self) -> NDArray[np.int64]:
-        """(M,) the steps of each caption that are not <NULL>."""
+        """Return (M,) the steps of each caption that are not <NULL>."""
         return (self.captions != NULL).sum(axis=1)
 
     def words(self, rows: NDArray[np.int64]) -> int:
-        """Targets of the captions ``rows`` (N,): their steps but the first."""
+        """Count the targets of the captions ``rows`` (N,): their steps but the first."""
         return int((self.captions[rows, 1:] != NULL).sum())
 
     def batch(self, rows: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
-        """Features (N, D) float32 and captions (N, longest of them) int64 of the captions ``rows`` (N,)."""
+        """Return features (N, D) float32 and captions (N, longest) int64 of the captions ``rows`` (N,)."""
         captions = self.captions[rows]
         longest = int((captions != NULL).sum(axis=1).max())
         features = np.asarray(self.features[self.image_rows[rows]])
@@ -53,7 +53,7 @@ class CaptionedFeatures:
 def shuffled_batches(
     lengths: NDArray[np.int64], batch_size: int, generator: np.random.Generator
 ) -> Sequence[NDArray[np.int64]]:
-    """One epoch: every caption once, batches of like length in random order, as arrays of rows.
+    """Return an epoch: batches of every caption once, of like length, in random order, as arrays of rows.
 
     A random permutation, sorted by length without disturbing captions of the same length, cut into batches,
     which are shuffled.
@@ -64,7 +64,7 @@ def shuffled_batches(
 
 
 def sorted_batches(lengths: NDArray[np.int64], batch_size: int) -> Sequence[NDArray[np.int64]]:
-    """Every caption once, shortest first, in a fixed order: for losses and scores."""
+    """Return batches of every caption once, shortest first, in a fixed order: for losses and scores."""
     return _cut(np.argsort(lengths, kind="stable"), batch_size)
 
 

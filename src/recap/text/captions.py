@@ -30,7 +30,7 @@ class Captions:
     splits: Mapping[str, Encoded]
 
     def of(self, split: str) -> Encoded:
-        """The captions and image rows of a split."""
+        """Return the captions and image rows of a split."""
         return self.splits[split]
 
 
@@ -104,7 +104,7 @@ def read_encoded(
 
 
 def load_references(directory: Path, split: str) -> dict[str, Any]:
-    """The original captions of a split, COCO format, ``images`` in row order; ``part`` where it has any."""
+    """Return a split's original captions in COCO's form, ``images`` in row order, with ``part`` if any."""
     references: dict[str, Any] = read_json(directory / f"references_{split}.json")
     return references
 

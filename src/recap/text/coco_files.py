@@ -1,4 +1,4 @@
-"""Reads caption files in COCO's format; what is wrong with one is told in one line."""
+"""Reads caption files in COCO's format; a fault of one is an error of one line."""
 
 import json
 import unicodedata

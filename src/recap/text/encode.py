@@ -155,7 +155,7 @@ def _refuse_wordless(vocabulary: Vocabulary, captions: list[list[str]], config: 
 
 
 def _describe(encoded: NDArray[np.int32]) -> dict[str, Any]:
-    """Counts of encoded captions (M, L)."""
+    """Count the words and lengths of encoded captions (M, L)."""
     words = ~np.isin(encoded, (NULL, START, END))
     return {
         "captions": len(encoded),

@@ -31,25 +31,25 @@ _SPACING_VOWELS = "\u0e33\u0eb3"
 
 @cache
 def _marks() -> str:
-    """All combining marks: the accents, vowel signs and variation selectors of any script."""
+    """Return all combining marks: the accents, vowel signs and variation selectors of any script."""
     points = (*range(0x300, 0x20000), *range(0xE0100, 0xE01F0))
     return "".join(character for character in map(chr, points) if unicodedata.category(character)[0] == "M")
 
 
 @cache
 def _word() -> re.Pattern[str]:
-    """A letter or digit, then letters, digits and their marks; Persian's half-space only between letters."""
+    """Return a pattern of words: letters and digits with marks, Persian's half-space between letters."""
     return re.compile(rf"[^\W_](?:[^\W_]|[{_marks()}{_JOINER}]|{_NON_JOINER}(?=[^\W_]))*")
 
 
 @cache
 def _character() -> re.Pattern[str]:
-    """A character as people count them: with all the marks on it."""
+    """Return a pattern of a character as people count them: with all the marks on it."""
     return re.compile(rf".[{_marks()}{_JOINER}{_NON_JOINER}{_SPACING_VOWELS}]*", re.DOTALL)
 
 
 def compose(text: str) -> str:
-    """A text in Unicode's composed form (NFC), without characters that cannot be seen.
+    """Return a text in Unicode's composed form (NFC), without characters that cannot be seen.
 
     >>> compose("cafe\u0301 snow\u00adman") == "caf\u00e9 snowman"
     True
@@ -58,7 +58,7 @@ def compose(text: str) -> str:
 
 
 def split_words(caption: str) -> list[str]:
-    """The words of a caption: lowercase, apostrophes dropped, all other punctuation between words.
+    """Return the words of a caption: lowercase, apostrophes dropped, all other punctuation between words.
 
     They are in Unicode's composed form (NFC); accents, vowel signs and the half-space of Persian belong to
     them, soft hyphens do not.
@@ -71,7 +71,7 @@ def split_words(caption: str) -> list[str]:
 
 
 def split_tokens(caption: str, tokens: Tokens) -> list[str]:
-    """The tokens of a caption: its words, or the characters of its words with a space between words.
+    """Return the tokens of a caption: its words, or the characters of its words with a space between words.
 
     A character keeps its accents and vowel signs.
 
@@ -103,7 +103,7 @@ class Vocabulary:
         return len(self.idx_to_word)
 
     def encode(self, captions: Sequence[Sequence[str]], max_length: int) -> NDArray[np.int32]:
-        """Captions of tokens as numbers (M, max_length) int32: <START>, the tokens, <END>, then <NULL>.
+        """Return captions of tokens as numbers (M, max_length) int32: <START>, tokens, <END>, then <NULL>.
 
         What is longer is cut, <END> is kept.
         """
@@ -115,7 +115,7 @@ class Vocabulary:
         return encoded
 
     def decode(self, caption: Iterable[int]) -> str:
-        """The text of an encoded caption: up to <END>, without <START> and <NULL>; <UNK> stays."""
+        """Return the text of an encoded caption: up to <END>, without <START> and <NULL>; <UNK> stays."""
         words = []
         for number in caption:
             if number == END:
@@ -125,12 +125,12 @@ class Vocabulary:
         return self.separator.join(words)
 
     def read(self, text: str) -> tuple[tuple[str, ...], tuple[int, ...]]:
-        """The tokens of a text that was made of them, and their numbers."""
+        """Return the tokens of a text that was made of them, and their numbers."""
         pieces = text.split() if self.tokens == "word" else _character().findall(text)
         return tuple(pieces), tuple(self.word_to_idx.get(piece, UNK) for piece in pieces)
 
     def to_json(self) -> dict[str, Any]:
-        """The content of vocabulary.json: the course's, and ``tokens`` when they are not words."""
+        """Return the content of vocabulary.json: the course's, and ``tokens`` when they are not words."""
         content = {"idx_to_word": list(self.idx_to_word), "word_to_idx": self.word_to_idx}
         return content if self.tokens == "word" else {**content, "tokens": self.tokens}
 
@@ -138,7 +138,7 @@ class Vocabulary:
 def build_vocabulary(
     captions: Iterable[Sequence[str]], min_count: int, max_words: int | None, tokens: Tokens = "word"
 ) -> Vocabulary:
-    """The special words, then the others, most frequent first, equally frequent ones by alphabet.
+    """Return the special words, then the others, most frequent first, equally frequent ones by alphabet.
 
     Args:
         captions: the tokens of each training caption.

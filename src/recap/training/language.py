@@ -1,7 +1,7 @@
 """Training on captions of images that are not there, before the one on images.
 
 Far more captions are to be had than images with captions. Each comes with a feature that its image might have
-(`recap.features.language`), so that the decoder learns to be told what to say, not only to speak.
+(`recap.features.language`), so that the decoder learns to describe a feature, not only to form sentences.
 """
 
 from collections.abc import Callable

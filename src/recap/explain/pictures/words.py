@@ -51,7 +51,7 @@ def word_panels(captioner: Captioner, x: Tensor, pixels: Pixels, caption: Captio
 
 
 def word_sheet(captioner: Captioner, x: Tensor, pixels: Pixels, caption: Caption) -> Pixels:
-    """Maps of an image (S, S, 3) without colours: a row a method of ``word_methods``, a column a word.
+    """Draw maps of an image (S, S, 3) without colours: a row a method of ``word_methods``, a column a word.
 
     The column before the first shows the image. A map is scaled by itself, its largest values white.
     """

@@ -45,7 +45,7 @@ def _bits(start: int, length: int) -> int:
 
 
 def _split(matches: Sequence[Match]) -> tuple[list[Match], list[Match]]:
-    """The matches that compete with no other, and the others."""
+    """Return the matches that compete with no other, and the others."""
     once = twice = reference_once = reference_twice = 0
     for start, length, place, size, _ in matches:
         mask, reference_mask = _bits(start, length), _bits(place, size)

@@ -65,7 +65,7 @@ class Matcher:
                 )
 
     def match(self, caption: Sentence, reference: Sentence) -> list[Match]:
-        """All matches, by stage; a pair of words counts once a stage, and equal words only as such."""
+        """Return all matches by stage; a pair of words counts once a stage, and equal words only as such."""
         exact, stems, synonyms = [], [], []
         others = list(zip(reference.words, reference.stems, reference.synonyms, strict=True))
         for start, word in enumerate(caption.words):

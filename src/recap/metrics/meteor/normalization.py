@@ -48,7 +48,7 @@ _KEEPS_PERIOD_BEFORE_NUMBER = frozenset({"No", "Art", "pp"})
 
 @lru_cache(maxsize=100_000)
 def normalize(caption: str) -> tuple[str, ...]:
-    """The words of a caption as METEOR sees them."""
+    """Return the words of a caption as METEOR sees them."""
     text = f" {caption.translate(_SIGNS_ALIKE)} "
     for pattern, replacement in _RULES:
         text = pattern.sub(replacement, text)
@@ -63,7 +63,7 @@ def normalize(caption: str) -> tuple[str, ...]:
 
 
 def _end(word: str, following: str) -> list[str]:
-    """A word with a period at its end: an abbreviation, or the end of a sentence."""
+    """Split a word with a period at its end: an abbreviation, or the end of a sentence."""
     stem = word[:-1]
     if "." in stem and _ABBREVIATION.match(stem):
         return [word.replace(".", "")]

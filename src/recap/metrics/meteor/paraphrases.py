@@ -49,7 +49,7 @@ class Paraphrases:
 
     @classmethod
     def of_pairs(cls, pairs: Sequence[tuple[str, str]]) -> "Paraphrases":
-        """A table of the pairs given."""
+        """Return a table of the pairs given."""
         lines = "".join(f"{first}\n{second}\n" for first, second in pairs).encode()
         return cls(*_table(_hash_lines(np.frombuffer(lines, np.uint8))))
 
@@ -94,7 +94,7 @@ class Paraphrases:
         return found
 
     def _look_up(self, number: int) -> dict[int, int]:
-        """The paraphrases that are listed with a phrase, each with its place in the list."""
+        """Return the paraphrases that are listed with a phrase, each with its place in the list."""
         others = self._others[self._starts[number] : self._starts[number + 1]].tolist()
         return {other: place for place, other in enumerate(others)}
 
@@ -121,13 +121,13 @@ def load(source: Path, cache: Path) -> Paraphrases:
 
 @lru_cache(maxsize=1)
 def _numbers() -> NDArray[np.uint64]:
-    """A random number for each place and byte."""
+    """Draw a random number for each place and byte."""
     digest = hashlib.shake_256(b"recap").digest(_LONGEST_BYTES * 256 * 8)
     return np.frombuffer(digest, "<u8").reshape(_LONGEST_BYTES, 256).astype(np.uint64)
 
 
 def _hash_lines(text: NDArray[np.uint8]) -> NDArray[np.uint64]:
-    """The hash of each line; each ends with a line end."""
+    """Return the hash of each line; each ends with a line end."""
     ends = np.flatnonzero(text == ord("\n"))
     lengths = np.diff(ends, prepend=-1)
     starts = ends + 1 - lengths
@@ -174,7 +174,7 @@ def _write(path: Path, **arrays: NDArray[Any]) -> None:
 
 
 def _blocks(file: gzip.GzipFile) -> Iterator[bytes]:
-    """The text in blocks of whole lines."""
+    """Yield the text in blocks of whole lines."""
     rest = b""
     while block := file.read(_BLOCK):
         end = block.rfind(b"\n") + 1

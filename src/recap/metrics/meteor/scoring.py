@@ -45,7 +45,7 @@ def count_statistics(caption: Sentence, reference: Sentence, matches: Sequence[M
 
 
 def score_statistics(statistics: Sequence[float]) -> float:
-    """The score from what was counted, or from its sums over a set."""
+    """Return the score from what was counted, or from its sums over a set."""
     words, reference_words, function, reference_function, *counts = _penalized(statistics)
     *counts, chunks, matched, reference_matched = counts
     own = other = 0.0
@@ -115,7 +115,7 @@ class MeteorScores:
 
 
 def meteor_of(sums: NDArray[np.float64]) -> float:
-    """The score of a set from sums or means of rows of ``MeteorScores.statistics``."""
+    """Return the score of a set from sums or means of rows of ``MeteorScores.statistics``."""
     return score_statistics(sums.tolist())
 
 

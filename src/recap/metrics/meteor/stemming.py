@@ -38,7 +38,7 @@ _BEFORE_LI = "cdeghkmnrt"
 
 @lru_cache(maxsize=100_000)
 def stem(word: str) -> str:
-    """The stem of a lowercase word."""
+    """Return the stem of a lowercase word."""
     if len(word) <= 2:
         return word
     if word in _WHOLE:

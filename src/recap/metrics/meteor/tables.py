@@ -38,7 +38,7 @@ class Synonyms:
         self.of = cache(self._of)
 
     def _of(self, word: str) -> frozenset[int]:
-        """The numbers of the sets that a word is in, as it is or by its base form."""
+        """Return the numbers of the sets that a word is in, as it is or by its base form."""
         return frozenset(
             int(number) for form in (word, *self._forms(word)) for number in self._sets.get(form, "").split()
         )

@@ -12,7 +12,7 @@ Tokenizer = Callable[[Sequence[str]], list[str]]
 
 
 def tokenizer(name: TokenizerName) -> Tokenizer:
-    """The tokenizer of a name.
+    """Return the tokenizer of a name.
 
     ptb is COCO's official tokenization in Python, stanford the same in Java; whitespace takes captions as
     tokenized. All read captions in Unicode's composed form, so that the same word is always the same

@@ -60,7 +60,7 @@ def tokenize(captions: Iterable[str]) -> list[str]:
 def _words(
     text: str, place: int, end: int, known: dict[str, str], hopeless: list[int]
 ) -> tuple[list[str], int]:
-    """The words from a place up to a line's end, and where they end; those of plain text get ``known``."""
+    """Return the words from a place up to a line's end, and where they end; plain text uses ``known``."""
     words: list[str] = []
     while place < end:
         if gap := GAP.match(text, place, end):

@@ -6,7 +6,7 @@ out because Python's own classes grow with every version of Unicode. Code points
 
 
 def _class(ranges: str) -> str:
-    """The inside of a regular expression's character class."""
+    """Return the inside of a regular expression's character class."""
     return "".join(
         "-".join(f"\\u{int(point, 16):04x}" for point in span.split("-")) for span in ranges.split()
     )

@@ -27,13 +27,13 @@ class Rule(NamedTuple):
 
 
 def _any(texts: Iterable[str]) -> str:
-    """One of some texts, in any case; longer ones first, so that the first match is the longest."""
+    """Return a pattern of texts, in any case; longer ones first, so that the first match is the longest."""
     ordered = sorted(texts, key=lambda text: (-len(text), text))
     return f"(?i:{'|'.join(re.escape(text) for text in ordered)})"
 
 
 def _any_with_capital(texts: Iterable[str]) -> str:
-    """One of some texts whose first letter is a capital, the others in any case."""
+    """Return a pattern of texts whose first letter is a capital, the others in any case."""
     ordered = sorted(texts, key=lambda text: (-len(text), text))
     return f"(?:{'|'.join(f'{text[0].upper()}(?i:{re.escape(text[1:])})' for text in ordered)})"
 

@@ -17,7 +17,7 @@ def number(token: str) -> str:
 
 
 def in_one_piece(token: str) -> str:
-    """Spaces inside a token become no-break spaces."""
+    """Turn spaces inside a token into no-break spaces."""
     return token.replace(" ", "\xa0")
 
 

@@ -13,7 +13,7 @@ PHASES = {"crops": "single digit crops", "scenes": "whole scenes"}
 
 
 def build(inputs: Inputs, selection: Selection, config: ReportConfig) -> dict[str, Any] | None:
-    """Loss by step, a curve a phase, and accuracies on each part; None for a backbone from elsewhere."""
+    """Return loss by step, a curve for each phase, and accuracies of parts; None for one from elsewhere."""
     if not inputs.backbone_losses:
         return None
     curves = [

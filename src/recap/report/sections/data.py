@@ -15,7 +15,7 @@ SPLITS = ("train", "validation", "test")
 
 
 def build(inputs: Inputs, selection: Selection, config: ReportConfig) -> dict[str, Any]:
-    """Counts of the splits, a histogram of caption lengths, samples with all their captions."""
+    """Return counts of the splits, a histogram of caption lengths, samples with all their captions."""
     found, vocabulary = inputs.description["splits"], inputs.description["vocabulary"]
     encoded = inputs.description["encoded"]
     parts = [image["part"] for image in inputs.splits["test"].images if "part" in image]
@@ -66,7 +66,7 @@ def _counts(split: str, found: Mapping[str, Any], encoded: Mapping[str, Any]) ->
 
 
 def _lengths(counts: Mapping[str, Mapping[int, int]]) -> Markup:
-    """How many captions have how many words, by split."""
+    """Return how many captions have how many words, by split."""
     lengths = [length for own in counts.values() for length in own]
     shortest, longest = min(lengths, default=1), max(lengths, default=1)
     bins = range(shortest, longest + 1)

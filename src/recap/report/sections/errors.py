@@ -25,7 +25,7 @@ RELATIONS = {"side by side": ("left of", "right of"), "stacked": ("above", "belo
 
 
 def build(inputs: Inputs, selection: Selection, config: ReportConfig) -> dict[str, Any]:
-    """Figures of the scores, the table of words and, for scenes, what is taken for what."""
+    """Return figures of the scores, the table of words and, for scenes, what is taken for what."""
     return {
         "distribution": _distribution(inputs.decoders),
         "shown": len(selection.gallery),
@@ -45,7 +45,7 @@ def build(inputs: Inputs, selection: Selection, config: ReportConfig) -> dict[st
 
 
 def _distribution(decoders: Sequence[Decoder]) -> Markup:
-    """The share of images by CIDEr-D, a line a decoder."""
+    """Return the share of images by CIDEr-D, a line for each decoder."""
     scores = {own.name: [row["cider_d"] for row in own.per_image] for own in decoders}
     x_axis = axis([score for own in scores.values() for score in own], "CIDEr-D", from_zero=True)
     width = (x_axis.high - x_axis.low) / BINS
@@ -60,7 +60,7 @@ def _distribution(decoders: Sequence[Decoder]) -> Markup:
 
 
 def _pair(first: Decoder, second: Decoder, selection: Selection) -> Markup:
-    """A point an image: the CIDEr-D of two decoders."""
+    """Return a point for each image: the CIDEr-D of two decoders."""
     x, y = ([own.per_image[row]["cider_d"] for row in selection.gallery] for own in (first, second))
     both = axis([*x, *y], "", from_zero=True)
     x_axis, y_axis = (replace(both, label=f"CIDEr-D, {name(own.name)}") for own in (first, second))
@@ -71,7 +71,7 @@ def _pair(first: Decoder, second: Decoder, selection: Selection) -> Markup:
 
 
 def _words(inputs: Inputs) -> list[dict[str, Any]]:
-    """The words whose use differs most from the references', in uses a thousand words."""
+    """Return the words whose use differs most from the references', in uses a thousand words."""
     texts = [text for references in inputs.splits["test"].references for text in references]
     expected = _rates(texts)
     said = [_rates(decoder.captions) for decoder in inputs.decoders]
@@ -122,7 +122,7 @@ def _confusions(inputs: Inputs) -> list[dict[str, Any]]:
 
 
 def _pairs(shown: Counter[str], said: Counter[str]) -> Iterator[tuple[str, str]]:
-    """What is right, and what is left over where that is one pair: then it is clear what was confused."""
+    """Yield what is right, and what is left over where that is one pair: the two were confused."""
     yield from ((value, value) for value in (shown & said).elements())
     rest = [*(shown - said).elements()], [*(said - shown).elements()]
     if len(rest[0]) == len(rest[1]) == 1:
@@ -130,7 +130,7 @@ def _pairs(shown: Counter[str], said: Counter[str]) -> Iterator[tuple[str, str]]
 
 
 def _relation(claim: Claim, arrangement: str) -> str:
-    """How two digits stand to each other; their arrangement, where the caption asks for the other axis."""
+    """Return how two digits stand to each other; their arrangement where the caption names the other axis."""
     if claim.holds:
         return claim.value
     return OPPOSITE[claim.value] if claim.value in RELATIONS.get(arrangement, ()) else arrangement

@@ -10,7 +10,7 @@ from recap.report.selection import Selection
 
 
 def build(inputs: Inputs, selection: Selection, config: ReportConfig) -> dict[str, Any] | None:
-    """The spectrum of the PCA; None when features pass through as they are."""
+    """Return the spectrum of the PCA; None when features pass through as they are."""
     cumulative = inputs.spectrum.get("cumulative", [])
     if not cumulative:
         return None

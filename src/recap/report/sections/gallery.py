@@ -14,7 +14,7 @@ from recap.text.vocabulary import Vocabulary
 
 
 def build(inputs: Inputs, selection: Selection, config: ReportConfig) -> dict[str, Any]:
-    """The images in the order of the data, and what the form offers."""
+    """Return the images in the order of the data, and what the form offers."""
     parts = [(part, part.capitalize()) for part in inputs.parts]
     return {
         "decoders": [(decoder.name, name(decoder.name)) for decoder in inputs.decoders],
@@ -46,14 +46,14 @@ def _image(inputs: Inputs, row: int) -> dict[str, Any]:
 
 
 def with_picture(shown: dict[str, Any]) -> dict[str, Any]:
-    """What stands for an image, of ``selection.shown_image``, as gallery.js reads it."""
+    """Return what stands for an image, of ``selection.shown_image``, as gallery.js reads it."""
     inline = shown["inline"]
     others = {key: value for key, value in shown.items() if key != "inline"}
     return {**others, "picture": dataclasses.asdict(inline) if inline else None}
 
 
 def shown_caption(decoder: Decoder, row: int, vocabulary: Vocabulary) -> dict[str, Any]:
-    """What a decoder said of an image, as gallery.js reads it."""
+    """Return what a decoder said of an image, as gallery.js reads it."""
     scores = decoder.per_image[row]
     truth = scores.get("truth")
     return {
@@ -73,7 +73,7 @@ def shown_caption(decoder: Decoder, row: int, vocabulary: Vocabulary) -> dict[st
 def word_probabilities(
     caption: str, log_probabilities: Sequence[float], vocabulary: Vocabulary
 ) -> list[tuple[str, int | None]]:
-    """The words of a caption with their probabilities in percent; None where these are not known.
+    """Return the words of a caption with their probabilities in percent; None where these are not known.
 
     Args:
         caption: as a decoder wrote it.

@@ -38,7 +38,7 @@ FETCH = ("dvc exp run -S data.images.fetch=true", "fetch the photographs that th
 
 
 def build(inputs: Inputs, selection: Selection, config: ReportConfig) -> dict[str, Any]:
-    """The promise, commands with what they do, what the page was made from, and every setting."""
+    """Return the promise, commands with what they do, what the page was made from, and every setting."""
     return {
         "promise": promise(inputs.params.get("runtime", {})),
         "commands": COMMANDS if inputs.raw.source.images else (*COMMANDS, FETCH),
@@ -64,12 +64,12 @@ def _lines(values: Mapping[str, Any], depth: int) -> list[str]:
 
 
 def written_setting(value: Any) -> str:
-    """A value of params.yaml as the page writes it."""
+    """Return a value of params.yaml as the page writes it."""
     return json.dumps(_without_folders(value), ensure_ascii=False).strip('"')
 
 
 def _without_folders(value: Any) -> Any:
-    """An absolute path's last part: the rest says where things are on one machine."""
+    """Return an absolute path's last part: the rest says where things are on one machine."""
     if isinstance(value, str) and (PurePosixPath(value).is_absolute() or value.startswith("~")):
         return f"…/{PurePosixPath(value).name}"
     if isinstance(value, str) and PureWindowsPath(value).is_absolute():

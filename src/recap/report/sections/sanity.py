@@ -16,7 +16,7 @@ LOSS_OF = {"transformer": "step"}
 
 
 def build(inputs: Inputs, selection: Selection, config: ReportConfig) -> dict[str, Any] | None:
-    """Loss curves with their bars, a row a checked function, captions that come back; None without checks."""
+    """Return loss curves with their bars, a row for each checked function, and captions that come back."""
     sanity = inputs.sanity
     if sanity is None:
         return None
@@ -39,7 +39,7 @@ def build(inputs: Inputs, selection: Selection, config: ReportConfig) -> dict[st
 
 
 def _panel(sanity: Sanity, decoder: str) -> Markup:
-    """The loss of every step on an axis of powers of ten, with the bar that the last one is to be below."""
+    """Return the loss of every step on an axis of powers of ten, with the bar for the last one."""
     steps, losses = sanity.curves[decoder]
     bar = float(sanity.metrics[decoder]["bar"])
     curves = [
@@ -65,7 +65,7 @@ def _row(sanity: Sanity, decoder: str) -> dict[str, Any]:
 
 
 def _gradients(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """A row a function: what was differentiated, and its largest error."""
+    """Return a row for each function: what was differentiated, and its largest error."""
     functions: dict[str, list[dict[str, Any]]] = {}
     for row in rows:
         functions.setdefault(row["function"], []).append(row)

@@ -63,7 +63,7 @@ def _part(inputs: Inputs, part: str, config: ReportConfig) -> dict[str, Any]:
 
 
 def columns(decoders: list[Decoder], part: str, kind: str) -> list[str]:
-    """A table's metrics that are numbers, known ones first in their order, baselines left out."""
+    """Return a table's metrics that are numbers, known ones first in their order, baselines left out."""
     present = {
         key
         for decoder in decoders
@@ -75,7 +75,7 @@ def columns(decoders: list[Decoder], part: str, kind: str) -> list[str]:
 
 
 def table(decoders: list[Decoder], part: str, kind: str, seed: int) -> dict[str, Any] | None:
-    """Rows of written numbers; the best of a column are marked where one way is better. None without any."""
+    """Return rows of written numbers, the best of a column marked where one way is better, or None."""
     keys = columns(decoders, part, kind)
     if not keys:
         return None
@@ -124,12 +124,12 @@ def search(params: Mapping[str, Any]) -> str:
     if not decoding:
         return ""
     kind = decoding["search"]
-    told = [f"{key.replace('_', ' ')} {decoding[key]}" for key in SEARCH_SETTINGS.get(kind, ())]
-    return ", ".join([SEARCHES.get(kind, f"{kind.replace('_', ' ')} search"), *told])
+    options = [f"{key.replace('_', ' ')} {decoding[key]}" for key in SEARCH_SETTINGS.get(kind, ())]
+    return ", ".join([SEARCHES.get(kind, f"{kind.replace('_', ' ')} search"), *options])
 
 
 def _best(decoders: list[Decoder], part: str, key: str, seed: int) -> set[str]:
-    """The decoders whose numbers read like the best one, or that a test does not tell apart from it."""
+    """Return the decoders whose numbers read like the best one, or that no test tells apart from it."""
     better, form = metric(key).better, metric(key).form
     values = {own.name: float(own.metrics[part][key]) for own in decoders if key in own.metrics[part]}
     if better is None or len(decoders) < 2:
@@ -153,7 +153,7 @@ def _cell(metrics: dict[str, Any], key: str, is_best: bool) -> dict[str, Any]:
 
 
 def _bars(decoders: list[Decoder], part: str, key: str) -> dict[str, Any] | None:
-    """Bars of one metric with their intervals; floor and ceiling as marks across them."""
+    """Draw bars of one metric with their intervals; floor and ceiling as marks across them."""
     if not any(key in decoder.metrics[part] for decoder in decoders):
         return None
     form = metric(key).form
@@ -191,7 +191,7 @@ def _bars(decoders: list[Decoder], part: str, key: str) -> dict[str, Any] | None
 
 
 def difference(first: Decoder, second: Decoder, part: str, key: str, seed: int) -> PairedDifference:
-    """The first decoder's scores of a part less the second's, image by image."""
+    """Return the first decoder's scores of a part less the second's, image by image."""
     ours, theirs = (
         np.array([row[key] for row in decoder.per_image if row["part"] == part])
         for decoder in (first, second)
@@ -200,7 +200,7 @@ def difference(first: Decoder, second: Decoder, part: str, key: str, seed: int) 
 
 
 def leaders(decoders: list[Decoder], part: str, key: str, seed: int) -> tuple[list[Decoder], float | None]:
-    """The decoder with the highest score and those that the test does not tell apart from it, highest first.
+    """Return the decoder with the highest score and those that no test tells apart from it, highest first.
 
     With them the smallest of their p, None where nobody ties.
     """
@@ -211,7 +211,7 @@ def leaders(decoders: list[Decoder], part: str, key: str, seed: int) -> tuple[li
 
 
 def differences(decoders: list[Decoder], part: str, seed: int) -> dict[str, Any] | None:
-    """Each decoder minus each other on the same images, metric by metric; None for a single decoder."""
+    """Return the differences of decoders on the same images, metric by metric; None for a single decoder."""
     scores = [[row for row in decoder.per_image if row["part"] == part] for decoder in decoders]
     keys = [key for key in BARS if all(key in row for own in scores for row in own)]
     rows = []
@@ -226,7 +226,7 @@ def differences(decoders: list[Decoder], part: str, seed: int) -> dict[str, Any]
 
 
 def _failed_claims(decoders: list[Decoder], part: str) -> dict[str, Any] | None:
-    """The share of claims that fails by kind, the worst kind first; bars relative to the largest share."""
+    """Return the share of claims that fails by kind, the worst first, with bars relative to the largest."""
     shares = [decoder.metrics[part].get("failed_claims", {}) for decoder in decoders]
     kinds = sorted({kind for own in shares for kind in own})
     if not kinds:

@@ -50,7 +50,7 @@ def _spread(values: Sequence[float], key: str) -> str:
 
 
 def _differences(tests: Sequence[Mapping[str, Any]], part: str) -> dict[str, Any] | None:
-    """The tests of a part, a row a pair, as the table of one run's differences has them."""
+    """Return the tests of a part, a row for each pair, as the table of one run's differences has them."""
     found = {(test["first"], test["second"], test["metric"]): test for test in tests if test["part"] == part}
     keys = [key for key in ROWS if any(key in of for of in found)]
     pairs = list(dict.fromkeys(of[:2] for of in found))

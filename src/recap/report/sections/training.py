@@ -20,7 +20,7 @@ MEASURES = {
 
 
 def build(inputs: Inputs, selection: Selection, config: ReportConfig) -> dict[str, Any]:
-    """A panel a measure, and a table of sizes and kept epochs."""
+    """Return a panel for each measure, and a table of sizes and kept epochs."""
     measured = {column for decoder in inputs.decoders for column in decoder.history}
     return {
         "panels": [

@@ -48,7 +48,7 @@ LEAST = 0.75
 
 
 def build(inputs: Inputs, selection: Selection, config: ReportConfig) -> dict[str, Any] | None:
-    """A group a kind, in the order of index.json, pictures of one image side by side; None without any."""
+    """Return a group for each kind, as index.json orders them, pictures of an image side by side, or None."""
     groups: dict[str, list[dict[str, Any]]] = {}
     words = [entry for entry in inputs.pictures if "words" in entry]
     if words:
@@ -181,5 +181,5 @@ def _share(found: Mapping[str, float]) -> str:
 def _table(
     caption: str, head: Sequence[str], rows: Sequence[Sequence[str]], summary: str = ""
 ) -> dict[str, Any] | None:
-    """The table, which unfolds under its summary if it has one; None without rows."""
+    """Return the table, which unfolds under its summary if it has one; None without rows."""
     return {"caption": caption, "head": head, "rows": rows, "summary": summary} if rows else None

@@ -101,7 +101,7 @@ def write_captions(scenes: Sequence[Scene], per_scene: int, generator: Generator
 
 
 def _describe(scene: Scene, generator: Generator) -> str:
-    """One caption before its rare words, its articles and its punctuation."""
+    """Draw a caption before its rare words, its articles and its punctuation."""
 
     def chance(share: float) -> bool:
         return generator.random() < share
@@ -175,7 +175,7 @@ class Statement:
 
 
 def read_caption(caption: str) -> list[Statement] | None:
-    """The claims that a caption makes, or None when it is no sentence of the grammar.
+    """Return the claims that a caption makes, or None when it is no sentence of the grammar.
 
     Case, punctuation and the choice of article do not matter; rare words are understood.
     """
@@ -213,7 +213,7 @@ _VALUES = {
 
 
 def _any(phrases: Iterable[str]) -> str:
-    """A pattern for any of the phrases, the longest first."""
+    """Return a pattern for any of the phrases, the longest first."""
     return "(?:" + "|".join(sorted(phrases, key=lambda phrase: (-len(phrase), phrase))) + ")"
 
 

@@ -79,12 +79,12 @@ class Scene:
 
 
 def to_json(scene: Scene, image_id: int) -> dict[str, Any]:
-    """A scene graph as JSON values."""
+    """Return a scene graph as JSON values."""
     return {"image_id": image_id, **asdict(scene)}
 
 
 def from_json(values: Mapping[str, Any]) -> Scene:
-    """The inverse of ``to_json``.
+    """Return the inverse of ``to_json``.
 
     Raises:
         InputError: the values are no scene graph.
@@ -102,13 +102,13 @@ def from_json(values: Mapping[str, Any]) -> Scene:
 
 
 def held_out_pairs(seed: int) -> list[Pair]:
-    """Pairs (colour, digit) that training never has: for every digit one colour, as even as can be."""
+    """Return pairs (colour, digit) that training never has: for every digit one colour, as even as can be."""
     order = np.random.default_rng([seed, 1]).permutation(len(COLOURS))
     return [(COLOURS[order[digit % len(COLOURS)]], digit) for digit in DIGITS]
 
 
 def training_pairs(seed: int) -> list[Pair]:
-    """The pairs (colour, digit) that training may have."""
+    """Return the pairs (colour, digit) that training may have."""
     held_out = held_out_pairs(seed)
     return [(colour, digit) for digit in DIGITS for colour in COLOURS if (colour, digit) not in held_out]
 
@@ -190,7 +190,7 @@ def sample_scene(
 
 
 def resample(scene: Scene, generator: Generator, digit_images: list[list[int]]) -> Scene:
-    """The same scene with other images of its digits at other places of its arrangement."""
+    """Return the same scene with other images of its digits at other places of its arrangement."""
     centers = _centers(scene.arrangement, [SIZES[object_.size] // 2 for object_ in scene.objects], generator)
     objects = []
     for object_, (x, y) in zip(scene.objects, centers, strict=True):

@@ -37,7 +37,7 @@ CONTRAST = 1.8
 
 @cache
 def load_digit_images() -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """The handwritten digits of scikit-learn: images (1797, 8, 8) of ink 0..16, and labels (1797,)."""
+    """Return the handwritten digits of scikit-learn: images (1797, 8, 8) of ink 0..16, and labels (1797,)."""
     from sklearn.datasets import load_digits
 
     digits = load_digits()
