@@ -60,11 +60,10 @@ def _config(options: argparse.Namespace) -> None:
 
 
 def _repro(options: argparse.Namespace) -> int:
-    from recap.core.environment import is_on
+    from recap.core.environment import is_on, positive_number
     from recap.guard.healing import heal
     from recap.runtime.parent import MAKE, end_with_parent
-    from recap.tracking.live import LIVE, live_curves, running_stages
-    from recap.workspace.journal import RECORDED, journals
+    from recap.tracking.live import RECORDS, live_curves, running_stages
     from recap.workspace.root import check_checkout
     from recap.workspace.side_by_side import count_lanes, reproduce
 
@@ -73,17 +72,16 @@ def _repro(options: argparse.Namespace) -> int:
         end_with_parent(os.environ)
     _print_lines(heal(ROOT))
     is_tracked = is_on(os.environ, "RECAP_TRACKING")
-    RECORDED.unlink(missing_ok=True)
     live = live_curves(os.environ, lambda: running_stages(ROOT.resolve())) if is_tracked else nullcontext()
     with live:
-        code = reproduce(ROOT, count_lanes(ROOT), {**os.environ, LIVE: "off"})
+        code = reproduce(ROOT, count_lanes(ROOT), {**os.environ, RECORDS: "off"})
     _print_lines(heal(ROOT))
-    if is_tracked and (journals(ROOT) or not RECORDED.exists()):
+    if is_tracked:
         try:
-            # slow, and mostly the stage `record` has done it
             from recap.tracking.importer import RECORD_SECONDS, bring
 
-            bring(os.environ, RECORD_SECONDS, ROOT.resolve(), everything=True)
+            seconds = positive_number(os.environ, "RECAP_RECORD_SECONDS", RECORD_SECONDS)
+            bring(os.environ, seconds, ROOT.resolve(), everything=True)
         except Exception as error:  # whatever happens to the record, the pipeline's outputs are there
             print(f"warning: MLflow: {' '.join(str(error).split())}", file=sys.stderr)
     return code

@@ -17,11 +17,12 @@ from typing import TYPE_CHECKING
 from recap.core.environment import is_on, positive_number
 from recap.tracking import parent_runs
 from recap.tracking.child_runs import Record, write_run
+from recap.tracking.live import RECORDS
 from recap.tracking.models import choose_champions
 from recap.tracking.store import Store, Tag, describe_error, equals
 from recap.workspace.cache import Cache
 from recap.workspace.git import git_state
-from recap.workspace.journal import FOLDER, RECORDED, Journal, ended_jobs, journals, milliseconds
+from recap.workspace.journal import FOLDER, Journal, ended_jobs, journals, milliseconds
 from recap.workspace.lock_file import Entry, Outputs, made_outputs, parse_lock, records, title
 from recap.workspace.pipeline import experiments, find_in, open_pipeline, open_repository
 from recap.workspace.root import repository_root
@@ -38,11 +39,10 @@ UNRECORDED = "DVC did not record its outputs"
 
 
 def record(environment: Mapping[str, str]) -> None:
-    """Bring the pipeline that has just run to MLflow; a store that fails costs a warning at most."""
+    """Bring the pipeline that has just run to MLflow, unless `recap repro` does; faults of a store warn."""
     seconds = positive_number(environment, "RECAP_RECORD_SECONDS", RECORD_SECONDS)
-    if is_on(environment, "RECAP_TRACKING") and bring(environment, seconds, Path.cwd(), everything=False):
-        with suppress(OSError):  # the folder of an experiment lacks it, or the disk is full: MLflow has all
-            RECORDED.touch()
+    if is_on(environment, "RECAP_TRACKING") and is_on(environment, RECORDS):
+        bring(environment, seconds, Path.cwd(), everything=False)
 
 
 def bring(

@@ -11,8 +11,8 @@ from recap.tracking.store import Store, warn
 from recap.workspace.journal import Journal, curve_points, journals, milliseconds
 
 Find = Callable[[], Iterable[Journal]]
-LIVE = "RECAP_LIVE"
-"""Is "off" for stages whose curves `recap repro` sends: it imports MLflow once for all of them."""
+RECORDS = "RECAP_RECORDS"
+"""Is "off" in stages of `recap repro`, which sends their curves and runs itself: MLflow is imported once."""
 SECONDS_BEFORE = 60.0
 """A stage with curves that takes longer has them sent; RECAP_LIVE_SECONDS sets another time."""
 SECONDS_BETWEEN = 10.0

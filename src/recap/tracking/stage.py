@@ -12,7 +12,7 @@ from typing import Any
 
 from recap.core.environment import is_on, whole_number
 from recap.errors import exit_code
-from recap.tracking.live import LIVE, live_curves
+from recap.tracking.live import RECORDS, live_curves
 from recap.tracking.store import hide_password, warn
 from recap.workspace.definition import flatten, flatten_numbers
 from recap.workspace.journal import Journal, JournalWriter
@@ -70,7 +70,7 @@ def start(stage: str, *groups: object) -> Iterator[Run]:
         warn(error, environment)
     run = Run(journal, environment)
     live: AbstractContextManager[None] = nullcontext()
-    if journal is not None and is_on(environment, LIVE):
+    if journal is not None and is_on(environment, RECORDS):
         path = journal.path
         live = live_curves(environment, lambda: [Journal(path)])
     try:

@@ -46,8 +46,6 @@ class Start(Definition):
 FOLDER = Path(".recap", "runs")  # below a checkout's root
 JOBS, CLONES = Path(".recap", "jobs"), Path(".recap", "clones")
 """Folders of a cluster's jobs (cluster/experiment.sbatch): lock and journals of each, and where it runs."""
-RECORDED = Path(".recap", "recorded")
-"""In a workspace, made by the stage `record` when MLflow has all that it knows."""
 Point = tuple[str, float, int, int]
 """Of a curve: name, value, moment in milliseconds since 1970, step."""
 
