@@ -98,8 +98,7 @@ def write_run(store: Store, run: str, parent: str, record: Record, moment: int) 
     # MLflow would draw a number with a curve's name as a point of it; the parent has it
     single = numbers.keys() - {point[0] for point in points}
     points += [(name, numbers[name], moment, 0) for name in single]
-    # a long stage has sent points; MLflow takes long to find those that it gets again
-    names = store.client.get_run(run).data.metrics
+    names = store.client.get_run(run).data.metrics  # of points sent twice MLflow takes long to find the first
     sent = [own for name in names for own in store.client.get_metric_history(run, name)]
     known = {(own.key, own.value, own.timestamp, own.step) for own in sent}
     new = (point for point in points if point not in known)
@@ -151,21 +150,18 @@ def _write_caption_table(folder: Path, rows: Sequence[Mapping[str, Any]], output
             cells[image["id"]] = _write_picture(folder, picture, str(place))
     if cells:
         columns.append("picture")
-        blank = _write_picture(folder, _encode(Image.new("RGBA", (1, 1))), "none")  # a cell must have one
+        blank = _write_picture(folder, _draw_in_square(b""), "none")  # a cell must have one
         data = [[*own, cells.get(row.get("image_id"), blank)] for own, row in zip(data, rows, strict=True)]
     (folder / CAPTION_TABLE).write_text(json.dumps({"columns": columns, "data": data}), encoding="utf-8")
 
 
-@lru_cache(maxsize=MOST_PICTURES)  # all decoders describe the same images
+@lru_cache(maxsize=MOST_PICTURES + 1)  # all decoders describe the same images
 def _draw_in_square(content: bytes) -> bytes:
-    picture = ImageOps.contain(read_image(io.BytesIO(content)), (SIDE, SIDE // 2))
-    square = Image.new("RGBA", (SIDE, SIDE))
-    square.paste(picture, ((SIDE - picture.width) // 2, 0))
-    return _encode(square)
-
-
-def _encode(picture: Image.Image) -> bytes:
-    picture.save(file := io.BytesIO(), "webp", quality=90)
+    square = Image.new("RGBA", (SIDE, SIDE) if content else (1, 1))
+    if content:
+        picture = ImageOps.contain(read_image(io.BytesIO(content)), (SIDE, SIDE // 2))
+        square.paste(picture, ((SIDE - picture.width) // 2, 0))
+    square.save(file := io.BytesIO(), "webp", quality=90)
     return file.getvalue()
 
 

@@ -45,15 +45,13 @@ def record(environment: Mapping[str, str]) -> None:
         bring(environment, seconds, Path.cwd(), everything=False)
 
 
-def bring(
-    environment: Mapping[str, str], seconds: float | None, workspace: Path, *, everything: bool
-) -> bool:
+def bring(environment: Mapping[str, str], seconds: float | None, place: Path, *, everything: bool) -> bool:
     """Import, print what was added, and in one line what went wrong; return whether nothing did.
 
-    The seconds are the time limit; the workspace is the checkout, or the temporary folder of an experiment;
+    The seconds are the time limit; the place is the checkout, or the temporary folder of an experiment;
     everything has DVC's experiments imported too.
     """
-    importer = Importer(environment, workspace)
+    importer = Importer(environment, place)
     try:
         with _time_limit(seconds):
             importer.bring(everything)
@@ -134,9 +132,12 @@ class Importer:
             shutil.rmtree(clone, ignore_errors=True)
 
     def _import_journals(self, repo: "Repo") -> None:
+        parents = set[str]()
         for journal in journals(self.store.root, self.folder):
             if not journal.is_alive():
-                self._attempt(journal.start.stage, self._import_journal, repo, journal)
+                self._attempt(journal.start.stage, self._import_journal, repo, journal, parents)
+        for parent in parents:
+            self._attempt(parent, parent_runs.update_state, self.store, parent)
 
     def _end_runs(self) -> None:
         for run in self.store.search("attributes.status = 'RUNNING'"):
@@ -152,8 +153,8 @@ class Importer:
             self.faults.append(f"{what}: {describe_error(error, self.environment)}")
             self.store.client.get_experiment(self.store.experiment)  # raises when the store is gone
 
-    def _import_journal(self, repo: "Repo", journal: Journal) -> None:
-        """Write the run of a stage that ended, and remove its journal."""
+    def _import_journal(self, repo: "Repo", journal: Journal, parents: set[str]) -> None:
+        """Write the run of a stage that ended, remove its journal, and note its pipeline's run."""
         start, store, record = journal.start, self.store, self._read(repo, journal)
         end = {"moment": start.moment, "end": "FAILED", "reason": KILLED, **(record.events or [{}])[-1]}
         if end["end"] == "FINISHED" and start.by_dvc and not record.entry:
@@ -161,6 +162,7 @@ class Importer:
                 return  # DVC is about to record it
             end |= {"end": "FAILED", "reason": UNRECORDED}
         run, parent = parent_runs.open_run(store, journal)
+        parents.add(parent)
         reused = (equals(Tag.PARENT, parent), equals(Tag.STAGE, start.stage), equals(Tag.REUSED, "true"))
         for child in store.search(*reused):  # the stage ran after all
             store.client.delete_run(child.info.run_id)
@@ -171,7 +173,6 @@ class Importer:
         store.client.set_terminated(run, status=end["end"], end_time=end["moment"])
         if is_written:
             journal.path.unlink()
-        parent_runs.update_state(store, parent)
 
     def _read(self, repo: "Repo", journal: Journal) -> Record:
         """Return what a stage left; its outputs if it finished and a dvc.lock records this run."""

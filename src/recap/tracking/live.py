@@ -39,7 +39,7 @@ def running_stages(root: Path) -> list[Journal]:
 
 
 def _send(environment: Mapping[str, str], find: Find, over: threading.Event, seconds: float) -> None:
-    store, sent, has_failed = None, dict[str, int](), False  # sent: points, by journal
+    store, sent, has_failed = None, dict[str, tuple[str, int]](), False  # by journal: its run, its points
     while not over.wait(min(SECONDS_BETWEEN, seconds)):
         try:
             for journal in find():
@@ -48,11 +48,13 @@ def _send(environment: Mapping[str, str], find: Find, over: threading.Event, sec
                 if not points:  # a stage without curves need not import MLflow
                     continue
                 store = store or Store(environment)
-                run, parent = open_run(store, journal)
                 if journal.identifier not in sent:
+                    run, parent = open_run(store, journal)
                     store.client.update_run(parent, status="RUNNING")
-                store.log(run, {}, points[sent.get(journal.identifier, 0) :])
-                sent[journal.identifier] = len(points)
+                    sent[journal.identifier] = run, 0
+                run, count = sent[journal.identifier]
+                store.log(run, {}, points[count:])
+                sent[journal.identifier] = run, len(points)
         except Exception as error:  # a store can fail in any way; the journal has everything
             # at a process's end, what this thread works with goes away
             if not has_failed and not over.is_set():
