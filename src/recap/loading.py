@@ -6,7 +6,7 @@ checks of options, is imported where a checkout has it.
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -71,7 +71,7 @@ def load(
     for name in names if own is None else ():
         if not (folder / name / "model.json").is_file():
             raise InputError(f"{folder / name}: expected a trained decoder, received none; {MAKES}")
-    _check_run(around, names)
+    _check_run(root, around, names)
     return replace(
         assemble(
             [folder if own else around / name for name in names],
@@ -105,41 +105,40 @@ def models_folder(folder: Path) -> Path:
     return folder
 
 
-def _check_run(models: Path, names: Sequence[str]) -> None:
+def _check_run(root: Path, models: Path, names: Sequence[str]) -> None:
     """Refuse decoders that are of another run than what lies beside them, as far as dvc.lock tells.
 
     Raises:
         InputError: a decoder is not that of dvc.lock, or what it was trained on was made again.
     """
-    from recap.core.hashes import hash_output
     from recap.core.plain_yaml import parse_yaml
 
-    root = Path(os.path.normpath(models / ".."))
     try:
         entries = parse_yaml((root / paths.LOCK).read_bytes())["stages"].values()
         made = {out["path"]: (out["md5"], entry) for entry in entries for out in entry.get("outs", [])}
+        faults = [fault for name in names for fault in _faults(models / name, made)]
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return  # no pipeline of DVC, or a lock that `recap verify` finds fault with
-    for name in names:
-        path = f"{paths.MODELS.name}/{name}"
-        md5, entry = made.get(path, ("", {}))
-        if entry and hash_output(models / name) != md5:
-            raise InputError(
-                f"{models / name}: expected the decoder of dvc.lock, received files of another run; "
-                "`make repro` trains it, `recap verify` tells what else differs"
-            )
-        waiting, known = [entry], set[str]()
-        while waiting:
-            for dep in waiting.pop().get("deps", []):
-                digest, maker = made.get(dep["path"], ("", {}))
-                if maker and dep.get("md5") != digest:
-                    raise InputError(
-                        f"{models / name}: expected a decoder trained on the {dep['path']} that is here, "
-                        "received one trained on others; `make repro` trains it again"
-                    )
-                if maker and dep["path"] not in known:
-                    known.add(dep["path"])
-                    waiting.append(maker)
+    if faults:
+        raise InputError(f"{faults[0]}; `make repro` trains it, `recap verify` says what else differs")
+
+
+def _faults(decoder: Path, made: Mapping[str, tuple[str, Mapping[str, Any]]]) -> Iterator[str]:
+    """Yield how a decoder differs from the outputs of dvc.lock: path -> MD5, and the stage that made it."""
+    from recap.core.hashes import hash_output
+
+    md5, entry = made.get(f"{paths.MODELS.name}/{decoder.name}", ("", {}))
+    if entry and hash_output(decoder) != md5:
+        yield f"{decoder}: expected the decoder of dvc.lock, received files of another run"
+    waiting, known = [entry], set[str]()
+    while waiting:
+        for dep in waiting.pop().get("deps", []):
+            digest, maker = made.get(dep["path"], ("", {}))
+            if maker and dep["md5"] != digest:
+                yield f"{decoder}: expected one trained on the {dep['path']} that is here, received another"
+            if maker and dep["path"] not in known:
+                known.add(dep["path"])
+                waiting.append(maker)
 
 
 def decoder_names(models: Path) -> list[str]:

@@ -436,7 +436,9 @@ def test_decoders_of_another_run_than_what_lies_beside_them_are_refused(project:
     for command in (("caption", IMAGES[0]), ("bundle", "../away"), ("serve",)):
         code, _, err = run(*command)
         assert (code, err.count("\n")) == (2, 1)
-        assert err.startswith("models/lstm: expected a decoder trained on the data/reduced that is here, ")
+        assert err.startswith(
+            "models/lstm: expected one trained on the data/reduced that is here, received another; "
+        )
     write_lock(project, "now.dir")
     shutil.copy("models/rnn/model.json", "models/lstm/model.json")
     code, _, err = run("caption", IMAGES[0])
