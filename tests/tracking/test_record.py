@@ -60,22 +60,23 @@ def test_repro_shows_the_curves_of_stages_that_do_not_import_mlflow(checkout: An
     checkout.edit(ending, f"{ending}        print('imported', 'mlflow' in sys.modules)\n", "stages/train.py")
     command = [sys.executable, "-m", "recap.cli", "repro"]
     environment = checkout.environment | {"STEP_SECONDS": "5", "RECAP_LIVE_SECONDS": "1"}
-    shown, pipe = set[str](), subprocess.PIPE
+    shown, ended, pipe = set[str](), set[str](), subprocess.PIPE
     with subprocess.Popen(
         command, cwd=checkout.root, env=environment, stdout=pipe, stderr=pipe, text=True
     ) as process:
         while process.poll() is None:
             time.sleep(0.5)
             with suppress(Exception):  # the store is being made
-                shown |= {
-                    run.info.run_name
-                    for run in checkout.runs().all
-                    if run.info.status == "RUNNING" and run.data.metrics.get("loss", 0) > 0
-                }
+                for run in checkout.runs().all:
+                    if run.info.status == "RUNNING" and run.data.metrics.get("loss", 0) > 0:
+                        shown.add(run.info.run_name)
+                    if run.info.status == "FINISHED" and process.poll() is None:
+                        ended.add(run.info.run_name)
         output, errors = process.communicate()
     assert (process.returncode, errors) == (0, "")
     assert output.count("imported False") == 2, output
     assert shown == {"train/lstm", "train/rnn"}
+    assert ended & shown, "what has ended is recorded beside what runs"
     (parent,) = checkout.runs().parents
     assert parent.info.status == "FINISHED"
     children = checkout.runs().children(parent)

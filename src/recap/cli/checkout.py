@@ -63,7 +63,9 @@ def _repro(options: argparse.Namespace) -> int:
     from recap.core.environment import is_on, positive_number
     from recap.guard.healing import heal
     from recap.runtime.parent import MAKE, end_with_parent
-    from recap.tracking.live import RECORDS, live_curves, running_stages
+    from recap.tracking.importer import RECORD_SECONDS, bring, bring_ended
+    from recap.tracking.live import RECORDS, live_curves
+    from recap.workspace.journal import journals
     from recap.workspace.root import check_checkout
     from recap.workspace.side_by_side import count_lanes, reproduce
 
@@ -72,16 +74,14 @@ def _repro(options: argparse.Namespace) -> int:
         end_with_parent(os.environ)
     _print_lines(heal(ROOT))
     is_tracked = is_on(os.environ, "RECAP_TRACKING")
-    live = live_curves(os.environ, lambda: running_stages(ROOT.resolve())) if is_tracked else nullcontext()
-    with live:
+    root = ROOT.resolve()
+    with live_curves(os.environ, lambda: journals(root), bring_ended) if is_tracked else nullcontext():
         code = reproduce(ROOT, count_lanes(ROOT), {**os.environ, RECORDS: "off"})
     _print_lines(heal(ROOT))
     if is_tracked:
         try:
-            from recap.tracking.importer import RECORD_SECONDS, bring
-
             seconds = positive_number(os.environ, "RECAP_RECORD_SECONDS", RECORD_SECONDS)
-            bring(os.environ, seconds, ROOT.resolve(), everything=True)
+            bring(os.environ, seconds, root, everything=True)
         except Exception as error:  # whatever happens to the record, the pipeline's outputs are there
             print(f"warning: MLflow: {' '.join(str(error).split())}", file=sys.stderr)
     return code

@@ -7,10 +7,9 @@ completed by the next one, and what is in MLflow already stays as it is.
 
 import copy
 import shutil
-import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,6 +26,7 @@ from recap.workspace.lock_file import Entry, Outputs, made_outputs, parse_lock, 
 from recap.workspace.pipeline import experiments, find_in, open_pipeline, open_repository
 from recap.workspace.root import repository_root
 from recap.workspace.rwlock import writers
+from recap.workspace.time_limit import OverTimeError, time_limit
 
 if TYPE_CHECKING:
     from dvc.repo import Repo
@@ -53,9 +53,9 @@ def bring(environment: Mapping[str, str], seconds: float | None, place: Path, *,
     """
     importer = Importer(environment, place)
     try:
-        with _time_limit(seconds):
+        with time_limit(seconds):
             importer.bring(everything)
-    except _OverTimeError:
+    except OverTimeError:
         importer.faults.append("the store is slow")
     except Exception as error:  # a store can fail in any way
         importer.faults = [describe_error(error, environment)]
@@ -69,22 +69,13 @@ def bring(environment: Mapping[str, str], seconds: float | None, place: Path, *,
     return not importer.faults
 
 
-class _OverTimeError(BaseException):
-    """The time is over; no library's handler of exceptions may catch it."""
-
-
-@contextmanager
-def _time_limit(seconds: float | None) -> Iterator[None]:
-    def end(signal_number: int, frame: object) -> None:
-        raise _OverTimeError
-
-    signal.signal(signal.SIGALRM, end)
-    # again every second: code that runs when the first one comes may swallow it
-    signal.setitimer(signal.ITIMER_REAL, seconds or 0, 1)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
+def bring_ended(store: Store) -> None:
+    """Import the stages that have ended while others run; what fails is for the import after them."""
+    if any(not own.is_alive() for own in journals(store.root)):
+        importer = Importer(store.environment, store.root)
+        importer.store = store
+        with store.lock("import"), open_repository(store.root) as repo:
+            importer.import_journals(repo)
 
 
 class Importer:
@@ -102,7 +93,7 @@ class Importer:
         self.store = Store(self.environment)
         with self.store.lock("import"), open_repository(self.workspace) as repo:
             self._attempt("doubles", parent_runs.remove_doubles, self.store)
-            self._import_journals(repo)
+            self.import_journals(repo)
             commit, dirty, fault = git_state(self.workspace)
             self.faults += [f"runs have no commit: {fault}"] if fault else []
             # an experiment that ran here, or was applied, has a run already: any name will do
@@ -126,12 +117,13 @@ class Importer:
         job = Importer(self.environment, self.workspace)
         job.store, job.folder, job.faults = copy.copy(self.store), folder, self.faults
         job.store.checkout = f"{self.store.root}, job {name}"  # RECAP_CHECKOUT of cluster/experiment.sbatch
-        job._import_journals(repo)
+        job.import_journals(repo)
         job._end_runs()
         if not journals(self.store.root, job.folder):
             shutil.rmtree(clone, ignore_errors=True)
 
-    def _import_journals(self, repo: "Repo") -> None:
+    def import_journals(self, repo: "Repo") -> None:
+        """Write the runs of the stages that have ended, from their journals."""
         parents = set[str]()
         for journal in journals(self.store.root, self.folder):
             if not journal.is_alive():
