@@ -183,7 +183,7 @@ def test_what_is_no_image_is_told_in_a_line(images: Any, message: str) -> None:
 
 
 def test_what_is_no_decoder_or_of_another_run_is_refused(project: Path) -> None:
-    with pytest.raises(InputError, match="models/gru: expected a trained decoder or the folder of several"):
+    with pytest.raises(InputError, match="models/gru: expected a trained decoder, the folder of several or"):
         recap.load("models/gru")
     write_features(Path("data/reduced/train.h5"), np.ones((3, 4), np.float32))
     write_features(Path("data/reduced/validation.h5"), np.ones((20, 4), np.float32))

@@ -132,7 +132,7 @@ sys.exit(main(["score", "a.txt", "a.txt", *(["--no-meteor"] if sys.argv[1] == "p
 @pytest.fixture
 def alone(tmp_path):
     """The packages that the page installs: their folder, and their bytes beside the data."""
-    (listed,) = re.findall(r"pip install --no-deps recap-captioning (.*)", PAGE)
+    (listed,) = re.findall(r"pip install --no-deps CLONE (.*)", PAGE)
     (tmp_path / "packages").mkdir()
     (tmp_path / "packages" / "recap").symlink_to(ROOT / "src" / "recap")
     size = sum(path.stat().st_size for path in (ROOT / "src").rglob("*") if path.is_file())
