@@ -84,6 +84,21 @@ def test_repro_shows_the_curves_of_stages_that_do_not_import_mlflow(checkout: An
     assert {len(own) for own in children.values()} == {1}
 
 
+def test_what_dvc_has_not_recorded_yet_waits_for_the_end_of_the_pipeline(checkout: Any) -> None:
+    """Between the end of a stage and its entry in dvc.lock, DVC may hold no lock."""
+    checkout.edit("bytes", "letters", "stages/report.py")
+    checkout.call(sys.executable, "stages/report.py", DVC_STAGE="report", DVC_ROOT=str(checkout.root))
+    early = (
+        "import os\nfrom recap.tracking.importer import Store, bring_ended\nbring_ended(Store(os.environ))"
+    )
+    checkout.call(sys.executable, "-W", "ignore", "-c", early, DVC_ROOT=str(checkout.root))
+    assert len(journals(checkout.root)) == 1
+    assert not checkout.runs().all
+    checkout.sync()
+    (run,) = (run for run in checkout.runs().all if run.info.run_name == "report")
+    assert (run.info.status, journals(checkout.root)) == ("FAILED", [])
+
+
 def test_a_run_that_was_cut_in_a_fresh_clone_is_not_whole(first_run: Any, tmp_path: Path) -> None:
     checkout = clone(first_run, tmp_path / "clone")
     command = [sys.executable, "-m", "dvc", "repro"]

@@ -73,7 +73,7 @@ def bring_ended(store: Store) -> None:
     """Import the stages that have ended while others run; what fails is for the import after them."""
     if any(not own.is_alive() for own in journals(store.root)):
         importer = Importer(store.environment, store.root)
-        importer.store = store
+        importer.store, importer.is_early = store, True
         with store.lock("import"), open_repository(store.root) as repo:
             importer.import_journals(repo)
 
@@ -85,6 +85,7 @@ class Importer:
         self.environment = environment
         self.workspace = workspace
         self.folder = FOLDER  # of journals, below the root
+        self.is_early = False  # beside stages that run, of which DVC may record one in a moment
         self.added: list[str] = []  # stages that DVC skipped or restored, as "PIPELINE: STAGE"
         self.faults: list[str] = []  # what could not be imported, a line each
 
@@ -150,7 +151,7 @@ class Importer:
         start, store, record = journal.start, self.store, self._read(repo, journal)
         end = {"moment": start.moment, "end": "FAILED", "reason": KILLED, **(record.events or [{}])[-1]}
         if end["end"] == "FINISHED" and start.by_dvc and not record.entry:
-            if writers(store.root) or writers(Path(start.workspace)):
+            if self.is_early or writers(store.root) or writers(Path(start.workspace)):
                 return  # DVC is about to record it
             end |= {"end": "FAILED", "reason": UNRECORDED}
         run, parent = parent_runs.open_run(store, journal)
