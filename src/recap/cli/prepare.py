@@ -76,7 +76,7 @@ def _runtime(models: Path) -> Any:
     """Return the group `runtime` of the checkout or the bundle; None where there is neither."""
     from types import SimpleNamespace
 
-    bundle = models / "captioner.json"
+    bundle = models / paths.BUNDLE
     if bundle.is_file():
         from recap.core.input_files import read_json
         from recap.errors import expecting
