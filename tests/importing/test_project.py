@@ -37,9 +37,9 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return root
 
 
-def write_table(rows: list[str]) -> Path:
+def write_table(rows: list[str], columns: str = "image,split,caption") -> Path:
     path = Path("../mine/captions.csv")
-    path.write_text("image,split,caption\n" + "".join(f"{row}\n" for row in rows), encoding="utf-8")
+    path.write_text(f"{columns}\n" + "".join(f"{row}\n" for row in rows), encoding="utf-8")
     return path
 
 
@@ -115,6 +115,16 @@ def test_what_cannot_be_used_is_left_out_and_told(checkout: Path) -> None:
     assert "leak.png" not in by_name
     content = json.loads(project.files["test"].read_text())
     assert [item["caption"] for item in content["annotations"]] == ["A cat number 3", "Again"]
+    assert not Path("out/left_out.csv").exists(), "the messages name all"
+
+
+def test_images_left_out_are_listed_where_a_message_does_not_name_all(checkout: Path) -> None:
+    rows = [f"{number}.png,A cat number {number}" for number in range(10)]
+    rows += [f"gone/{number}.png,Lost" for number in range(5)]
+    project = import_captions([write_table(rows, "image,caption")], None, Path("out"))
+    assert project.messages[-1] == "all images left out, by name: out/left_out.csv"
+    listed = Path("out/left_out.csv").read_text().splitlines()
+    assert listed == ["image,reason", *(f"gone/{number}.png,\"left out, missing\"" for number in range(5))]
 
 
 def test_licences_are_kept_for_the_page_when_asked(checkout: Path) -> None:

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
-from recap.core.artifacts import write_json
+from recap.core.artifacts import write_csv, write_json
 from recap.core.image_files import SIZE_VARIABLE, read_image
 from recap.core.raw_data import SPLITS
 from recap.errors import InputError
@@ -24,6 +24,9 @@ from recap.workspace.new_folder import new_folder
 PARTS = {1: SPLITS[:1], 2: ("train", "test"), 3: SPLITS}
 """What several files of captions are, one after the other, where they do not say it themselves."""
 LOOKED_FOR = 20  # file names by which the folder of images is found
+LEFT_OUT = "left_out.csv"
+NAMED = 3
+"""How many images that are left out a message names; ``LEFT_OUT`` has all, where there are more."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,8 @@ def import_captions(
         sources: a file or folder of captions, or one for training and one for test, or three with
             validation in the middle.
         images: the folder that the names of images start from; None looks for it near the captions.
-        directory: new or empty; receives {train,validation,test}.json and pictures that lie in files.
+        directory: new or empty; receives {train,validation,test}.json, pictures that lie in files, and where
+            more images are left out than the messages name, left_out.csv (image, reason).
         credits: keep the addresses and licences of images, which other forms than COCO's do not have.
 
     Raises:
@@ -86,7 +90,7 @@ def import_captions(
                 for picture in pictures
             ]
         folder = images or _find_folder(pictures, found)
-        pictures, problems = _check(pictures, folder)
+        pictures, left_out, problems = _check(pictures, folder)
         pictures = _numbered(pictures)
         inside = folder == part / "images"
         has_credits = any(any(picture.credit.values()) for picture in pictures)
@@ -94,6 +98,10 @@ def import_captions(
             pictures = [replace(picture, credit={}) for picture in pictures]
         _check_count(pictures, folder)
         files = _write(pictures, part)
+        if any(len(names) > NAMED for names in left_out.values()):
+            rows = [(name, problem) for problem, names in left_out.items() for name in names]
+            write_csv(part / LEFT_OUT, ("image", "reason"), rows)
+            problems.append(f"all images left out, by name: {directory / LEFT_OUT}")
     captions = sum(len(picture.captions) for picture in pictures)
     counts = Counter(picture.split or "train" for picture in pictures)
     messages.append(f"kept: {len(pictures):,} images with {captions:,} captions")
@@ -165,8 +173,10 @@ def _is_in(folder: Path, name: str) -> bool:
         return False
 
 
-def _check(pictures: Sequence[Picture], folder: Path) -> tuple[list[Picture], list[str]]:
-    """Leave out what cannot be used, and say what and why."""
+def _check(
+    pictures: Sequence[Picture], folder: Path
+) -> tuple[list[Picture], dict[str, list[str]], list[str]]:
+    """Leave out what cannot be used; return what is kept, the names of others by reason, and messages."""
     left_out: dict[str, list[str]] = {}
     empty = 0
 
@@ -201,14 +211,14 @@ def _check(pictures: Sequence[Picture], folder: Path) -> tuple[list[Picture], li
             own = replace(first, captions=first.captions + captions, split=split)
         kept[digest] = own
     messages = [
-        f"{problem}: {len(names):,} ({', '.join(names[:3])}{', ...' if len(names) > 3 else ''})"
+        f"{problem}: {len(names):,} ({', '.join(names[:NAMED])}{', ...' if len(names) > NAMED else ''})"
         for problem, names in left_out.items()
     ]
     if empty:
         messages.append(f"left out, captions without a word: {empty:,}")
     if not kept:
         raise InputError(f"{folder}: expected images with captions, received none; {'; '.join(messages)}")
-    return list(kept.values()), messages
+    return list(kept.values()), left_out, messages
 
 
 def _tidy(caption: str) -> str:
