@@ -452,6 +452,10 @@ def test_the_results_of_a_folder_name_its_files(run: Run) -> None:
     assert run("caption", "mine", "--results", "mine.json")[0] == 0
     (row,) = json.loads(Path("mine.json").read_text())
     assert row["file_name"] == "a picture.png"
+    shutil.copytree("mine", "others/mine")
+    assert run("caption", "mine", "others/mine", "--results", "both.json")[0] == 0
+    both = json.loads(Path("both.json").read_text())
+    assert [row["file_name"] for row in both] == ["mine/a picture.png", "others/mine/a picture.png"]
     code, _, err = run("caption", "mine", "--results", "mine")
     assert (code, err) == (2, "--results: mine: expected a file that can be written, received a folder\n")
 

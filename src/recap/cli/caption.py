@@ -107,9 +107,12 @@ def _caption(options: argparse.Namespace) -> int:
 
         print(json.dumps(rows, indent=2, ensure_ascii=False))
     if results is not None:
+        names = [Path(row["image"]).name for row in rows]
+        if len(set(names)) < len(names):  # of several folders
+            names = [row["image"] for row in rows]
         kept = [
-            {"image_id": row["image_id"], "caption": row["caption"], "file_name": Path(row["image"]).name}
-            for row in rows
+            {"image_id": row["image_id"], "caption": row["caption"], "file_name": name}
+            for row, name in zip(rows, names, strict=True)
         ]
         write_json(results, kept)
         print(results)
