@@ -124,7 +124,7 @@ def test_images_left_out_are_listed_where_a_message_does_not_name_all(checkout: 
     project = import_captions([write_table(rows, "image,caption")], None, Path("out"))
     assert project.messages[-1] == "all images left out, by name: out/left_out.csv"
     listed = Path("out/left_out.csv").read_text().splitlines()
-    assert listed == ["image,reason", *(f"gone/{number}.png,\"left out, missing\"" for number in range(5))]
+    assert listed == ["image,reason", *(f'gone/{number}.png,"left out, missing"' for number in range(5))]
 
 
 def test_licences_are_kept_for_the_page_when_asked(checkout: Path) -> None:
