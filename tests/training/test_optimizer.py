@@ -37,12 +37,13 @@ def test_only_matrices_decay() -> None:
     assert model.bias.detach().numpy() == pytest.approx(1.0)
 
 
-def test_purposes_and_moments_have_their_own_seeds() -> None:
+def test_purposes_moments_and_processes_have_their_own_seeds() -> None:
     seeds = {
-        derive_seed(seed, purpose, moment)
+        derive_seed(seed, purpose, moment, rank)
         for seed in range(3)
         for purpose in ("order", "dropout")
         for moment in range(50)
+        for rank in range(2)
     }
-    assert len(seeds) == 300
+    assert len(seeds) == 600
     assert all(0 <= seed < 2**63 for seed in seeds)

@@ -184,10 +184,9 @@ def _train_step(
 ) -> tuple[Tensor, Tensor]:
     """Update the weights once; return the loss and the gradient's norm, on the device."""
     config, worker, weight = task.config, task.worker, next(state.decoder.parameters())
-    suffix = f"/{worker.rank}" if worker.rank else ""
     mine = batch[worker.rank :: worker.ranks]  # batches hold similar lengths, so workers need the same time
     # dropout alone draws from it
-    seed_generator(weight.device, derive_seed(config.seed, f"dropout{suffix}", step))
+    seed_generator(weight.device, derive_seed(config.seed, "dropout", step, worker.rank))
     with one_update(config, state, step, rate):
         if worker.ranks == 1:
             loss, norm = backpropagate(mine)

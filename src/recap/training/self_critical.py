@@ -182,18 +182,13 @@ def _draw(
     if language is None:
         return drawn
     count = len(range(worker.rank, config.self_critical.language_images, worker.ranks))
-    seed = derive_seed(config.seed, f"self-critical language{_suffix(worker)}", step)
+    seed = derive_seed(config.seed, "self-critical language", step, worker.rank)
     features, references = language.draw(count, np.random.default_rng(seed))
     return _Drawn(
         np.concatenate([drawn.features, features]),
         [*drawn.scorers, *(CiderD(own, images.idf) for own in references)],
         [*drawn.graphs, *[None] * count],
     )
-
-
-def _suffix(worker: Worker) -> str:
-    """Return what tells the seeds of this worker from those of one alone."""
-    return f"/{worker.rank}" if worker.rank else ""
 
 
 def _step(
@@ -207,14 +202,14 @@ def _step(
 ) -> tuple[float, float]:
     """Update the weights once; return the mean reward of the samples and the gradient's norm."""
     decoder, weight = state.decoder, next(state.decoder.parameters())
-    samples, suffix = config.self_critical.samples, _suffix(worker)
+    samples = config.self_critical.samples
     counts = torch.zeros(3, dtype=torch.float64, device=weight.device)  # rewards, samples, words
     half = torch.autocast(weight.device.type, torch.bfloat16, enabled=config.precision == "bfloat16")
     if len(drawn.features):
         features = np.repeat(drawn.features, samples, axis=0)  # (N K, D)
         x = torch.from_numpy(features).to(weight.device, weight.dtype)
         noise = torch.Generator(weight.device)
-        noise.manual_seed(derive_seed(config.seed, f"samples{suffix}", step))
+        noise.manual_seed(derive_seed(config.seed, "samples", step, worker.rank))
         with half:
             captions = sample_captions(decoder, x, images.longest, noise)  # (N K, at most L)
         rewards = _rewards(drawn, images.vocabulary, captions, config.self_critical)
@@ -225,7 +220,8 @@ def _step(
     if len(drawn.features):
         advantages = torch.from_numpy(leave_one_out(rewards, samples)).to(x)  # (N K,)
         decoder.train()
-        seed_generator(weight.device, derive_seed(config.seed, f"self-critical dropout{suffix}", step))
+        seed = derive_seed(config.seed, "self-critical dropout", step, worker.rank)
+        seed_generator(weight.device, seed)
         with half:
             loss = decoder.loss(x, captions, weights=advantages)
         if worker.ranks > 1:
