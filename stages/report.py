@@ -5,25 +5,10 @@ from pathlib import Path
 
 from recap.core import paths
 from recap.core.config import load_all
-from recap.report.inputs import Folders
 from recap.report.report import report
 from recap.sources.images_on_demand import make_fetch
 from recap.tracking.stage import execute, start
 from recap.workspace.leftovers import remove_leftovers
-
-FOLDERS = Folders(
-    raw=paths.RAW,
-    captions=paths.CAPTIONS,
-    reduced=paths.REDUCED,
-    models=paths.MODELS,
-    backbone_report=Path("reports/backbone"),
-    decoders=paths.DECODERS,
-    vision=paths.VISION,
-    visualize_report=Path("reports/visualize"),
-    sanity=paths.SANITY,
-    seeds=Path("docs/seeds"),
-    requirements=Path("requirements.lock"),
-)
 
 
 def main() -> None:
@@ -32,9 +17,9 @@ def main() -> None:
     params = {name: dataclasses.asdict(group) for name, group in groups.items()}
     fetch = make_fetch(groups["data"], paths.IMAGES)
     with start("report", groups["report"]):
-        for name in remove_leftovers(FOLDERS.models, FOLDERS.decoders, decoders):
+        for name in remove_leftovers(paths.MODELS, paths.DECODERS, decoders):
             print(f"removed what the decoder {name} left behind: decoders.names does not name it")
-        report(FOLDERS, paths.PAGE, paths.PLOTS, decoders, groups["report"], params, fetch)
+        report(Path(), paths.PAGE, paths.PLOTS, decoders, groups["report"], params, fetch)
 
 
 if __name__ == "__main__":

@@ -8,23 +8,24 @@ from typing import Any
 import numpy as np
 import pytest
 
+from recap.core import paths
 from recap.core.artifacts import write_csv, write_json, write_png
 from recap.core.feature_files import write_features
 from recap.core.raw_data import Source, write_captions, write_source
-from recap.report.inputs import Folders
+from recap.report.inputs import BACKBONE_METRICS, SEEDS, VISION_METRICS
 from recap.text.captions import Captions, save_captions
 from recap.text.vocabulary import build_vocabulary, split_words
 
 WORDS = ("a red seven", "a small blue three left of a pink one", "one large green digit on a striped ground")
 HISTORY = ("epoch", "training_loss", "validation_loss", "learning_rate", "gradient_norm")
-MakeOutputs = Callable[..., Folders]
+MakeOutputs = Callable[..., Path]
 
 
 @pytest.fixture
 def outputs(tmp_path: Path) -> MakeOutputs:
     """Write the outputs; arguments as in ``write_outputs``."""
 
-    def make(**choices: Any) -> Folders:
+    def make(**choices: Any) -> Path:
         shutil.rmtree(tmp_path / "outputs", ignore_errors=True)
         return write_outputs(tmp_path / "outputs", **choices)
 
@@ -40,7 +41,7 @@ def write_outputs(
     url: str = "http://images.example.org/1.jpg",
     side: int = 64,
     scored: int = 30,
-) -> Folders:
+) -> Path:
     """Write every file that the report reads.
 
     Args:
@@ -52,25 +53,12 @@ def write_outputs(
         side: width and height of the images.
         scored: how many scored images there are.
     """
-    folders = Folders(
-        raw=root / "data/raw",
-        captions=root / "data/captions",
-        reduced=root / "data/reduced",
-        models=root / "models",
-        backbone_report=root / "reports/backbone",
-        decoders=root / "reports/decoders",
-        vision=root / "reports/vision",
-        visualize_report=root / "reports/visualize",
-        sanity=root / "reports/sanity",
-        seeds=root / "docs/seeds",
-        requirements=root / "requirements.lock",
-    )
     root.mkdir(parents=True, exist_ok=True)
-    folders.requirements.write_text("numpy==2.4.6 \\\n    --hash=sha256:00\ntorch==2.13.0\n")
+    (root / paths.REQUIREMENTS).write_text("numpy==2.4.6 \\\n    --hash=sha256:00\ntorch==2.13.0\n")
     generator = np.random.default_rng(5)
     is_scenes, has_images = source == "scenes", source != "coco"
     write_source(
-        folders.raw,
+        root / paths.RAW,
         Source(source, has_images, not has_images, not has_images, is_scenes, "original"),  # type: ignore[arg-type]
     )
     counts = {"train": 12, "validation": 8, "test": scored}
@@ -81,42 +69,42 @@ def write_outputs(
             for row, image in enumerate(entries)
             for turn in range(2)
         ]
-        write_captions(folders.raw, split, entries, annotations)
+        write_captions(root / paths.RAW, split, entries, annotations)
         for image in entries if has_images else []:
             pixels = generator.integers(0, 255, (4, 4, 3), dtype=np.uint8).repeat(side // 4, 0)
-            write_png(folders.raw / "images" / split / image["file_name"], pixels.repeat(side // 4, 1))
+            write_png(root / paths.RAW / "images" / split / image["file_name"], pixels.repeat(side // 4, 1))
         if not has_images:
             features = np.random.default_rng(len(entries)).random((len(entries), 3), dtype=np.float32)
-            write_features(folders.raw / "features" / f"{split}.h5", features)
-    _write_captions(folders.captions, images, captions)
+            write_features(root / paths.RAW / "features" / f"{split}.h5", features)
+    _write_captions(root / paths.CAPTIONS, images, captions)
     backbone: dict[str, Any] = {}
     if is_scenes:
         seven = {"digit": 7, "colour": "red", "size": "large", "digit_image": 1}
         seven |= {"center": [9, 9], "box": [1, 1, 20, 20]}
         scene = {"background": "black", "arrangement": "center", "objects": [seven]}
         graphs = [scene | {"image_id": image["id"]} for image in images["test"]]
-        write_json(folders.raw / "annotations" / "scenes_test.json", graphs)
+        write_json(root / paths.RAW / "annotations" / "scenes_test.json", graphs)
         history = [("crops", 10, 4.5, 1e-3), ("crops", 20, 3.5, 1e-3), ("scenes", 30, 6.0, 2e-3)]
-        write_csv(
-            folders.models / "backbone/history.csv", ("phase", "step", "loss", "learning_rate"), history
-        )
+        write_csv(root / paths.BACKBONE / "history.csv", ("phase", "step", "loss", "learning_rate"), history)
         part = {"all_right": 0.925, "background": 1.0, "first_digit": 0.95}
         backbone = {"parameters": 654321, "seen": part, "unseen": part}
-    write_json(folders.backbone_report / "metrics.json", backbone)
+    write_json(root / BACKBONE_METRICS, backbone)
     shares = [0.5, 0.25, 0.125]
     rows = list(zip((1, 2, 3), shares, np.cumsum(shares).tolist(), strict=True))
-    write_csv(folders.reduced / "spectrum.csv", ("component", "explained_variance_ratio", "cumulative"), rows)
+    write_csv(
+        root / paths.REDUCED / "spectrum.csv", ("component", "explained_variance_ratio", "cumulative"), rows
+    )
     for index, name in enumerate(decoders):
-        _write_decoder(folders, name, index, images["test"], captions, generator)
+        _write_decoder(root, name, index, images["test"], captions, generator)
     entry: dict[str, Any] = {"kind": "none", "file": None, "label": "Nothing to look into.", "image": None}
     if has_images:
         entry = {"kind": "saliency", "file": "saliency_0.png", "label": "digit: 7", "image": "000000.png"}
-        write_png(folders.vision / "saliency_0.png", np.full((248, 1000, 3), 200, np.uint8))
-    write_json(folders.vision / "index.json", [entry])
-    write_json(folders.visualize_report / "metrics.json", {"pictures": 1})
-    _write_sanity(folders.sanity, decoders, captions)
-    write_json(folders.seeds / "seeds.json", {})
-    return folders
+        write_png(root / paths.VISION / "saliency_0.png", np.full((248, 1000, 3), 200, np.uint8))
+    write_json(root / paths.VISION / "index.json", [entry])
+    write_json(root / VISION_METRICS, {"pictures": 1})
+    _write_sanity(root / paths.SANITY, decoders, captions)
+    write_json(root / SEEDS / "seeds.json", {})
+    return root
 
 
 def _write_sanity(folder: Path, decoders: Sequence[str], captions: Sequence[str]) -> None:
@@ -162,14 +150,14 @@ def _write_captions(folder: Path, images: dict[str, list[dict[str, Any]]], capti
 
 
 def _write_decoder(
-    folders: Folders,
+    root: Path,
     name: str,
     index: int,
     images: list[dict[str, Any]],
     captions: Sequence[str],
     generator: np.random.Generator,
 ) -> None:
-    model, report = folders.models / name, folders.decoders / name
+    model, report = root / paths.MODELS / name, root / paths.DECODERS / name
     epochs = [[epoch, 4 / epoch + 0.1 * index, 4 / epoch + 0.3, 1e-3, 1.5] for epoch in range(1, 9)]
     write_csv(model / "history.csv", HISTORY, epochs)
     write_json(model / "model.json", {"name": name, "feature_dim": 3})

@@ -1,10 +1,10 @@
 """Where captions go wrong: words, confusions, points by image."""
 
 import json
-from pathlib import Path
 
 import pytest
 
+from recap.core import paths
 from recap.core.artifacts import write_json
 from recap.report.config import ReportConfig
 from recap.report.inputs import Inputs, load_inputs
@@ -14,23 +14,23 @@ from recap.report.selection import select
 CONFIG = ReportConfig(gallery_images=7, seed=3)
 
 
-def build(folders, decoders=("rnn", "lstm")) -> tuple[Inputs, dict]:
-    inputs = load_inputs(folders, decoders, {})
+def build(root, decoders=("rnn", "lstm")) -> tuple[Inputs, dict]:
+    inputs = load_inputs(root, decoders, {})
     return inputs, errors.build(inputs, select(inputs, CONFIG), CONFIG)
 
 
 @pytest.fixture
 def scenes(outputs):
     """Every scene is a red seven; some captions say something else."""
-    folders = outputs(decoders=("rnn", "lstm"))
+    root = outputs(decoders=("rnn", "lstm"))
     said = {
         "rnn": ["a red seven"] * 28 + ["a red one", "a pink one"],
         "lstm": ["a red 7"] * 29 + ["a red one and a red one"],
     }
     for name, captions in said.items():
-        path = folders.decoders / name / "captions.json"
+        path = root / paths.DECODERS / name / "captions.json"
         write_json(path, [{"image_id": 100 + row, "caption": text} for row, text in enumerate(captions)])
-    return folders
+    return root
 
 
 def test_what_is_taken_for_what_is_counted_where_it_is_clear(scenes) -> None:
@@ -42,7 +42,7 @@ def test_what_is_taken_for_what_is_counted_where_it_is_clear(scenes) -> None:
 
 
 def test_relations_are_confused_with_the_opposite_or_said_of_another_arrangement(scenes) -> None:
-    path = scenes.raw / "annotations" / "scenes_test.json"
+    path = scenes / paths.RAW / "annotations" / "scenes_test.json"
     graphs = json.loads(path.read_text())
     right = graphs[0]["objects"][0] | {"digit": 1, "colour": "blue", "center": [40, 9]}
     for graph in graphs[1:]:
@@ -51,7 +51,7 @@ def test_relations_are_confused_with_the_opposite_or_said_of_another_arrangement
     write_json(path, graphs)
     said = ["a red 7 above a blue one"] * 3 + ["a red 7 to the right of a blue one"] * 2
     said += ["a red 7 left of a blue one"] * 25
-    path = scenes.decoders / "rnn" / "captions.json"
+    path = scenes / paths.DECODERS / "rnn" / "captions.json"
     write_json(path, [{"image_id": 100 + row, "caption": text} for row, text in enumerate(said)])
     relations = build(scenes)[1]["confusions"][2]
     assert relations["values"] == ["above", "below", "left of", "right of"]
@@ -65,7 +65,7 @@ def test_relations_are_confused_with_the_opposite_or_said_of_another_arrangement
 
 
 def test_words_are_compared_with_the_references(scenes) -> None:
-    path = Path(scenes.raw / "annotations" / "captions_test.json")
+    path = scenes / paths.RAW / "annotations" / "captions_test.json"
     content = json.loads(path.read_text())
     for annotation in content["annotations"]:
         annotation["caption"] = "A red seven!"

@@ -85,8 +85,8 @@ def test_paper_keeps_bars_and_columns(page: Path, browser) -> None:
 
 @pytest.mark.slow
 def test_long_addresses_fit_on_paper(outputs, browser, tmp_path: Path) -> None:
-    folders = outputs(source="coco", url=f"http://images.example.org/{'a' * 80}.jpg")
-    html = render_page(load_inputs(folders, DECODERS, {}), ReportConfig(gallery_images=30, seed=3))
+    root = outputs(source="coco", url=f"http://images.example.org/{'a' * 80}.jpg")
+    html = render_page(load_inputs(root, DECODERS, {}), ReportConfig(gallery_images=30, seed=3))
     (tmp_path / "index.html").write_text(html, encoding="utf-8")
     browser.open(tmp_path / "index.html", 703)
     browser.call("Emulation.setEmulatedMedia", media="print")

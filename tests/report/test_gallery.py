@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from recap.core import paths
 from recap.core.artifacts import write_json
 from recap.report.config import ReportConfig
 from recap.report.inputs import load_inputs
@@ -22,8 +23,8 @@ CHANGE = """{{
 }}"""
 
 
-def write_page(folders, path: Path, images: int = 100) -> Path:
-    inputs = load_inputs(folders, DECODERS, {})
+def write_page(root, path: Path, images: int = 100) -> Path:
+    inputs = load_inputs(root, DECODERS, {})
     path.write_text(render_page(inputs, ReportConfig(gallery_images=images, seed=3)), encoding="utf-8")
     return path
 
@@ -34,13 +35,13 @@ def data(page: Path) -> list:
 
 
 def test_every_scored_image_is_there_or_as_many_as_are_wanted(outputs, tmp_path: Path) -> None:
-    folders = outputs()
-    everything = data(write_page(folders, tmp_path / "all.html"))
+    root = outputs()
+    everything = data(write_page(root, tmp_path / "all.html"))
     assert [image["id"] for image in everything] == list(range(100, 130))
     said = everything[1]["captions"]["rnn"]
     assert [word for word, _ in said["words"]][:2] == ["a", "small"]
     assert said["runners_up"] == [["one large green digit on a striped ground", -2.3]]
-    some = [image["id"] for image in data(write_page(folders, tmp_path / "some.html", images=7))]
+    some = [image["id"] for image in data(write_page(root, tmp_path / "some.html", images=7))]
     assert len(some) == 7
     assert some == sorted(set(some))
     assert "7 of the 30 scored images, drawn at random" in (tmp_path / "some.html").read_text()
@@ -61,8 +62,8 @@ def test_words_have_the_probabilities_of_their_tokens() -> None:
 def test_images_are_searched_sorted_and_filtered_by_the_decoders_that_are_ticked(
     outputs, browser, tmp_path: Path
 ) -> None:
-    folders = outputs(scored=36)
-    path = folders.decoders / "lstm" / "per_image.json"
+    root = outputs(scored=36)
+    path = root / paths.DECODERS / "lstm" / "per_image.json"
     rows = json.loads(path.read_text())
     for row, own in enumerate(rows):
         own |= {"truth": float(row >= 3), "cider_d": row / 10}
@@ -71,7 +72,7 @@ def test_images_are_searched_sorted_and_filtered_by_the_decoders_that_are_ticked
     write_json(
         path.with_name("captions.json"), [{key: row[key] for key in ("image_id", "caption")} for row in rows]
     )
-    page = write_page(folders, tmp_path / "index.html")
+    page = write_page(root, tmp_path / "index.html")
     browser.open(page, 1400)
     assert browser.evaluate(CARDS) == list(range(100, 130))
     columns = "getComputedStyle(document.querySelector('#gallery .cards')).gridTemplateColumns"

@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from recap.core import paths
 from recap.core.artifacts import write_json, write_png
 from recap.decoding.config import DecodingConfig
 from recap.errors import InputError
 from recap.report.config import ReportConfig
-from recap.report.inputs import load_inputs
+from recap.report.inputs import VISION_METRICS, load_inputs
 from recap.report.page import SECTIONS, render_page
 from recap.report.sections import scores
 from recap.text.captions import Captions, load_captions, save_captions
@@ -53,8 +54,8 @@ class Page(HTMLParser):
         return [attributes for name, attributes in self.elements if name == tag]
 
 
-def render(folders, decoders=ALL, config=CONFIG, params=None) -> str:
-    return render_page(load_inputs(folders, decoders, params or {}), config)
+def render(root, decoders=ALL, config=CONFIG, params=None) -> str:
+    return render_page(load_inputs(root, decoders, params or {}), config)
 
 
 @pytest.mark.parametrize("source", ["scenes", "coco", "folder"])
@@ -87,10 +88,10 @@ def test_every_section_is_there_and_in_the_navigation(outputs) -> None:
 
 
 def test_the_same_files_give_the_same_bytes(outputs) -> None:
-    folders = outputs()
-    assert render(folders) == render(folders)
+    root = outputs()
+    assert render(root) == render(root)
     other = ReportConfig(gallery_images=6, seed=4)
-    assert render(folders) != render(folders, config=other)
+    assert render(root) != render(root, config=other)
 
 
 def test_what_people_write_stays_text(outputs) -> None:
@@ -100,8 +101,8 @@ def test_what_people_write_stays_text(outputs) -> None:
         "</style><b>&amp;",
         "{{ 7 * 7 }}",
     )
-    folders = outputs(captions=hostile, source="coco", url="javascript:alert(1)")
-    page = Page(render(folders))
+    root = outputs(captions=hostile, source="coco", url="javascript:alert(1)")
+    page = Page(render(root))
     assert [own.get("type") for own in page.all("script")] == ["application/json", None]
     assert "<" not in page.scripts[0]
     assert not page.all("b")
@@ -149,30 +150,30 @@ def test_every_image_has_a_text_in_its_place(outputs) -> None:
 
 
 def test_the_best_of_a_column_is_marked(outputs) -> None:
-    folders = outputs()
-    html = render(folders)
+    root = outputs()
+    html = render(root)
     assert "3.250<span" in html
     assert "2.250<span" not in html
     assert html.count("0.300<span") == 6, "equals are marked alike"
     text = Page(html).text
     assert "Under True captions, CIDEr-D and ROUGE-L, so is every value that a paired test" in text
-    assert "best value of a column" not in render(folders, ["rnn"]), "one has nothing to be better than"
+    assert "best value of a column" not in render(root, ["rnn"]), "one has nothing to be better than"
     assert html.count("0.250</td>") == 6, "a score whose better side is not known is shown, never marked"
 
 
 def test_decoders_that_no_test_tells_apart_tie(outputs) -> None:
-    folders = outputs()
-    text = Page(render(folders)).text
+    root = outputs()
+    text = Page(render(root)).text
     assert "The Transformer scores best: CIDEr-D 3.25 on test images with seen combinations" in text
     assert "LSTM (123,456 parameters)" in text
-    path = folders.decoders / "lstm" / "per_image.json"
+    path = root / paths.DECODERS / "lstm" / "per_image.json"
     rows = json.loads(path.read_text())
     for row, other in zip(
-        rows, json.loads((folders.decoders / "transformer/per_image.json").read_text()), strict=True
+        rows, json.loads((root / paths.DECODERS / "transformer/per_image.json").read_text()), strict=True
     ):
         row["cider_d"] = other["cider_d"] + (0.01 if row["image_id"] % 2 else -0.01)
     write_json(path, rows)
-    html = render(folders)
+    html = render(root)
     text = Page(html).text
     assert "The Transformer and the LSTM tie, as no test on the same images tells them apart (p = " in text
     assert "CIDEr-D 3.25 and 2.25 on test images with seen combinations" in text
@@ -198,13 +199,15 @@ def test_references_are_not_said_to_be_of_people(outputs) -> None:
 
 
 def test_captions_that_are_not_encoded_are_explained(outputs) -> None:
-    folders = outputs(source="coco")
-    assert "Encoded are those" not in Page(render(folders)).text
-    content = load_captions(folders.captions)
+    root = outputs(source="coco")
+    assert "Encoded are those" not in Page(render(root)).text
+    content = load_captions(root / paths.CAPTIONS)
     encoded, rows = content.of("test")
     splits = {split: content.of(split) for split in ("train", "validation")}
-    save_captions(folders.captions, Captions(content.vocabulary, splits | {"test": (encoded[2:], rows[2:])}))
-    text = Page(render(folders)).text
+    save_captions(
+        root / paths.CAPTIONS, Captions(content.vocabulary, splits | {"test": (encoded[2:], rows[2:])})
+    )
+    text = Page(render(root)).text
     assert "Test 30 60 2.00 6.67 58" in text
     assert "Encoded are those of at most 15 words" in text
 
@@ -222,25 +225,25 @@ def test_the_page_says_that_the_images_that_are_scored_chose_the_epoch(outputs) 
 
 
 def test_the_epoch_of_the_table_is_the_one_that_is_kept(outputs) -> None:
-    folders = outputs(decoders=["rnn"])
-    path = folders.models / "rnn" / "summary.json"
+    root = outputs(decoders=["rnn"])
+    path = root / paths.MODELS / "rnn" / "summary.json"
     write_json(path, json.loads(path.read_bytes()) | {"best_epoch": 7})
     for keep in ("best", "last"):
-        text = Page(render(folders, ["rnn"], params={"train": {"keep": keep}})).text
+        text = Page(render(root, ["rnn"], params={"train": {"keep": keep}})).text
         assert "at the epoch whose weights are kept Decoder Parameters Epochs run Kept epoch" in text
         assert "RNN 123,456 8 7" in text
         assert "best epoch" not in text.lower()
 
 
 def test_differences_between_decoders_are_paired(outputs) -> None:
-    folders = outputs()
+    root = outputs()
     for index, name in enumerate(ALL):  # rnn and lstm alike, the third better on every image, if unevenly
-        path = folders.decoders / name / "per_image.json"
+        path = root / paths.DECODERS / name / "per_image.json"
         rows = json.loads(path.read_text())
         for number, row in enumerate(rows):
             row["cider_d"] = number / 10 + (1 + number / 100 if index == 2 else 0)
         path.write_text(json.dumps(rows))
-    inputs = load_inputs(folders, ALL, {})
+    inputs = load_inputs(root, ALL, {})
     table = scores.differences(inputs.decoders, "seen", 3)
     assert table is not None
     assert [head.label for head in table["heads"]] == ["True captions", "CIDEr-D"]
@@ -258,7 +261,7 @@ def test_differences_between_decoders_are_paired(outputs) -> None:
         "+0.0 to +0.0\N{NO-BREAK SPACE}points",
     )
     assert different["certain"]
-    assert "True captions 95 % interval p" in Page(render(folders)).text
+    assert "True captions 95 % interval p" in Page(render(root)).text
     assert scores.differences(inputs.decoders[:1], "seen", 3) is None
 
 
@@ -268,22 +271,22 @@ def test_a_backbone_from_elsewhere_has_no_section(outputs) -> None:
 
 
 def test_features_that_pass_through_have_no_spectrum(outputs) -> None:
-    folders = outputs()
-    (folders.reduced / "spectrum.csv").write_text("component,explained_variance_ratio,cumulative\n")
-    assert "features" not in {own["id"] for own in Page(render(folders)).all("section")}
+    root = outputs()
+    (root / paths.REDUCED / "spectrum.csv").write_text("component,explained_variance_ratio,cumulative\n")
+    assert "features" not in {own["id"] for own in Page(render(root)).all("section")}
 
 
 def test_the_sanity_checks_are_told_as_they_came_out(outputs) -> None:
-    folders = outputs()
-    text = Page(render(folders)).text
+    root = outputs()
+    text = Page(render(root)).text
     assert "1 of 2 gradients pass" in text
     assert "rnn_step 2.0e-07 1e-08 ✗ failed" in text
     assert "RNN 0.0244 0.1 a caption 100.0 % ✓ passed" in text
     sanity = text[text.index("Two questions") : text.index("Training images whose caption")]
     assert "a red seven" in sanity
     assert "one large green digit" not in sanity, "one decoder does not give it back"
-    (folders.sanity / "metrics.json").unlink()
-    assert "sanity" not in {own["id"] for own in Page(render(folders)).all("section")}
+    (root / paths.SANITY / "metrics.json").unlink()
+    assert "sanity" not in {own["id"] for own in Page(render(root)).all("section")}
 
 
 @pytest.mark.parametrize(
@@ -295,26 +298,26 @@ def test_the_sanity_checks_are_told_as_they_came_out(outputs) -> None:
     ],
 )
 def test_a_score_is_not_praised_beside_a_better_floor(outputs, floor, words) -> None:
-    folders = outputs(decoders=["rnn"])
-    path = folders.decoders / "rnn" / "metrics.json"
+    root = outputs(decoders=["rnn"])
+    path = root / paths.DECODERS / "rnn" / "metrics.json"
     metrics = json.loads(path.read_bytes())
     metrics["seen"]["constant_cider_d"] = floor
     write_json(path, metrics)
-    assert words in Page(render(folders, ["rnn"])).text
+    assert words in Page(render(root, ["rnn"])).text
 
 
 def test_pictures_of_one_image_stand_together_and_most_unfold(outputs) -> None:
-    folders = outputs()
-    write_png(folders.vision / "words.png", np.full((200, 1000, 3), 90, np.uint8))
+    root = outputs()
+    write_png(root / paths.VISION / "words.png", np.full((200, 1000, 3), 90, np.uint8))
     entries = [
         {"kind": "word_saliency", "file": "words.png", "label": f"{decoder} on {image}", "image": image}
         for decoder in ALL
         for image in ("0.png", "1.png")
     ]
-    write_png(folders.vision / "high.png", np.full((500, 800, 3), 90, np.uint8))
+    write_png(root / paths.VISION / "high.png", np.full((500, 800, 3), 90, np.uint8))
     entries.append({"kind": "randomization", "file": "high.png", "label": "high", "image": None})
-    write_json(folders.vision / "index.json", entries)
-    page = Page(render(folders))
+    write_json(root / paths.VISION / "index.json", entries)
+    page = Page(render(root))
     labels = [str(own["alt"]) for own in page.all("img") if " on " in str(own["alt"])]
     assert labels == [f"{decoder} on {image}" for image in ("0.png", "1.png") for decoder in ALL]
     assert "5 more" in page.text
@@ -329,12 +332,12 @@ def test_the_data_section_counts_words_and_what_occurs_again(outputs) -> None:
 
 
 def test_what_visualize_measured_stands_beside_its_pictures(outputs) -> None:
-    folders = outputs()
+    root = outputs()
     entries = [
         {"kind": kind, "file": "saliency_0.png", "label": kind, "image": "000000.png"}
         for kind in ("fooling", "class_visualization", "randomization", "word_saliency")
     ]
-    write_json(folders.vision / "index.json", entries)
+    write_json(root / paths.VISION / "index.json", entries)
     grown = {"mean_probability": 0.5, "share_above_0.9": 0.25}
     hits = {"pointing_game": 0.875, "mass": 0.5}
     measured = {
@@ -351,8 +354,8 @@ def test_what_visualize_measured_stands_beside_its_pictures(outputs) -> None:
             "rnn": {"true_captions": 0},
         },
     }
-    write_json(folders.visualize_report / "metrics.json", measured)
-    text = Page(render(folders)).text
+    write_json(root / VISION_METRICS, measured)
+    text = Page(render(root)).text
     for row in (
         "First digit 60 0.0 % – – – –",
         "First digit spectrum 0.500 25.0 %",
@@ -368,33 +371,33 @@ def test_settings_are_listed_without_folders_of_the_machine(outputs) -> None:
     page = render(outputs(), params=params)
     assert "someone" not in page
     assert "data:\n  coco:\n    archive: …/mini.zip\n    check: any\nseed: 7" in page
-    assert str(outputs().raw.parents[2]) not in page
+    assert str(outputs().parent) not in page
 
 
 def test_rows_that_are_not_the_test_images_are_refused(outputs) -> None:
-    folders = outputs()
-    path = folders.decoders / "lstm" / "per_image.json"
+    root = outputs()
+    path = root / paths.DECODERS / "lstm" / "per_image.json"
     write_json(path, json.loads(path.read_bytes())[::-1])
     with pytest.raises(InputError, match=r"per_image\.json: expected a row for each of the 30"):
-        render(folders)
+        render(root)
 
 
 def test_an_image_that_does_not_decode_is_named(outputs) -> None:
-    folders = outputs()
-    for path in (folders.raw / "images" / "test").iterdir():
+    root = outputs()
+    for path in (root / paths.RAW / "images" / "test").iterdir():
         path.write_bytes(b"no image")
     with pytest.raises(InputError, match=r"\d+\.png: expected an image"):
-        render(folders)
+        render(root)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("source", ["scenes", "folder", "coco"])
 @pytest.mark.parametrize(("width", "scheme"), [(1400, "light"), (420, "dark")])
 def test_a_browser_shows_it(outputs, browser, tmp_path: Path, source, width, scheme) -> None:
-    folders = outputs(source=source, side=64 if source == "scenes" else 300)
-    write_png(folders.vision / "saliency_0.png", np.full((248, 1600, 3), 90, np.uint8))
+    root = outputs(source=source, side=64 if source == "scenes" else 300)
+    write_png(root / paths.VISION / "saliency_0.png", np.full((248, 1600, 3), 90, np.uint8))
     path = tmp_path / "index.html"
-    path.write_text(render(folders), encoding="utf-8")
+    path.write_text(render(root), encoding="utf-8")
     browser.open(path, width, scheme)
     assert browser.evaluate(
         "Promise.all([...document.images].map((image) => image.decode())).then(() => true)"
@@ -417,9 +420,9 @@ def test_a_browser_shows_it(outputs, browser, tmp_path: Path, source, width, sch
 
 
 def test_photographs_are_credited(outputs) -> None:
-    folders = outputs(source="folder")
+    root = outputs(source="folder")
     for split in ("train", "test"):
-        path = folders.raw / "annotations" / f"captions_{split}.json"
+        path = root / paths.RAW / "annotations" / f"captions_{split}.json"
         content = json.loads(path.read_text())
         for image in content["images"]:
             image |= {
@@ -428,7 +431,7 @@ def test_photographs_are_credited(outputs) -> None:
                 "license_url": "javascript:alert(1)",
             }
         write_json(path, content)
-    page = Page(render(folders))
+    page = Page(render(root))
     shown = json.loads(page.scripts[0])["images"]
     assert {(own["url"], own["license"], own["license_url"]) for own in shown} == {
         ("http://a.example/1", "BY <2.0>", None)
@@ -443,7 +446,7 @@ def test_a_page_without_photographs_says_how_to_fetch_them(outputs) -> None:
 
 def test_images_behind_urls_are_inside_the_page_or_told(outputs, tmp_path) -> None:
     write_png(tmp_path / "fetched.png", np.zeros((200, 300, 3), np.uint8))
-    folders = outputs(source="coco")
+    root = outputs(source="coco")
     asked = []
 
     def fetch(urls):
@@ -451,9 +454,7 @@ def test_images_behind_urls_are_inside_the_page_or_told(outputs, tmp_path) -> No
         return dict.fromkeys(urls, tmp_path / "fetched.png")
 
     def images(fetch):
-        return json.loads(Page(render_page(load_inputs(folders, ALL, {}), CONFIG, fetch)).scripts[0])[
-            "images"
-        ]
+        return json.loads(Page(render_page(load_inputs(root, ALL, {}), CONFIG, fetch)).scripts[0])["images"]
 
     shown = images(fetch)
     assert len(asked) == len(shown) + 5 == 11

@@ -4,7 +4,6 @@ import csv
 from pathlib import Path
 
 from recap.report.config import ReportConfig
-from recap.report.inputs import Folders
 from recap.report.report import report
 
 CONFIG = ReportConfig(gallery_images=3, seed=0)
@@ -16,8 +15,8 @@ def rows(path: Path) -> list[dict[str, str]]:
 
 
 def test_writes_the_page_and_the_tables(outputs, tmp_path: Path) -> None:
-    folders: Folders = outputs(decoders=["lstm", "rnn"])
-    report(folders, tmp_path / "index.html", tmp_path / "plots", ["lstm", "rnn"], CONFIG, {})
+    root = outputs(decoders=["lstm", "rnn"])
+    report(root, tmp_path / "index.html", tmp_path / "plots", ["lstm", "rnn"], CONFIG, {})
     assert (tmp_path / "index.html").read_text().startswith("<!DOCTYPE html>")
     losses = rows(tmp_path / "plots" / "losses.csv")
     assert len(losses) == 2 * 2 * 8

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
+from recap.core import paths
 from recap.core.hashes import hash_list, hash_output
 from recap.report.config import ReportConfig
-from recap.report.inputs import Folders, load_inputs
+from recap.report.inputs import load_inputs
 from recap.report.page import render_page
 from recap.report.promise import promise
 from recap.report.sections.reproduce import STAGES
@@ -25,10 +26,10 @@ def pipeline() -> dict:
     return YAML(typ="safe", pure=True).load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
 
 
-def section(folders: Folders, arithmetic: str = "portable", device: str = "cpu") -> str:
+def section(root: Path, arithmetic: str = "portable", device: str = "cpu") -> str:
     """The section's HTML."""
     params = {"runtime": {"arithmetic": arithmetic, "threads": 2, "device": device}}
-    page = render_page(load_inputs(folders, DECODERS, params), CONFIG)
+    page = render_page(load_inputs(root, DECODERS, params), CONFIG)
     return page.partition('id="reproduce"')[2].partition("</section>")[0]
 
 
@@ -46,22 +47,21 @@ def test_the_promise_is_that_of_the_settings(outputs, arithmetic: str, device: s
 
 
 def test_outputs_stand_there_with_the_hashes_that_verify_computes(outputs) -> None:
-    folders: Folders = outputs(decoders=(*DECODERS, "transformer"))
-    html = section(folders)
+    root = outputs(decoders=(*DECODERS, "transformer"))
+    html = section(root)
     names = {name for name in pipeline()["report"]["deps"] if not name.startswith(("src/", "stages/"))}
-    root = folders.raw.parents[1]
     expected = {name: hash_output(root / name) for name in names}
     assert table(html) == expected, "exactly what dvc.lock records as dependencies, but for code"
     assert f"<code>{hash_list(expected)}</code>" in html
-    assert str(folders.raw.parents[1]) not in html
+    assert str(root) not in html
 
 
 def test_an_output_that_is_not_there_is_left_out_and_one_that_changes_shows(outputs) -> None:
-    folders: Folders = outputs(decoders=DECODERS)
-    before = table(section(folders))
-    shutil.rmtree(folders.sanity)
-    (folders.models / "rnn" / "more").write_text("more")
-    after = table(section(folders))
+    root = outputs(decoders=DECODERS)
+    before = table(section(root))
+    shutil.rmtree(root / paths.SANITY)
+    (root / paths.MODELS / "rnn" / "more").write_text("more")
+    after = table(section(root))
     assert before.keys() - after.keys() == {"reports/sanity"}
     assert {path for path in after if after[path] != before[path]} == {"models"}
 

@@ -6,16 +6,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from recap.core import paths
 from recap.core.artifacts import write_json, write_png
 from recap.report.config import ReportConfig
-from recap.report.inputs import load_inputs
+from recap.report.inputs import VISION_METRICS, load_inputs
 from recap.report.page import render_page
 
 SIDE = 16
 NAMES = {"rnn": ["a", "five"], "lstm": ["<b>one</b>", "red", "five"]}
 
 
-def write_maps(folders) -> None:
+def write_maps(root) -> None:
     """Maps of which the pixel (method, word) is the only one that said the word."""
     entries = []
     for decoder, words in NAMES.items():
@@ -24,17 +25,17 @@ def write_maps(folders) -> None:
         for method in range(2):
             for word in range(len(words)):
                 sheet[method * SIDE + method, (word + 1) * SIDE + word] = 255
-        write_png(folders.vision / f"{decoder}.png", sheet)
+        write_png(root / paths.VISION / f"{decoder}.png", sheet)
         entry = {"kind": "word_saliency", "file": f"{decoder}.png", "label": decoder, "image": "000003.png"}
         entries.append(entry | {"decoder": decoder, "words": words, "methods": ["integrated", "gradient"]})
-    write_json(folders.vision / "index.json", entries)
+    write_json(root / paths.VISION / "index.json", entries)
 
 
 @pytest.mark.slow
 def test_a_word_that_is_pointed_at_shows_its_pixels(outputs, browser, tmp_path: Path) -> None:
-    folders = outputs(decoders=list(NAMES))
-    write_maps(folders)
-    page = render_page(load_inputs(folders, list(NAMES), {}), ReportConfig(gallery_images=30, seed=0))
+    root = outputs(decoders=list(NAMES))
+    write_maps(root)
+    page = render_page(load_inputs(root, list(NAMES), {}), ReportConfig(gallery_images=30, seed=0))
     data = json.loads(page.partition('id="maps-data">')[2].partition("</script>")[0])
     assert [own["id"] for own in data] == [103], "as in the gallery"
     (tmp_path / "index.html").write_text(page, encoding="utf-8")
@@ -80,11 +81,11 @@ def test_a_word_that_is_pointed_at_shows_its_pixels(outputs, browser, tmp_path: 
 
 @pytest.mark.slow
 def test_paper_has_the_pictures_of_a_kind_that_unfold_on_the_screen(outputs, browser, tmp_path: Path) -> None:
-    folders = outputs(decoders=list(NAMES))
-    write_png(folders.vision / "high.png", np.full((500, 800, 3), 90, np.uint8))
+    root = outputs(decoders=list(NAMES))
+    write_png(root / paths.VISION / "high.png", np.full((500, 800, 3), 90, np.uint8))
     entry = {"kind": "attention", "file": "high.png", "label": "high", "image": None}
-    write_json(folders.vision / "index.json", [entry, entry])
-    page = render_page(load_inputs(folders, list(NAMES), {}), ReportConfig(gallery_images=3, seed=0))
+    write_json(root / paths.VISION / "index.json", [entry, entry])
+    page = render_page(load_inputs(root, list(NAMES), {}), ReportConfig(gallery_images=3, seed=0))
     (tmp_path / "index.html").write_text(page, encoding="utf-8")
     browser.open(tmp_path / "index.html", 1400)
     shown = "[...document.querySelectorAll('#vision :is(h3, img)')].map((own) => own.checkVisibility())"
@@ -96,14 +97,14 @@ def test_paper_has_the_pictures_of_a_kind_that_unfold_on_the_screen(outputs, bro
 
 @pytest.mark.slow
 def test_markup_in_names_of_classes_and_files_is_text(outputs, browser, tmp_path: Path) -> None:
-    folders = outputs(decoders=list(NAMES))
+    root = outputs(decoders=list(NAMES))
     hostile = "<script>document.title = 'x'</script><img src=x onerror=alert(1)>"
     entry = {"kind": "class_visualization", "file": "saliency_0.png", "label": hostile}
     entry |= {"image": f"{hostile}.png"}
     grown = {hostile: {hostile: {"mean_probability": 0.5, "share_above_0.9": 0.5}}}
-    write_json(folders.vision / "index.json", [entry, entry | {"kind": hostile}])
-    write_json(folders.visualize_report / "metrics.json", {"class_visualization": grown})
-    page = render_page(load_inputs(folders, list(NAMES), {}), ReportConfig(gallery_images=3, seed=0))
+    write_json(root / paths.VISION / "index.json", [entry, entry | {"kind": hostile}])
+    write_json(root / VISION_METRICS, {"class_visualization": grown})
+    page = render_page(load_inputs(root, list(NAMES), {}), ReportConfig(gallery_images=3, seed=0))
     (tmp_path / "index.html").write_text(page, encoding="utf-8")
     browser.open(tmp_path / "index.html", 1400)
     vision = "document.querySelector('#vision')"

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from recap.core import paths
 from recap.core.hashes import hash_output
 from recap.core.input_files import read_json
 from recap.core.raw_data import SPLITS, RawData, load_raw
@@ -17,25 +18,17 @@ from recap.text.captions import Captions, load_captions
 
 _VERSION = re.compile(r"^([\w.-]+)==([^\s;\\]+)", re.MULTILINE)
 
+SEEDS = Path("docs", "seeds")
+SPECTRUM = paths.REDUCED / "spectrum.csv"
+BACKBONE_METRICS, VISION_METRICS = paths.metrics_of("backbone"), paths.metrics_of("visualize")
+READ = (
+    *(paths.CAPTIONS, paths.RAW, SPECTRUM, SEEDS, paths.MODELS, BACKBONE_METRICS, paths.DECODERS),
+    *(paths.SANITY, paths.VISION, VISION_METRICS, paths.REQUIREMENTS),
+)
+"""What the stage `report` depends on, its code left out."""
+
 Table = dict[str, list[float]]
 """Columns of numbers; an empty cell is NaN."""
-
-
-@dataclass(frozen=True)
-class Folders:
-    """Where the stages' outputs are."""
-
-    raw: Path
-    captions: Path
-    reduced: Path
-    models: Path
-    backbone_report: Path
-    decoders: Path
-    vision: Path
-    visualize_report: Path
-    sanity: Path
-    seeds: Path
-    requirements: Path
 
 
 @dataclass(frozen=True)
@@ -137,57 +130,43 @@ class Inputs:
         return self.decoders[0].parts
 
 
-def load_inputs(folders: Folders, decoders: Sequence[str], params: dict[str, Any]) -> Inputs:
+def load_inputs(root: Path, decoders: Sequence[str], params: dict[str, Any]) -> Inputs:
     """Read the outputs of all stages before `report`.
 
     Args:
-        folders: where they are.
+        root: the folder that holds them, as a checkout does.
         decoders: which decoders the page shows, in this order.
         params: the settings that made all of it, to be listed.
 
     Raises:
         InputError: a file is absent, unreadable, or its rows are not the test images.
     """
-    raw = load_raw(folders.raw)
+    raw = load_raw(root / paths.RAW)
     splits = {split: load_split(raw, split) for split in SPLITS}
     ids = [image["id"] for image in splits["test"].images]
     return Inputs(
         raw=raw,
         splits=splits,
-        description=describe(folders.raw, folders.captions, folders.reduced, samples=0, seed=0),
-        captions=load_captions(folders.captions),
-        backbone_losses=_losses(folders.models / "backbone" / "history.csv", "phase"),
-        backbone_metrics=read_json(folders.backbone_report / "metrics.json"),
-        spectrum=read_table(folders.reduced / "spectrum.csv"),
-        decoders=[load_decoder(folders.decoders / name, folders.models / name, ids) for name in decoders],
-        sanity=_sanity(folders.sanity),
-        seeds=read_json(seeds) if (seeds := folders.seeds / "seeds.json").exists() else {},
-        pictures=read_json(folders.vision / "index.json"),
-        vision_metrics=read_json(folders.visualize_report / "metrics.json"),
-        vision=folders.vision,
+        description=describe(
+            root / paths.RAW, root / paths.CAPTIONS, root / paths.REDUCED, samples=0, seed=0
+        ),
+        captions=load_captions(root / paths.CAPTIONS),
+        backbone_losses=_losses(root / paths.BACKBONE / "history.csv", "phase"),
+        backbone_metrics=read_json(root / BACKBONE_METRICS),
+        spectrum=read_table(root / SPECTRUM),
+        decoders=[
+            load_decoder(root / paths.DECODERS / name, root / paths.MODELS / name, ids) for name in decoders
+        ],
+        sanity=_sanity(root / paths.SANITY),
+        seeds=read_json(seeds) if (seeds := root / SEEDS / "seeds.json").exists() else {},
+        pictures=read_json(root / paths.VISION / "index.json"),
+        vision_metrics=read_json(root / VISION_METRICS),
+        vision=root / paths.VISION,
         params=params,
-        hashes=_hashes(folders),
-        versions=dict(_VERSION.findall(folders.requirements.read_text(encoding="utf-8"))),
+        hashes={path.as_posix(): hash_output(root / path) for path in READ if (root / path).exists()},
+        versions=dict(_VERSION.findall((root / paths.REQUIREMENTS).read_text(encoding="utf-8"))),
         fetched={},
     )
-
-
-def _hashes(folders: Folders) -> dict[str, str]:
-    """Return the MD5 of what the stage depends on, its code left out, as dvc.lock records it."""
-    outputs = {
-        "data/captions": folders.captions,
-        "data/raw": folders.raw,
-        "data/reduced/spectrum.csv": folders.reduced / "spectrum.csv",
-        "docs/seeds": folders.seeds,
-        "models": folders.models,
-        "reports/backbone/metrics.json": folders.backbone_report / "metrics.json",
-        "reports/decoders": folders.decoders,
-        "reports/sanity": folders.sanity,
-        "reports/vision": folders.vision,
-        "reports/visualize/metrics.json": folders.visualize_report / "metrics.json",
-        "requirements.lock": folders.requirements,
-    }
-    return {name: hash_output(path) for name, path in outputs.items() if path.exists()}
 
 
 def load_split(raw: RawData, split: str) -> Split:

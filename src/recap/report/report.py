@@ -6,13 +6,13 @@ from typing import Any
 
 from recap.core.artifacts import write_text
 from recap.report.config import ReportConfig
-from recap.report.inputs import Folders, load_inputs
+from recap.report.inputs import load_inputs
 from recap.report.page import Fetch, fetch_nothing, render_page
 from recap.report.plots import write_plots
 
 
 def report(
-    folders: Folders,
+    root: Path,
     page: Path,
     plots: Path,
     decoders: Sequence[str],
@@ -23,7 +23,7 @@ def report(
     """Write the page and the tables.
 
     Args:
-        folders: the outputs of the stages before.
+        root: holds the outputs of the stages before, as a checkout does.
         page: the HTML file to write.
         plots: the folder that receives the tables.
         decoders: which decoders to show, in this order.
@@ -34,6 +34,6 @@ def report(
     Raises:
         InputError: an output of another stage is absent or does not fit.
     """
-    inputs = load_inputs(folders, decoders, params)
+    inputs = load_inputs(root, decoders, params)
     write_text(page, render_page(inputs, config, fetch))
     write_plots(plots, inputs.decoders)
