@@ -14,7 +14,6 @@ from recap.core.feature_files import open_features
 from recap.core.raw_data import LANGUAGE
 from recap.text.batches import CaptionedFeatures
 from recap.text.captions import Encoded
-from recap.training.config import TrainConfig
 from recap.training.loop import Keep, Report, Task, fit
 from recap.training.seeds import derive_seed
 from recap.training.state import TrainingState
@@ -64,16 +63,19 @@ def learn_language(
     Raises:
         InputError: a training loss is not finite.
     """
+    config, settings = task.config, task.config.language
     own = replace(
         task,
         name=f"{task.name}, language",
         training=captions,
-        config=_config(task.config),
-        decoder=replace(
-            task.decoder,
-            epochs=task.config.language.epochs,
-            learning_rate=task.config.language.learning_rate,
+        config=replace(
+            config,
+            batch_size=settings.batch_size,
+            keep="last",
+            average_decay=0.0,
+            seed=derive_seed(config.seed, "language"),
         ),
+        decoder=replace(task.decoder, epochs=settings.epochs, learning_rate=settings.learning_rate),
         scores=None,
         rate_setting="train.language.learning_rate",
     )
@@ -82,14 +84,3 @@ def learn_language(
         report({f"language_{name}": value for name, value in metrics.items()}, step)
 
     fit(own, state, report_apart, keep, interrupted)
-
-
-def _config(config: TrainConfig) -> TrainConfig:
-    """Return the group `train` as it is meant for captions without images."""
-    return replace(
-        config,
-        batch_size=config.language.batch_size,
-        keep="last",
-        average_decay=0.0,
-        seed=derive_seed(config.seed, "language"),
-    )

@@ -10,7 +10,7 @@ M captions of images that are not there.
 """
 
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -28,7 +28,7 @@ from recap.runtime.workers import ALONE, Worker
 from recap.text.captions import Encoded
 from recap.text.vocabulary import END, NULL, START, UNK, Vocabulary
 from recap.training.config import SelfCriticalConfig, TrainConfig
-from recap.training.loop import apply_gradients, one_update
+from recap.training.loop import Keep, Report, apply_gradients, one_update
 from recap.training.optimizer import learning_rate_at
 from recap.training.seeds import derive_seed, seed_generator
 from recap.training.state import TrainingState
@@ -105,8 +105,8 @@ def refine(
     images: RewardedImages,
     config: TrainConfig,
     state: TrainingState,
-    report: Callable[[dict[str, float], int], None],
-    keep: Callable[[TrainingState], None],
+    report: Report,
+    keep: Keep,
     worker: Worker = ALONE,
     language: RewardedLanguage | None = None,
 ) -> None:
