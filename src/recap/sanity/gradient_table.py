@@ -31,10 +31,10 @@ def gradient_table() -> list[dict[str, Any]]:
         names = ["dx", "dprev_h", "dprev_c", "dWx", "dWh", "db"]
         if cell == "rnn":
             names.remove("dprev_c")
-        rows += _rows(f"{cell}_step", names, _step_errors(cell, _draw((N, D), *states, *weights)), STEP)
-        inputs = _draw((N, T, D), (N, H), *weights)
-        names = ["dx", "dh0", "dWx", "dWh", "db"]
-        rows += _rows(cell, names, _layer_errors(cell, inputs), SEQUENCE)
+        errors = _layer_errors(f"{cell}_step", _draw((N, D), *states, *weights))
+        rows += _rows(f"{cell}_step", names, errors, STEP)
+        errors = _layer_errors(cell, _draw((N, T, D), (N, H), *weights))
+        rows += _rows(cell, ["dx", "dh0", "dWx", "dWh", "db"], errors, SEQUENCE)
     errors = _layer_errors("temporal_affine", _draw((N, T, D), (D, V), (V,)))
     rows += _rows("temporal_affine", ["dx", "dw", "db"], errors, SEQUENCE)
     words = np.arange(N * T).reshape(N, T) % (V - 1)
@@ -79,20 +79,12 @@ def _errors(
         yield rel_error(numerical, gradient)
 
 
-def _step_errors(cell: str, inputs: Sequence[Array]) -> Iterator[float]:
-    forward = getattr(layers, f"{cell}_step_forward")
-    *outputs, cache = forward(*inputs)
-    douts = _draw(*(output.shape for output in outputs))
-    gradients = getattr(layers, f"{cell}_step_backward")(*douts, cache)
-    return _errors(lambda: forward(*inputs)[:-1], inputs, douts, gradients)
-
-
 def _layer_errors(name: str, inputs: Sequence[Array]) -> Iterator[float]:
     forward = getattr(layers, f"{name}_forward")
-    output, cache = forward(*inputs)
-    douts = _draw(output.shape)
+    *outputs, cache = forward(*inputs)
+    douts = _draw(*(output.shape for output in outputs))
     gradients = getattr(layers, f"{name}_backward")(*douts, cache)
-    return _errors(lambda: forward(*inputs)[:1], inputs, douts, gradients)
+    return _errors(lambda: forward(*inputs)[:-1], inputs, douts, gradients)
 
 
 def _embedding_errors(words: Array, W: Array) -> Iterator[float]:
