@@ -6,7 +6,6 @@ Shapes: M captions, L steps of a caption, D feature.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -28,15 +27,6 @@ RECURRENT = {"rnn": (5e-3, 0.95), "lstm": (1e-2, 0.999)}
 
 BARS = {"rnn": 0.1, "lstm": 0.5, "transformer": 0.03}
 """What the last loss is to be below: of a caption for the first two, of a step for the Transformer."""
-
-
-@dataclass(frozen=True)
-class Overfit:
-    """The result of overfitting a decoder: the loss of every step, and the final caption of each image."""
-
-    decoder: str
-    loss_history: tuple[float, ...]
-    captions: tuple[str, ...]
 
 
 def small_data(
@@ -74,11 +64,14 @@ def small_data(
     return data, images
 
 
-def overfit(decoder: str, data: Mapping[str, Any], seed: int) -> Overfit:
+def overfit(decoder: str, data: Mapping[str, Any], seed: int) -> tuple[list[float], list[str]]:
     """Fit a reference model of "rnn", "lstm" or "transformer" to a few captions with the course's settings.
 
     Fewer captions than the course's get as many steps, over which the learning rate decays as slowly.
     Seeds NumPy's and torch's global generators, from which the reference draws.
+
+    Returns:
+        The loss of every step, and the final caption of each image.
     """
     np.random.seed(seed)  # noqa: NPY002
     torch.manual_seed(seed)
@@ -113,10 +106,10 @@ def overfit(decoder: str, data: Mapping[str, Any], seed: int) -> Overfit:
         )
     solver.train()
     sampled = model.sample(data["train_features"][data["train_image_idxs"]], max_length=steps - 1)
-    return Overfit(decoder, tuple(solver.loss_history), tuple(decode_captions(sampled, data["idx_to_word"])))
+    return solver.loss_history, decode_captions(sampled, data["idx_to_word"])
 
 
 def true_captions(data: Mapping[str, Any]) -> list[str]:
-    """Return the captions to learn, as text in the form of ``Overfit.captions``."""
+    """Return the captions to learn, as text in the form of those that ``overfit`` returns."""
     texts: list[str] = decode_captions(data["train_captions"][:, 1:], data["idx_to_word"])  # (M, L - 1)
     return texts
