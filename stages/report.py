@@ -19,7 +19,7 @@ def main() -> None:
     with start("report", groups["report"]):
         for name in remove_leftovers(paths.MODELS, paths.DECODERS, decoders):
             print(f"removed what the decoder {name} left behind: decoders.names does not name it")
-        report(Path(), paths.PAGE, paths.PLOTS, decoders, groups["report"], params, fetch)
+        report(Path(), decoders, groups["report"], params, fetch)
 
 
 if __name__ == "__main__":

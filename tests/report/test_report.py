@@ -3,6 +3,7 @@
 import csv
 from pathlib import Path
 
+from recap.core import paths
 from recap.report.config import ReportConfig
 from recap.report.report import report
 
@@ -14,14 +15,14 @@ def rows(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def test_writes_the_page_and_the_tables(outputs, tmp_path: Path) -> None:
+def test_writes_the_page_and_the_tables(outputs) -> None:
     root = outputs(decoders=["lstm", "rnn"])
-    report(root, tmp_path / "index.html", tmp_path / "plots", ["lstm", "rnn"], CONFIG, {})
-    assert (tmp_path / "index.html").read_text().startswith("<!DOCTYPE html>")
-    losses = rows(tmp_path / "plots" / "losses.csv")
+    report(root, ["lstm", "rnn"], CONFIG, {}, lambda urls: {})
+    assert (root / paths.PAGE).read_text().startswith("<!DOCTYPE html>")
+    losses = rows(root / paths.PLOTS / "losses.csv")
     assert len(losses) == 2 * 2 * 8
     assert losses[0] == {"decoder": "lstm", "split": "training", "epoch": "1", "loss": "4.0"}
-    scores = rows(tmp_path / "plots" / "scores.csv")
+    scores = rows(root / paths.PLOTS / "scores.csv")
     assert [(row["decoder"], row["part"]) for row in scores] == [
         ("lstm", "seen"),
         ("lstm", "unseen"),

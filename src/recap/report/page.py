@@ -49,18 +49,13 @@ SECTIONS: tuple[tuple[str, str, Build], ...] = (
 """Key (anchor; its template is section_KEY.html.jinja), title, and what makes its content or None."""
 
 
-def fetch_nothing(urls: Sequence[str]) -> dict[str, Path | str]:
-    """Leave images that the source does not have as numbers and addresses."""
-    return {}
-
-
-def render_page(inputs: Inputs, config: ReportConfig, fetch: Fetch = fetch_nothing) -> str:
+def render_page(inputs: Inputs, config: ReportConfig, fetch: Fetch = lambda urls: {}) -> str:
     """Return the whole page as HTML that loads nothing: images, styles and the script are inside.
 
     Args:
         inputs: what the stages wrote.
         config: the group `report`.
-        fetch: brings the images of URLs, or says why not.
+        fetch: brings the images of URLs, or says why not; of what it leaves out, number and address stand.
 
     Raises:
         InputError: an image does not decode.
