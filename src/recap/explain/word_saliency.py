@@ -5,12 +5,17 @@ Sources: Simonyan et al. 2014, arXiv:1312.6034 (gradient); Sundararajan et al. 2
 P points on the way from the baseline to the image.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from recap.captioner import Captioner
+from recap.decoders.attention import AttentionDecoder
+from recap.explain.word_attention import word_attention
+
+WordMethod = Callable[[Captioner, Tensor, Tensor, Sequence[range]], Tensor]
+"""A function with the arguments of ``word_gradients`` that returns its shape."""
 
 INTEGRATION_POINTS = 8
 
@@ -51,3 +56,12 @@ def word_integrated_gradients(
         totals = [of_tokens[span.start : span.stop].sum() for span in spans]
         gradients = [torch.autograd.grad(total, path, retain_graph=True)[0].mean(dim=0) for total in totals]
     return ((x - baseline) * torch.stack(gradients)).sum(dim=1)  # (words, 3, S, S) -> (words, S, S)
+
+
+def word_methods(decoder: nn.Module) -> dict[str, WordMethod]:
+    """Return the methods that map the words of a decoder's captions, by name."""
+    methods: dict[str, WordMethod] = {
+        "integrated gradients": word_integrated_gradients,
+        "gradient": word_gradients,
+    }
+    return methods | ({"attention": word_attention} if isinstance(decoder, AttentionDecoder) else {})

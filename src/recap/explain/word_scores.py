@@ -14,7 +14,7 @@ from torch import Tensor
 from recap.captioner import Captioner
 from recap.decoders.attention import AttentionDecoder
 from recap.explain.pointing import KINDS, SMOOTHING, area_of, mass_in, placed_words, points_at
-from recap.explain.word_maps import word_methods
+from recap.explain.word_saliency import word_methods
 from recap.metrics.truth import check_caption
 from recap.progress import track
 from recap.sources.scenes.graphs import from_json
@@ -45,7 +45,7 @@ def score_words(
     generator = np.random.default_rng(seed)
     side = x.shape[2]
     methods = word_methods(captioner.decoder)
-    smoothing = dict.fromkeys(methods, SMOOTHING)
+    smoothing: dict[str, float] = {}  # of methods that need another than the usual
     if isinstance(captioner.decoder, AttentionDecoder):
         smoothing["attention"] = ATTENTION_SMOOTHING * side / captioner.decoder.places**0.5
     areas: dict[str, list[float]] = {kind: [] for kind in KINDS}

@@ -17,7 +17,7 @@ from recap.decoding.caption import Caption
 from recap.explain.pictures.drawing import Pixels, enlarge, heat_over, scale_heat, side_by_side, stack
 from recap.explain.pictures.gallery import Gallery
 from recap.explain.word_attention import attention_weights
-from recap.explain.word_maps import word_methods
+from recap.explain.word_saliency import word_methods
 
 PANEL_SIDE = 128
 PANELS_A_ROW = 8
