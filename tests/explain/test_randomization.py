@@ -40,6 +40,6 @@ def test_the_check_covers_every_method_and_starts_from_the_trained_network(
     check = randomization_check(random_squeezenet, "class", x, best, (0.0, 1.0), 0)
     assert list(check) == ["gradient", "SmoothGrad", "integrated gradients", "Grad-CAM"]
     for outcome in check.values():
-        assert outcome.fractions == [0.0, 1.0]
-        assert np.isclose(outcome.correlations[0], 1)
-        assert outcome.correlations[1] < 0.999
+        first, last = outcome.correlations
+        assert np.isclose(first, 1)
+        assert last < 0.999

@@ -23,14 +23,15 @@ NOISE_LEVEL = 0.15
 """Standard deviation of SmoothGrad's noise, as a fraction of the batch's range."""
 
 
-def integrated_gradients(x: Tensor, y: Tensor, model: nn.Module, baseline: Tensor | None = None) -> Tensor:
+def integrated_gradients(x: Tensor, y: Tensor, model: nn.Module) -> Tensor:
     """Return |sum over colours of (x - baseline) * mean gradient on the way from the baseline to x|.
+
+    The baseline is each image's own mean colour.
 
     Args:
         x: (N, 3, H, W) float32, preprocessed.
         y: (N,) int64, the class of each.
         model: a classifier in evaluation mode.
-        baseline: (N, 3, H, W) or broadcastable; None is each image's own mean colour.
 
     Returns:
         (N, H, W) float32, not negative.
@@ -39,9 +40,9 @@ def integrated_gradients(x: Tensor, y: Tensor, model: nn.Module, baseline: Tenso
         InputError: a class index out of range, or images that the model cannot take.
     """
     _check(x, y, model)
-    start = x.mean(dim=(2, 3), keepdim=True).expand_as(x) if baseline is None else baseline.expand_as(x)
+    baseline = x.mean(dim=(2, 3), keepdim=True).expand_as(x)
     attributions = IntegratedGradients(model).attribute(
-        x, start, target=y, n_steps=INTEGRATION_STEPS, internal_batch_size=max(64, len(x))
+        x, baseline, target=y, n_steps=INTEGRATION_STEPS, internal_batch_size=max(64, len(x))
     )
     return attributions.detach().sum(dim=1).abs()
 

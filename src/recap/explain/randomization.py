@@ -22,8 +22,7 @@ from recap.explain.attributions import attribution_methods
 class Randomized:
     """Maps of a method while more and more layers are randomised, from the logits down."""
 
-    fractions: list[float]  # of the layers that are randomised, 0 first and 1 last
-    maps: list[NDArray[np.float32]]  # (N, H, W) for each fraction
+    maps: list[NDArray[np.float32]]  # (N, H, W) for each fraction of the layers
     correlations: list[float]  # Spearman's rank correlation with fraction 0, mean over images
 
 
@@ -47,9 +46,7 @@ def randomization_check(
         for name, method in attribution_methods(network.last_maps).items():
             maps.setdefault(name, []).append(method(x, targets, model).cpu().numpy())
     return {
-        name: Randomized(
-            list(fractions), series, [mean_rank_correlation(series[0], other) for other in series]
-        )
+        name: Randomized(series, [mean_rank_correlation(series[0], other) for other in series])
         for name, series in maps.items()
     }
 

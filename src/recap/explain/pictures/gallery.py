@@ -6,8 +6,6 @@ from typing import Any
 from recap.core.artifacts import write_json, write_png
 from recap.explain.pictures.drawing import Pixels
 
-INDEX_FILE = "index.json"
-
 
 class Gallery:
     """Collects pictures in a folder: PNG files and, from ``finish``, index.json."""
@@ -39,5 +37,5 @@ class Gallery:
 
     def finish(self) -> int:
         """Write index.json; return how many pictures there are."""
-        write_json(self._directory / INDEX_FILE, self._entries)
+        write_json(self._directory / "index.json", self._entries)
         return sum(entry["file"] is not None for entry in self._entries)

@@ -107,7 +107,7 @@ def draw_randomization(
         panels = [overlay(pixels, maps[0]) for maps in outcome.maps]
         labels = [f"{method}, trained"] + [
             f"{fraction:.0%} shuffled: {value:.2f}"
-            for fraction, value in zip(outcome.fractions[1:], outcome.correlations[1:], strict=True)
+            for fraction, value in zip(FRACTIONS[1:], outcome.correlations[1:], strict=True)
         ]
         rows.append(side_by_side(panels, labels))
     correlations = {method: outcome.correlations for method, outcome in check.items()}
