@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from recap.errors import InputError
-from recap.report.images import THUMBNAIL_SIDE, InlineImage, inline_image, inline_picture
+from recap.report.images import THUMBNAIL_SIDE, InlineImage, inline_image
 
 
 def decoded(image: InlineImage) -> Image.Image:
@@ -36,7 +36,7 @@ def test_photographs_become_thumbnails_that_stand_upright(tmp_path: Path) -> Non
     assert not image.pixelated
     assert b"maker" not in base64.b64decode(image.uri.partition(",")[2])
     assert inline_image(tmp_path / "a.jpg") == image
-    assert inline_picture(tmp_path / "a.jpg").height == 900
+    assert inline_image(tmp_path / "a.jpg", side=1400).height == 900
 
 
 @pytest.mark.parametrize("mode", ["L", "RGBA", "P", "CMYK"])

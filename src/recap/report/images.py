@@ -12,8 +12,6 @@ from recap.core.image_files import read_image
 PIXEL_ART_SIDE = 128
 """Images up to this wide and high stay as they are, without loss, and are shown with square pixels."""
 THUMBNAIL_SIDE = 320
-PICTURE_SIDE = 1400
-SHEET_SIDE = 4096
 JPEG_QUALITY = 80
 
 
@@ -27,34 +25,17 @@ class InlineImage:
     pixelated: bool
 
 
-def inline_image(path: Path) -> InlineImage:
-    """Read an image of a source; a larger one becomes a thumbnail. Nothing but pixels is kept of the file.
+def inline_image(path: Path, side: int = THUMBNAIL_SIDE, panels: int = 1) -> InlineImage:
+    """Read an image of a source or a picture that a stage drew. Nothing but pixels is kept of the file.
+
+    Args:
+        path: the file.
+        side: a larger image is made as small as this, in pixels.
+        panels: a row of the picture has so many of them, square; without loss where these are small.
 
     Raises:
         InputError: the file does not decode.
     """
-    return _inline(path, THUMBNAIL_SIDE)
-
-
-def inline_picture(path: Path) -> InlineImage:
-    """Read a picture that a stage drew, at its size.
-
-    Raises:
-        InputError: the file does not decode.
-    """
-    return _inline(path, PICTURE_SIDE)
-
-
-def inline_sheet(path: Path, panels: int) -> InlineImage:
-    """Read a picture of so many square panels a row; without loss where these are small.
-
-    Raises:
-        InputError: the file does not decode.
-    """
-    return _inline(path, SHEET_SIDE, panels)
-
-
-def _inline(path: Path, side: int, panels: int = 1) -> InlineImage:
     image = read_image(path)
     pixelated = max(image.size) <= PIXEL_ART_SIDE * panels
     buffer = io.BytesIO()

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from recap.report.config import ReportConfig
-from recap.report.images import inline_picture, inline_sheet
+from recap.report.images import inline_image
 from recap.report.inputs import Inputs
 from recap.report.labels import NAMES, name, number
 from recap.report.selection import Selection
@@ -38,7 +38,8 @@ KINDS = {
 }
 """Title and explanation of each kind of picture; another kind is shown under its own name."""
 
-
+PICTURE_SIDE, SHEET_SIDE = 1400, 4096
+"""Larger pictures, and larger sheets of the maps of words, are made as small as this, in pixels."""
 WIDE, HIGH = 620, 400
 """Pictures wider than this, in pixels, have a row for themselves; higher ones unfold."""
 SHOWN_WIDE, SHOWN = 1, 2
@@ -56,7 +57,7 @@ def build(inputs: Inputs, selection: Selection, config: ReportConfig) -> dict[st
     for entry in inputs.pictures:
         if "words" in entry:
             continue
-        picture = inline_picture(inputs.vision / entry["file"]) if entry["file"] else None
+        picture = inline_image(inputs.vision / entry["file"], PICTURE_SIDE) if entry["file"] else None
         groups.setdefault(entry["kind"], []).append(
             {
                 "label": entry["label"],
@@ -102,7 +103,7 @@ def _maps(inputs: Inputs, selection: Selection, entries: Sequence[Mapping[str, A
             "name": name(entry["decoder"]),
             "words": entry["words"],
             "methods": entry["methods"],
-            "sheet": inline_sheet(inputs.vision / entry["file"], len(entry["words"]) + 1).uri,
+            "sheet": inline_image(inputs.vision / entry["file"], SHEET_SIDE, len(entry["words"]) + 1).uri,
         }
     return list(images.values())
 
@@ -129,7 +130,12 @@ def table(kind: str, metrics: Mapping[str, Any]) -> dict[str, Any] | None:
     if kind == "class_visualization" and (grown := metrics.get("class_visualization")):
         head = ("Answer", "Grown as", "Probability, mean", "Above 0.9")
         rows = [
-            (name(answer), way, number(found["mean_probability"], "score"), _share(found))
+            (
+                name(answer),
+                way,
+                number(found["mean_probability"], "score"),
+                number(found["share_above_0.9"], "percent"),
+            )
             for answer, ways in grown.items()
             for way, found in ways.items()
         ]
@@ -172,10 +178,6 @@ def _word_rows(words: Mapping[str, Any]) -> list[Sequence[str]]:
         for method in ("attention", "integrated_gradients", "gradient", "contrast", "random_map")
         if method in found
     ]
-
-
-def _share(found: Mapping[str, float]) -> str:
-    return number(found["share_above_0.9"], "percent")
 
 
 def _table(
