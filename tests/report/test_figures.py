@@ -60,9 +60,7 @@ def test_a_line_stays_in_its_frame_and_skips_what_is_not_a_number(values) -> Non
 
 
 def test_a_histogram_draws_shares_to_scale() -> None:
-    chart = histogram(
-        [3, 4], [("a", "x", [0.25, 0.75]), ("b", "y", [0.5, 0.5])], "Words", "how long", size=WIDE
-    )
+    chart = histogram([3, 4], [("a", "x", [0.25, 0.75]), ("b", "y", [0.5, 0.5])], "Words", "how long")
     bars = list(ElementTree.fromstring(chart).iter("rect"))
     heights = [float(own.attrib["height"]) for own in bars]
     assert heights[1] == pytest.approx(3 * heights[0], abs=0.2)

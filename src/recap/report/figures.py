@@ -142,8 +142,6 @@ def histogram(
     series: Sequence[tuple[str, str, Sequence[float]]],
     x_label: str,
     description: str,
-    *,
-    size: Size,
 ) -> Markup:
     """Draw shares by whole number, series side by side.
 
@@ -152,7 +150,6 @@ def histogram(
         series: (name, classes, share of each bin as a fraction of 1).
         x_label: what the numbers count.
         description: what the figure shows, for who cannot see it.
-        size: of the figure.
     """
     shares = axis([share for _, _, values in series for share in values], "Share of captions", from_zero=True)
     x_axis = whole_axis(bins[0], bins[-1], x_label)
@@ -161,14 +158,14 @@ def histogram(
     shapes = []
     for index, (series_name, css, values) in enumerate(series):
         for number, share in zip(bins, values, strict=True):
-            left = _across(number - 0.42 + bar * index, slots, size)
-            right = _across(number - 0.42 + bar * (index + 1), slots, size)
-            top = _up(share, shares, size)
+            left = _across(number - 0.42 + bar * index, slots, WIDE)
+            right = _across(number - 0.42 + bar * (index + 1), slots, WIDE)
+            top = _up(share, shares, WIDE)
             title = _tag("title", f"{series_name}: {100 * share:.1f} % have {number} {x_label.lower()}")
             place = {"x": f"{left:.1f}", "y": f"{top:.1f}", "width": f"{max(right - left - 0.6, 0.4):.1f}"}
-            place["height"] = f"{size.height - BOTTOM - top:.1f}"
+            place["height"] = f"{WIDE.height - BOTTOM - top:.1f}"
             shapes.append(_tag("rect", title, **place, rx="1", class_=f"bar {css}"))
-    return _frame([*_axes(slots, shares, size, percent=True), *shapes], description, size)
+    return _frame([*_axes(slots, shares, WIDE, percent=True), *shapes], description, WIDE)
 
 
 def _axes(x_axis: Axis, y_axis: Axis, size: Size, *, percent: bool = False) -> list[Markup]:

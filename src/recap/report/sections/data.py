@@ -5,13 +5,12 @@ from typing import Any
 
 from markupsafe import Markup
 
+from recap.core.raw_data import SPLITS
 from recap.report.config import ReportConfig
 from recap.report.figures import WIDE, Axis, Curve, histogram, line_chart, log_axis
 from recap.report.inputs import Inputs
 from recap.report.labels import count_of, listing, name, number
 from recap.report.selection import Selection, shown_image
-
-SPLITS = ("train", "validation", "test")
 
 
 def build(inputs: Inputs, selection: Selection, config: ReportConfig) -> dict[str, Any]:
@@ -75,7 +74,7 @@ def _lengths(counts: Mapping[str, Mapping[int, int]]) -> Markup:
         for split, own in counts.items()
     ]
     description = f"Histogram of caption lengths, {shortest} to {longest} words, by split"
-    return histogram(list(bins), series, "Words in a reference", description, size=WIDE)
+    return histogram(list(bins), series, "Words in a reference", description)
 
 
 def _coverage(curve: Mapping[int, float]) -> Markup | None:

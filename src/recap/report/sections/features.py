@@ -15,10 +15,9 @@ def build(inputs: Inputs, selection: Selection, config: ReportConfig) -> dict[st
     if not cumulative:
         return None
     count = len(cumulative)
-    components = [float(number_) for number_ in range(1, count + 1)]
-    percent = [100 * share for share in cumulative]
     kept = number(cumulative[-1], "percent")
-    curve = Curve([0.0, *components], [0.0, *percent], "split-test", "")
+    percent = [0.0, *(100 * share for share in cumulative)]
+    curve = Curve(range(count + 1), percent, "split-test")
     x_axis = whole_axis(0, count, "Principal components")
     y_axis = Axis(0, 100, range(0, 101, 20), "Variance kept in %")
     description = f"Variance kept by the first principal components; all {count} keep {kept}"

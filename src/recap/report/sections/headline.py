@@ -26,7 +26,7 @@ def build(inputs: Inputs, selection: Selection, config: ReportConfig) -> dict[st
                 for decoder in inputs.decoders
             ]
         ),
-        "trained_on": f"{count_of(len(train.images), f'{thing}')} with "
+        "trained_on": f"{count_of(len(train.images), thing)} with "
         f"{count_of(len(inputs.captions.of('train')[0]), 'caption')}",
         "leaders": [(decoder.name, name(decoder.name)) for decoder in first],
         "scores": listing([number(decoder.metrics[part]["cider_d"], "decimal") for decoder in first]),

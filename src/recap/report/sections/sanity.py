@@ -43,8 +43,8 @@ def _panel(sanity: Sanity, decoder: str) -> Markup:
     steps, losses = sanity.curves[decoder]
     bar = float(sanity.metrics[decoder]["bar"])
     curves = [
-        Curve([0, steps[-1]], [bar, bar], "limit", ""),
-        Curve(steps, losses, f"decoder-{decoder}", ""),
+        Curve([0, steps[-1]], [bar, bar], "limit"),
+        Curve(steps, losses, f"decoder-{decoder}"),
     ]
     description = f"Loss of the {name(decoder)} by step, {losses[0]:.3g} to {losses[-1]:.3g}; bar {bar:g}"
     loss_axis = log_axis([*losses, bar], "Loss")
