@@ -15,7 +15,7 @@ from recap.decoders.build import load_decoder
 from recap.decoding.caption import usual_constraints
 from recap.decoding.generate import generate
 from recap.metrics.scores import score_captions
-from recap.report.inputs import read_table
+from recap.report.readers import read_table
 from recap.sources.scenes.captions import write_captions
 from recap.sources.scenes.graphs import DIGITS, sample_scene, to_json, training_pairs
 from recap.text.captions import Captions, load_captions, save_captions

@@ -11,7 +11,8 @@ from recap.core.artifacts import write_bytes
 from recap.core.input_files import read_json
 from recap.core.raw_data import RawData, load_raw
 from recap.errors import InputError
-from recap.report.inputs import Decoder, Split, load_decoder, load_split
+from recap.report.inputs import Decoder, load_decoder
+from recap.report.readers import Split, load_split
 from recap.text.vocabulary import Vocabulary, parse_vocabulary
 from recap.workspace.definition import flatten
 from recap.workspace.git import ask_git

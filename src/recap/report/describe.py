@@ -14,6 +14,7 @@ import numpy as np
 
 from recap.core.feature_files import open_features, read_blocks
 from recap.core.raw_data import SPLITS, RawData, load_raw
+from recap.report.readers import Split, load_split
 from recap.text.captions import load_captions
 from recap.text.vocabulary import END, NULL, START, UNK, split_words
 
@@ -42,17 +43,19 @@ def describe(raw: Path, captions: Path, reduced: Path, samples: int, seed: int) 
         InputError: data/raw is not there or not readable.
     """
     data = load_raw(raw)
-    content = {split: data.captions(split) for split in SPLITS}
-    texts = {split: [item["caption"] for item in content[split]["annotations"]] for split in SPLITS}
-    words = {split: [split_words(text) for text in texts[split]] for split in SPLITS}
+    content = {split: load_split(data, split) for split in SPLITS}
+    words = {
+        split: [split_words(text) for texts in content[split].references for text in texts]
+        for split in SPLITS
+    }
     digests = {split: list(_digests(data, split)) for split in SPLITS}
     generator = np.random.default_rng(seed)
     description: dict[str, Any] = {
         "source": vars(data.source),
         "splits": {
             split: {
-                "images": len(content[split]["images"]),
-                "captions": len(texts[split]),
+                "images": len(content[split].images),
+                "captions": len(words[split]),
                 "lengths": dict(sorted(Counter(map(len, words[split])).items())),
                 "duplicates": {
                     "captions": _repeated(" ".join(caption) for caption in words[split]),
@@ -64,7 +67,7 @@ def describe(raw: Path, captions: Path, reduced: Path, samples: int, seed: int) 
         },
         "overlap": {
             split: {
-                "image ids": _shared(*([item["id"] for item in content[own]["images"]] for own in pair)),
+                "image ids": _shared(*([image["id"] for image in content[own].images] for own in pair)),
                 "images": _shared(*(digests[own] for own in pair)),
                 "captions": _shared(*([" ".join(caption) for caption in words[own]] for own in pair)),
             }
@@ -106,12 +109,9 @@ def _shared(training: list[Any], others: list[Any]) -> int:
 
 
 def _samples(
-    data: RawData, split: str, content: dict[str, Any], count: int, generator: np.random.Generator
+    data: RawData, split: str, content: Split, count: int, generator: np.random.Generator
 ) -> list[dict[str, Any]]:
-    images = content["images"]
-    captions: dict[int, list[str]] = {image["id"]: [] for image in images}
-    for annotation in content["annotations"]:
-        captions[annotation["image_id"]].append(annotation["caption"])
+    images = content.images
     rows = np.sort(generator.permutation(len(images))[:count]).tolist()
     return [
         {
@@ -119,7 +119,7 @@ def _samples(
             "image": str(data.directory / "images" / split / images[row]["file_name"])
             if data.source.images
             else images[row].get("url", images[row]["file_name"]),
-            "captions": captions[images[row]["id"]],
+            "captions": content.references[row],
         }
         for row in rows
     ]

@@ -1,7 +1,5 @@
 """Reads what the stages wrote, as far as the page shows it. N test images."""
 
-import csv
-import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +12,7 @@ from recap.core.input_files import read_json
 from recap.core.raw_data import SPLITS, RawData, load_raw
 from recap.errors import InputError
 from recap.report.describe import describe
+from recap.report.readers import Split, Table, load_split, read_rows, read_table
 from recap.text.captions import Captions, load_captions
 
 _VERSION = re.compile(r"^([\w.-]+)==([^\s;\\]+)", re.MULTILINE)
@@ -26,9 +25,6 @@ READ = (
     *(paths.SANITY, paths.VISION, VISION_METRICS, paths.REQUIREMENTS),
 )
 """What the stage `report` depends on, its code left out."""
-
-Table = dict[str, list[float]]
-"""Columns of numbers; an empty cell is NaN."""
 
 
 @dataclass(frozen=True)
@@ -55,14 +51,6 @@ class Decoder:
     def parts(self) -> list[str]:
         """The parts of the test set that are scored apart, as in the file."""
         return [name for name, value in self.metrics.items() if isinstance(value, dict)]
-
-
-@dataclass(frozen=True)
-class Split:
-    """The images of a split in row order, and the original captions of each."""
-
-    images: list[dict[str, Any]]
-    references: list[list[str]]
 
 
 @dataclass(frozen=True)
@@ -169,20 +157,11 @@ def load_inputs(root: Path, decoders: Sequence[str], params: dict[str, Any]) -> 
     )
 
 
-def load_split(raw: RawData, split: str) -> Split:
-    """Read the images of a split and their original captions."""
-    content = raw.captions(split)
-    references: dict[Any, list[str]] = {image["id"]: [] for image in content["images"]}
-    for annotation in content["annotations"]:
-        references[annotation["image_id"]].append(annotation["caption"])
-    return Split(content["images"], list(references.values()))
-
-
 def _losses(path: Path, by: str) -> dict[str, tuple[list[float], list[float]]]:
     """Read steps and losses of a CSV file by the value of a column; none when it is absent."""
     if not path.exists():
         return {}
-    header, rows = _read_rows(path)
+    header, rows = read_rows(path)
     group, step, loss = (header.index(name) for name in (by, "step", "loss"))
     losses: dict[str, tuple[list[float], list[float]]] = {}
     for row in rows:
@@ -195,7 +174,7 @@ def _losses(path: Path, by: str) -> dict[str, tuple[list[float], list[float]]]:
 def _sanity(folder: Path) -> Sanity | None:
     if not (folder / "metrics.json").exists():
         return None
-    header, rows = _read_rows(folder / "captions.csv")
+    header, rows = read_rows(folder / "captions.csv")
     return Sanity(
         gradients=read_json(folder / "gradients.json"),
         curves=_losses(folder / "curves.csv", "decoder"),
@@ -222,32 +201,3 @@ def load_decoder(reports: Path, model: Path, ids: Sequence[Any]) -> Decoder:
         per_image=per_image,
         metrics=read_json(reports / "metrics.json"),
     )
-
-
-def read_table(path: Path) -> Table:
-    """Read a CSV file of numbers; without rows, its columns are empty.
-
-    Raises:
-        InputError: it cannot be read, or a cell holds something else.
-    """
-    header, rows = _read_rows(path)
-    try:
-        columns = zip(*rows, strict=True) if rows else [()] * len(header)
-        return {
-            column: [float(cell) if cell else math.nan for cell in cells]
-            for column, cells in zip(header, columns, strict=True)
-        }
-    except ValueError as error:
-        raise InputError(f"{path}: expected a table of numbers, received: {error}") from None
-
-
-def _read_rows(path: Path) -> tuple[list[str], list[list[str]]]:
-    """Return the header and the rows of a CSV file."""
-    try:
-        with open(path, encoding="utf-8", newline="") as file:
-            header, *rows = csv.reader(file)
-    except OSError as error:
-        raise InputError(f"{path}: expected a readable table, received: {error.strerror}") from None
-    except ValueError:
-        raise InputError(f"{path}: expected a table with a header, received none") from None
-    return header, rows
