@@ -1,9 +1,12 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 
+from recap.core import paths
 from recap.core.artifacts import write_png
 from recap.core.raw_data import Source, write_captions, write_source
+from recap.errors import InputError
 from recap.report.describe import describe
 
 
@@ -33,3 +36,12 @@ def test_duplicates_and_overlaps_are_counted(tmp_path: Path) -> None:
     assert [len(sample["captions"]) for sample in found["splits"]["test"]["samples"]] == [1, 1]
     assert "encoded" not in found
     assert "spectrum" not in found
+
+
+def test_a_spoilt_spectrum_is_told_in_one_line(outputs) -> None:
+    root = outputs()
+    path = root / paths.REDUCED / "spectrum.csv"
+    for content in ("component,cumulative\n1,a half\n", ""):
+        path.write_text(content)
+        with pytest.raises(InputError, match=r"^[^\n]*spectrum\.csv: expected a table [^\n]*$"):
+            describe(root / paths.RAW, root / paths.CAPTIONS, root / paths.REDUCED, samples=1, seed=0)

@@ -3,7 +3,6 @@
 Shapes: N images of a split, M captions, D feature width.
 """
 
-import csv
 import hashlib
 from collections import Counter
 from collections.abc import Iterator
@@ -14,7 +13,7 @@ import numpy as np
 
 from recap.core.feature_files import open_features, read_blocks
 from recap.core.raw_data import SPLITS, RawData, load_raw
-from recap.report.readers import Split, load_split
+from recap.report.readers import Split, load_split, read_table
 from recap.text.captions import load_captions
 from recap.text.vocabulary import END, NULL, START, UNK, split_words
 
@@ -40,7 +39,7 @@ def describe(raw: Path, captions: Path, reduced: Path, samples: int, seed: int) 
         there are any.
 
     Raises:
-        InputError: data/raw is not there or not readable.
+        InputError: data/raw is not there, or a file of the data is not readable.
     """
     data = load_raw(raw)
     content = {split: load_split(data, split) for split in SPLITS}
@@ -155,11 +154,10 @@ def _spectrum(path: Path) -> dict[str, Any] | None:
     """Return what the components of a PCA keep; None before `reduce` ran or where features passed through."""
     if not path.exists():
         return None
-    with open(path, newline="", encoding="utf-8") as file:
-        cumulative = np.array([float(row["cumulative"]) for row in csv.DictReader(file)])
-    if not len(cumulative):
+    cumulative = read_table(path)["cumulative"]
+    if not cumulative:
         return None
     reached = {
         share: int(np.searchsorted(cumulative, share)) + 1 for share in SHARES if cumulative[-1] >= share
     }
-    return {"components": len(cumulative), "explained": float(cumulative[-1]), "components_for": reached}
+    return {"components": len(cumulative), "explained": cumulative[-1], "components_for": reached}
