@@ -26,7 +26,7 @@ class CaptioningRNN:
     global generator in this order.
 
     Args:
-        word_to_idx: numbers by word; <NULL> must be there, <START> and <END> when captions are sampled.
+        word_to_idx: numbers by word; <NULL> must be there, <START> when captions are sampled.
         input_dim: D.
         wordvec_dim: W.
         hidden_dim: H.
@@ -54,7 +54,6 @@ class CaptioningRNN:
         self.idx_to_word = {number: word for word, number in word_to_idx.items()}
         self._null = word_to_idx["<NULL>"]
         self._start = word_to_idx.get("<START>")
-        self._end = word_to_idx.get("<END>")
         self.params: dict[str, Array] = {
             name: values.astype(dtype)
             for name, values in draw_parameters(

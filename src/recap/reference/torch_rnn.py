@@ -37,7 +37,6 @@ class CaptioningRNN:
         self.idx_to_word = {number: word for word, number in word_to_idx.items()}
         self._null = word_to_idx["<NULL>"]
         self._start = word_to_idx.get("<START>")
-        self._end = word_to_idx.get("<END>")
         V, gates = len(word_to_idx), CELL_TYPES[cell_type]
         params = {
             "W_embed": torch.randn(V, wordvec_dim) / 100,

@@ -159,7 +159,7 @@ class CaptioningTransformer(nn.Module):
     output layer, which keeps torch's own.
 
     Args:
-        word_to_idx: numbers by word; <NULL> must be there, <START> and <END> when captions are sampled.
+        word_to_idx: numbers by word; <NULL> must be there, <START> when captions are sampled.
         input_dim: D.
         wordvec_dim: E, even.
         num_heads: A, a divisor of E.
@@ -184,7 +184,6 @@ class CaptioningTransformer(nn.Module):
         self.vocab_size = len(word_to_idx)
         self._null = word_to_idx["<NULL>"]
         self._start = word_to_idx.get("<START>")
-        self._end = word_to_idx.get("<END>")
         self.visual_projection = nn.Linear(input_dim, wordvec_dim)
         self.embedding = nn.Embedding(self.vocab_size, wordvec_dim, padding_idx=self._null)
         self.positional_encoding = PositionalEncoding(wordvec_dim, max_len=max_length)
