@@ -9,14 +9,13 @@ from recap.core.artifacts import write_json
 from recap.report.config import ReportConfig
 from recap.report.inputs import Inputs, load_inputs
 from recap.report.sections import errors
-from recap.report.selection import select
 
 CONFIG = ReportConfig(gallery_images=7, seed=3)
 
 
 def build(root, decoders=("rnn", "lstm")) -> tuple[Inputs, dict]:
-    inputs = load_inputs(root, decoders, {})
-    return inputs, errors.build(inputs, select(inputs, CONFIG), CONFIG)
+    inputs = load_inputs(root, decoders, {}, CONFIG)
+    return inputs, errors.build(inputs)
 
 
 @pytest.fixture

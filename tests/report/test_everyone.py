@@ -11,6 +11,7 @@ from recap.report.config import ReportConfig
 from recap.report.inputs import load_inputs
 from recap.report.page import render_page
 
+CONFIG = ReportConfig(gallery_images=30, seed=3)
 DECODERS = ("rnn", "lstm", "transformer")
 SMALLEST = """(() => {
   const sizes = [];
@@ -28,9 +29,9 @@ SMALLEST = """(() => {
 
 @pytest.fixture
 def page(outputs, tmp_path: Path) -> Path:
-    inputs = load_inputs(outputs(), DECODERS, {})
+    inputs = load_inputs(outputs(), DECODERS, {}, CONFIG)
     path = tmp_path / "index.html"
-    path.write_text(render_page(inputs, ReportConfig(gallery_images=30, seed=3)), encoding="utf-8")
+    path.write_text(render_page(inputs), encoding="utf-8")
     return path
 
 
@@ -86,7 +87,7 @@ def test_paper_keeps_bars_and_columns(page: Path, browser) -> None:
 @pytest.mark.slow
 def test_long_addresses_fit_on_paper(outputs, browser, tmp_path: Path) -> None:
     root = outputs(source="coco", url=f"http://images.example.org/{'a' * 80}.jpg")
-    html = render_page(load_inputs(root, DECODERS, {}), ReportConfig(gallery_images=30, seed=3))
+    html = render_page(load_inputs(root, DECODERS, {}, CONFIG))
     (tmp_path / "index.html").write_text(html, encoding="utf-8")
     browser.open(tmp_path / "index.html", 703)
     browser.call("Emulation.setEmulatedMedia", media="print")

@@ -24,8 +24,8 @@ CHANGE = """{{
 
 
 def write_page(root, path: Path, images: int = 100) -> Path:
-    inputs = load_inputs(root, DECODERS, {})
-    path.write_text(render_page(inputs, ReportConfig(gallery_images=images, seed=3)), encoding="utf-8")
+    inputs = load_inputs(root, DECODERS, {}, ReportConfig(gallery_images=images, seed=3))
+    path.write_text(render_page(inputs), encoding="utf-8")
     return path
 
 

@@ -55,7 +55,7 @@ class Page(HTMLParser):
 
 
 def render(root, decoders=ALL, config=CONFIG, params=None) -> str:
-    return render_page(load_inputs(root, decoders, params or {}), config)
+    return render_page(load_inputs(root, decoders, params or {}, config))
 
 
 @pytest.mark.parametrize("source", ["scenes", "coco", "folder"])
@@ -243,7 +243,7 @@ def test_differences_between_decoders_are_paired(outputs) -> None:
         for number, row in enumerate(rows):
             row["cider_d"] = number / 10 + (1 + number / 100 if index == 2 else 0)
         path.write_text(json.dumps(rows))
-    inputs = load_inputs(root, ALL, {})
+    inputs = load_inputs(root, ALL, {}, CONFIG)
     table = scores.differences(inputs.decoders, "seen", 3)
     assert table is not None
     assert [head.label for head in table["heads"]] == ["True captions", "CIDEr-D"]
@@ -454,7 +454,7 @@ def test_images_behind_urls_are_inside_the_page_or_told(outputs, tmp_path) -> No
         return dict.fromkeys(urls, tmp_path / "fetched.png")
 
     def images(fetch):
-        return json.loads(Page(render_page(load_inputs(root, ALL, {}), CONFIG, fetch)).scripts[0])["images"]
+        return json.loads(Page(render_page(load_inputs(root, ALL, {}, CONFIG), fetch)).scripts[0])["images"]
 
     shown = images(fetch)
     assert len(asked) == len(shown) + 5 == 11

@@ -29,7 +29,7 @@ def pipeline() -> dict:
 def section(root: Path, arithmetic: str = "portable", device: str = "cpu") -> str:
     """The section's HTML."""
     params = {"runtime": {"arithmetic": arithmetic, "threads": 2, "device": device}}
-    page = render_page(load_inputs(root, DECODERS, params), CONFIG)
+    page = render_page(load_inputs(root, DECODERS, params, CONFIG))
     return page.partition('id="reproduce"')[2].partition("</section>")[0]
 
 

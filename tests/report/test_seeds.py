@@ -24,7 +24,7 @@ def write_seeds(root: Path, values: dict[str, list[float]]) -> None:
 
 
 def section(root: Path) -> str:
-    page = render_page(load_inputs(root, DECODERS, {}), ReportConfig(gallery_images=2, seed=3))
+    page = render_page(load_inputs(root, DECODERS, {}, ReportConfig(gallery_images=2, seed=3)))
     return page.partition('id="scores"')[2].partition("</section>")[0]
 
 

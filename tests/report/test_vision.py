@@ -35,7 +35,7 @@ def write_maps(root) -> None:
 def test_a_word_that_is_pointed_at_shows_its_pixels(outputs, browser, tmp_path: Path) -> None:
     root = outputs(decoders=list(NAMES))
     write_maps(root)
-    page = render_page(load_inputs(root, list(NAMES), {}), ReportConfig(gallery_images=30, seed=0))
+    page = render_page(load_inputs(root, list(NAMES), {}, ReportConfig(gallery_images=30, seed=0)))
     data = json.loads(page.partition('id="maps-data">')[2].partition("</script>")[0])
     assert [own["id"] for own in data] == [103], "as in the gallery"
     (tmp_path / "index.html").write_text(page, encoding="utf-8")
@@ -85,7 +85,7 @@ def test_paper_has_the_pictures_of_a_kind_that_unfold_on_the_screen(outputs, bro
     write_png(root / paths.VISION / "high.png", np.full((500, 800, 3), 90, np.uint8))
     entry = {"kind": "attention", "file": "high.png", "label": "high", "image": None}
     write_json(root / paths.VISION / "index.json", [entry, entry])
-    page = render_page(load_inputs(root, list(NAMES), {}), ReportConfig(gallery_images=3, seed=0))
+    page = render_page(load_inputs(root, list(NAMES), {}, ReportConfig(gallery_images=3, seed=0)))
     (tmp_path / "index.html").write_text(page, encoding="utf-8")
     browser.open(tmp_path / "index.html", 1400)
     shown = "[...document.querySelectorAll('#vision :is(h3, img)')].map((own) => own.checkVisibility())"
@@ -104,7 +104,7 @@ def test_markup_in_names_of_classes_and_files_is_text(outputs, browser, tmp_path
     grown = {hostile: {hostile: {"mean_probability": 0.5, "share_above_0.9": 0.5}}}
     write_json(root / paths.VISION / "index.json", [entry, entry | {"kind": hostile}])
     write_json(root / VISION_METRICS, {"class_visualization": grown})
-    page = render_page(load_inputs(root, list(NAMES), {}), ReportConfig(gallery_images=3, seed=0))
+    page = render_page(load_inputs(root, list(NAMES), {}, ReportConfig(gallery_images=3, seed=0)))
     (tmp_path / "index.html").write_text(page, encoding="utf-8")
     browser.open(tmp_path / "index.html", 1400)
     vision = "document.querySelector('#vision')"

@@ -8,13 +8,13 @@ import numpy as np
 
 from recap.comparison.sides import TEST_IMAGES, Side
 from recap.metrics.resampling import PairedDifference, paired_difference
+from recap.report.images import stand_in
 from recap.report.inputs import Decoder
 from recap.report.labels import LARGEST_CHANCE, chance, ends, listing, metric, name, number, signed
 from recap.report.page import render
 from recap.report.sections.gallery import shown_caption, with_picture
 from recap.report.sections.reproduce import written_setting
 from recap.report.sections.scores import RESAMPLES, TESTED, columns
-from recap.report.selection import stand_in
 
 HERE = Path(__file__).parent
 LARGEST = 500

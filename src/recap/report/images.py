@@ -2,8 +2,10 @@
 
 import base64
 import io
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
@@ -47,3 +49,26 @@ def inline_image(path: Path, side: int = THUMBNAIL_SIDE, panels: int = 1) -> Inl
     kind = "png" if pixelated else "jpeg"
     content = base64.b64encode(buffer.getvalue()).decode("ascii")
     return InlineImage(f"data:image/{kind};base64,{content}", *image.size, pixelated)
+
+
+def stand_in(image: Mapping[str, Any], path: Path | str | None) -> dict[str, Any]:
+    """Return what stands for an image: its pixels if there is a file, else why not; number and address.
+
+    Args:
+        image: an entry of a caption file.
+        path: the file, or a reason why there is none.
+    """
+    url, terms = (str(image.get(key, "")) for key in ("url", "license_url"))
+    return {
+        "id": image["id"],
+        "inline": inline_image(path) if isinstance(path, Path) else None,
+        "reason": path if isinstance(path, str) else None,
+        "url": _address(url),
+        "license": image.get("license"),
+        "license_url": _address(terms),
+    }
+
+
+def _address(text: str) -> str | None:
+    """Return a text that may be a link; None for any other."""
+    return text if text.startswith(("http://", "https://")) else None

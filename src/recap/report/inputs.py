@@ -11,8 +11,11 @@ from recap.core.hashes import hash_output
 from recap.core.input_files import read_json
 from recap.core.raw_data import SPLITS, RawData, load_raw
 from recap.errors import InputError
+from recap.report.config import ReportConfig
 from recap.report.describe import describe
+from recap.report.images import stand_in
 from recap.report.readers import Split, Table, load_split, read_rows, read_table
+from recap.report.selection import Selection, select
 from recap.text.captions import Captions, load_captions
 
 _VERSION = re.compile(r"^([\w.-]+)==([^\s;\\]+)", re.MULTILINE)
@@ -82,6 +85,8 @@ class Inputs:
         pictures: entries of the index.json of `visualize`.
         vision_metrics: what `visualize` measured, by kind of picture.
         params: all settings, by group.
+        selection: the images to show.
+        seed: of the tests of scores.
         hashes: by path in the repository, the MD5 of what the page was made from.
         versions: of the libraries that requirements.lock names.
         fetched: by URL, the image file or why there is none; for a source that has URLs only.
@@ -101,16 +106,26 @@ class Inputs:
     vision_metrics: dict[str, Any]
     vision: Path
     params: dict[str, Any]
+    selection: Selection
+    seed: int
     hashes: dict[str, str]
     versions: dict[str, str]
     fetched: Mapping[str, Path | str]
 
-    def image_path(self, split: str, row: int) -> Path | None:
-        """Return the image file of a row; None where the source has no images."""
-        if not self.raw.source.images:
-            return None
-        name: str = self.splits[split].images[row]["file_name"]
-        return self.raw.directory / "images" / split / name
+    def shown_image(self, split: str, row: int) -> dict[str, Any]:
+        """Return what stands for the image of a row, as ``stand_in`` does."""
+        image = self.splits[split].images[row]
+        if self.raw.source.images:
+            return stand_in(image, self.raw.directory / "images" / split / image["file_name"])
+        return stand_in(image, self.fetched.get(str(image.get("url", ""))))
+
+    def urls(self) -> list[str]:
+        """Return where the images to show are that the source itself does not have."""
+        if self.raw.source.images:
+            return []
+        shown = {"test": self.selection.gallery, "train": self.selection.training}
+        images = [self.splits[split].images[row] for split, rows in shown.items() for row in rows]
+        return [image["url"] for image in images if "url" in image]
 
     @property
     def parts(self) -> list[str]:
@@ -118,13 +133,14 @@ class Inputs:
         return self.decoders[0].parts
 
 
-def load_inputs(root: Path, decoders: Sequence[str], params: dict[str, Any]) -> Inputs:
+def load_inputs(root: Path, decoders: Sequence[str], params: dict[str, Any], config: ReportConfig) -> Inputs:
     """Read the outputs of all stages before `report`.
 
     Args:
         root: the folder that holds them, as a checkout does.
         decoders: which decoders the page shows, in this order.
         params: the settings that made all of it, to be listed.
+        config: the group `report`.
 
     Raises:
         InputError: a file is absent, unreadable, or its rows are not the test images.
@@ -151,6 +167,8 @@ def load_inputs(root: Path, decoders: Sequence[str], params: dict[str, Any]) -> 
         vision_metrics=read_json(root / VISION_METRICS),
         vision=root / paths.VISION,
         params=params,
+        selection=select(splits, config),
+        seed=config.seed,
         hashes={path.as_posix(): hash_output(root / path) for path in READ if (root / path).exists()},
         versions=dict(_VERSION.findall((root / paths.REQUIREMENTS).read_text(encoding="utf-8"))),
         fetched={},

@@ -10,7 +10,6 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from recap.report.config import ReportConfig
 from recap.report.inputs import Inputs
 from recap.report.sections import (
     backbone,
@@ -25,14 +24,13 @@ from recap.report.sections import (
     training,
     vision,
 )
-from recap.report.selection import Selection, select
 
 TEMPLATES = Path(__file__).parent / "templates"
 ASSETS = Path(__file__).parent / "assets"
 SCRIPTS = ("page.js", "gallery.js", "vision.js")
 """Each has a scope of its own, but what the first declares is there for all."""
 Fetch = Callable[[Sequence[str]], dict[str, Path | str]]
-Build = Callable[[Inputs, Selection, ReportConfig], dict[str, Any] | None]
+Build = Callable[[Inputs], dict[str, Any] | None]
 
 SECTIONS: tuple[tuple[str, str, Build], ...] = (
     ("data", "Data", data.build),
@@ -49,21 +47,19 @@ SECTIONS: tuple[tuple[str, str, Build], ...] = (
 """Key (anchor; its template is section_KEY.html.jinja), title, and what makes its content or None."""
 
 
-def render_page(inputs: Inputs, config: ReportConfig, fetch: Fetch = lambda urls: {}) -> str:
+def render_page(inputs: Inputs, fetch: Fetch = lambda urls: {}) -> str:
     """Return the whole page as HTML that loads nothing: images, styles and the script are inside.
 
     Args:
         inputs: what the stages wrote.
-        config: the group `report`.
         fetch: brings the images of URLs, or says why not; of what it leaves out, number and address stand.
 
     Raises:
         InputError: an image does not decode.
     """
-    selection = select(inputs, config)
-    inputs = replace(inputs, fetched=fetch(selection.urls(inputs)))
-    contents = [(key, title, build(inputs, selection, config)) for key, title, build in SECTIONS]
-    return render(headline.build(inputs, selection, config), contents, SCRIPTS)
+    inputs = replace(inputs, fetched=fetch(inputs.urls()))
+    contents = [(key, title, build(inputs)) for key, title, build in SECTIONS]
+    return render(headline.build(inputs), contents, SCRIPTS)
 
 
 def render(

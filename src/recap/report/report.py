@@ -29,8 +29,8 @@ def report(
     Raises:
         InputError: an output of another stage is absent or does not fit.
     """
-    inputs = load_inputs(root, decoders, params)
-    write_text(root / paths.PAGE, render_page(inputs, config, fetch))
+    inputs = load_inputs(root, decoders, params, config)
+    write_text(root / paths.PAGE, render_page(inputs, fetch))
     _write_plots(root / paths.PLOTS, inputs.decoders)
 
 

@@ -2,17 +2,15 @@
 
 from typing import Any
 
-from recap.report.config import ReportConfig
 from recap.report.figures import WIDE, Curve, axis, line_chart, whole_axis
 from recap.report.inputs import Inputs
 from recap.report.labels import name, number
-from recap.report.selection import Selection
 
 ALL_RIGHT = "all_right"
 PHASES = {"crops": "single digit crops", "scenes": "whole scenes"}
 
 
-def build(inputs: Inputs, selection: Selection, config: ReportConfig) -> dict[str, Any] | None:
+def build(inputs: Inputs) -> dict[str, Any] | None:
     """Return loss by step, a curve for each phase, and accuracies of parts; None for one from elsewhere."""
     if not inputs.backbone_losses:
         return None

@@ -6,14 +6,12 @@ from typing import Any
 from markupsafe import Markup
 
 from recap.core.raw_data import SPLITS
-from recap.report.config import ReportConfig
 from recap.report.figures import WIDE, Axis, Curve, histogram, line_chart, log_axis
 from recap.report.inputs import Inputs
 from recap.report.labels import count_of, listing, name, number
-from recap.report.selection import Selection, shown_image
 
 
-def build(inputs: Inputs, selection: Selection, config: ReportConfig) -> dict[str, Any]:
+def build(inputs: Inputs) -> dict[str, Any]:
     """Return counts of the splits, a histogram of caption lengths, samples with all their captions."""
     found, vocabulary = inputs.description["splits"], inputs.description["vocabulary"]
     encoded = inputs.description["encoded"]
@@ -43,10 +41,10 @@ def build(inputs: Inputs, selection: Selection, config: ReportConfig) -> dict[st
         "legend": [(name(split), f"split-{split}") for split in SPLITS],
         "samples": [
             {
-                "image": shown_image(inputs, "train", row),
+                "image": inputs.shown_image("train", row),
                 "references": inputs.splits["train"].references[row],
             }
-            for row in selection.training
+            for row in inputs.selection.training
         ],
     }
 

@@ -9,11 +9,9 @@ from typing import Any
 from markupsafe import Markup
 
 from recap.metrics.truth import Claim, check_caption
-from recap.report.config import ReportConfig
 from recap.report.figures import SMALL, Curve, axis, line_chart
 from recap.report.inputs import Decoder, Inputs
 from recap.report.labels import listing, name
-from recap.report.selection import Selection
 from recap.sources.scenes.graphs import OPPOSITE
 from recap.text.vocabulary import split_words
 
@@ -24,18 +22,18 @@ RELATIONS = {"side by side": ("left of", "right of"), "stacked": ("above", "belo
 """By the arrangement of two digits, what the first one can be to the other."""
 
 
-def build(inputs: Inputs, selection: Selection, config: ReportConfig) -> dict[str, Any]:
+def build(inputs: Inputs) -> dict[str, Any]:
     """Return figures of the scores, the table of words and, for scenes, what is taken for what."""
     return {
         "distribution": _distribution(inputs.decoders),
-        "shown": len(selection.gallery),
+        "shown": len(inputs.selection.gallery),
         "scored": len(inputs.splits["test"].images),
         "legend": [(decoder.name, name(decoder.name)) for decoder in inputs.decoders],
         "pairs": [
             {
                 "first": name(first.name),
                 "second": name(second.name),
-                "figure": _pair(first, second, selection),
+                "figure": _pair(first, second, inputs.selection.gallery),
             }
             for first, second in combinations(inputs.decoders, 2)
         ],
@@ -59,9 +57,9 @@ def _distribution(decoders: Sequence[Decoder]) -> Markup:
     return line_chart(curves, x_axis, y_axis, "The share of images by their CIDEr-D", size=SMALL)
 
 
-def _pair(first: Decoder, second: Decoder, selection: Selection) -> Markup:
+def _pair(first: Decoder, second: Decoder, rows: Sequence[int]) -> Markup:
     """Return a point for each image: the CIDEr-D of two decoders."""
-    x, y = ([own.per_image[row]["cider_d"] for row in selection.gallery] for own in (first, second))
+    x, y = ([own.per_image[row]["cider_d"] for row in rows] for own in (first, second))
     both = axis([*x, *y], "", from_zero=True)
     x_axis, y_axis = (replace(both, label=f"CIDEr-D, {name(own.name)}") for own in (first, second))
     ends = [both.low, both.high]

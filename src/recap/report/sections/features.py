@@ -2,14 +2,12 @@
 
 from typing import Any
 
-from recap.report.config import ReportConfig
 from recap.report.figures import WIDE, Axis, Curve, line_chart, whole_axis
 from recap.report.inputs import Inputs
 from recap.report.labels import count_of, number
-from recap.report.selection import Selection
 
 
-def build(inputs: Inputs, selection: Selection, config: ReportConfig) -> dict[str, Any] | None:
+def build(inputs: Inputs) -> dict[str, Any] | None:
     """Return the spectrum of the PCA; None when features pass through as they are."""
     cumulative = inputs.spectrum.get("cumulative", [])
     if not cumulative:

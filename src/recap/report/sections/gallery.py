@@ -6,14 +6,12 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import Any
 
-from recap.report.config import ReportConfig
 from recap.report.inputs import Decoder, Inputs
 from recap.report.labels import name
-from recap.report.selection import Selection, shown_image
 from recap.text.vocabulary import Vocabulary
 
 
-def build(inputs: Inputs, selection: Selection, config: ReportConfig) -> dict[str, Any]:
+def build(inputs: Inputs) -> dict[str, Any]:
     """Return the images in the order of the data, and what the form offers."""
     parts = [(part, part.capitalize()) for part in inputs.parts]
     return {
@@ -22,18 +20,18 @@ def build(inputs: Inputs, selection: Selection, config: ReportConfig) -> dict[st
         "checked": inputs.raw.source.scenes,
         "compared": False,
         "fetchable": not inputs.raw.source.images and not inputs.fetched,
-        "shown": len(selection.gallery),
+        "shown": len(inputs.selection.gallery),
         "scored": len(inputs.splits["test"].images),
         "data": {
             "parts": dict(parts),
             "decoders": {decoder.name: name(decoder.name) for decoder in inputs.decoders},
-            "images": [_image(inputs, row) for row in selection.gallery],
+            "images": [_image(inputs, row) for row in inputs.selection.gallery],
         },
     }
 
 
 def _image(inputs: Inputs, row: int) -> dict[str, Any]:
-    shown = shown_image(inputs, "test", row)
+    shown = inputs.shown_image("test", row)
     return {
         **with_picture(shown),
         "part": inputs.splits["test"].images[row].get("part", inputs.parts[0]),
@@ -46,7 +44,7 @@ def _image(inputs: Inputs, row: int) -> dict[str, Any]:
 
 
 def with_picture(shown: dict[str, Any]) -> dict[str, Any]:
-    """Return what stands for an image, of ``selection.shown_image``, as gallery.js reads it."""
+    """Return what stands for an image, of ``images.stand_in``, as gallery.js reads it."""
     inline = shown["inline"]
     others = {key: value for key, value in shown.items() if key != "inline"}
     return {**others, "picture": dataclasses.asdict(inline) if inline else None}

@@ -2,19 +2,17 @@
 
 from typing import Any
 
-from recap.report.config import ReportConfig
 from recap.report.inputs import Inputs
 from recap.report.labels import chance, count_of, listing, metric, name, number
 from recap.report.sections.scores import leaders
-from recap.report.selection import Selection, shown_image
 
 SMALL_NUMBERS = ("no", "one", "two", "three", "four", "five", "six")
 
 
-def build(inputs: Inputs, selection: Selection, config: ReportConfig) -> dict[str, Any]:
+def build(inputs: Inputs) -> dict[str, Any]:
     """Title, a paragraph, key numbers and a few captions of the decoder with the highest CIDEr-D."""
     part = inputs.parts[0]
-    first, p_value = leaders(inputs.decoders, part, "cider_d", config.seed)
+    first, p_value = leaders(inputs.decoders, part, "cider_d", inputs.seed)
     metrics = first[0].metrics[part]
     thing = "scene" if inputs.raw.source.scenes else "image"
     train, test = inputs.splits["train"], inputs.splits["test"]
@@ -38,7 +36,7 @@ def build(inputs: Inputs, selection: Selection, config: ReportConfig) -> dict[st
         "reference": number(metrics["human_cider_d"], "decimal") if "human_cider_d" in metrics else None,
         "truth": number(metrics["truth"], "percent") if "truth" in metrics else None,
         "tiles": [
-            *_score_tiles(inputs, config.seed),
+            *_score_tiles(inputs),
             (
                 number(len(test.images), "count"),
                 f"test {thing}s to describe",
@@ -52,11 +50,11 @@ def build(inputs: Inputs, selection: Selection, config: ReportConfig) -> dict[st
         ],
         "examples": [
             {
-                "image": shown_image(inputs, "test", row),
+                "image": inputs.shown_image("test", row),
                 "caption": first[0].captions[row],
                 "truth": first[0].per_image[row].get("truth"),
             }
-            for row in selection.examples
+            for row in inputs.selection.examples
         ],
     }
 
@@ -81,14 +79,14 @@ def _against(score: float | None, floor: float | None) -> str | None:
     return f"{times} times {written}" if score > floor else f"less than {written}"
 
 
-def _score_tiles(inputs: Inputs, seed: int) -> list[tuple[str, str, str]]:
+def _score_tiles(inputs: Inputs) -> list[tuple[str, str, str]]:
     """Return the best value of each headline metric on each part, and whose it is."""
     tiles = []
     for key in ("truth", "cider_d"):
         for part in inputs.parts:
             having = [decoder for decoder in inputs.decoders if key in decoder.metrics[part]]
             if having:
-                first, p_value = leaders(having, part, key, seed)
+                first, p_value = leaders(having, part, key, inputs.seed)
                 form = "decimal" if key == "cider_d" else metric(key).form
                 label = "captions that are true" if key == "truth" else metric(key).label
                 who = listing([name(decoder.name) for decoder in first])

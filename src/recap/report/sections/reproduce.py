@@ -5,10 +5,8 @@ from collections.abc import Mapping
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any
 
-from recap.report.config import ReportConfig
 from recap.report.inputs import Inputs
 from recap.report.promise import made_from, promise
-from recap.report.selection import Selection
 
 STAGES = (
     (("fetch", "images and captions, verified"),),
@@ -37,7 +35,7 @@ COMMANDS = (
 FETCH = ("dvc exp run -S data.images.fetch=true", "fetch the photographs that the page shows")
 
 
-def build(inputs: Inputs, selection: Selection, config: ReportConfig) -> dict[str, Any]:
+def build(inputs: Inputs) -> dict[str, Any]:
     """Return the promise, commands with what they do, what the page was made from, and every setting."""
     return {
         "promise": promise(inputs.params.get("runtime", {})),

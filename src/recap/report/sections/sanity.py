@@ -4,18 +4,17 @@ from typing import Any
 
 from markupsafe import Markup
 
-from recap.report.config import ReportConfig
 from recap.report.figures import SMALL, Curve, line_chart, log_axis, whole_axis
 from recap.report.inputs import Inputs, Sanity
 from recap.report.labels import listing, name, number
-from recap.report.selection import EXAMPLES, Selection, shown_image
+from recap.report.selection import EXAMPLES
 from recap.text.vocabulary import END, SPECIAL_WORDS
 
 LOSS_OF = {"transformer": "step"}
 """What the reference solvers' loss is a mean of, where it is not a caption."""
 
 
-def build(inputs: Inputs, selection: Selection, config: ReportConfig) -> dict[str, Any] | None:
+def build(inputs: Inputs) -> dict[str, Any] | None:
     """Return loss curves with their bars, a row for each checked function, and captions that come back."""
     sanity = inputs.sanity
     if sanity is None:
@@ -32,7 +31,7 @@ def build(inputs: Inputs, selection: Selection, config: ReportConfig) -> dict[st
         "checked": number(len(sanity.gradients), "count"),
         "passed": number(sum(row["passed"] for row in sanity.gradients), "count"),
         "examples": [
-            {"image": shown_image(inputs, "train", int(image)), "caption": caption}
+            {"image": inputs.shown_image("train", int(image)), "caption": caption}
             for image, caption in list(returned.items())[:EXAMPLES]
         ],
     }

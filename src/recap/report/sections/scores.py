@@ -8,11 +8,9 @@ from typing import Any
 import numpy as np
 
 from recap.metrics.resampling import PairedDifference, paired_difference
-from recap.report.config import ReportConfig
 from recap.report.inputs import Decoder, Inputs
 from recap.report.labels import LARGEST_CHANCE, METRICS, PARTS, listing, metric, name, number, tested
 from recap.report.sections import seeds
-from recap.report.selection import Selection
 
 BARS = ("truth", "cider_d")
 TESTED = (*BARS, "rouge_l")
@@ -32,27 +30,27 @@ BESIDE = ("images", "references")
 LONG_NUMBER = re.compile(r"\d{4,}")
 
 
-def build(inputs: Inputs, selection: Selection, config: ReportConfig) -> dict[str, Any]:
+def build(inputs: Inputs) -> dict[str, Any]:
     """For every part: bars of the headline metrics, the table of all metrics, failing claims by kind."""
     return {
         "references": inputs.raw.source.references,
         "search": search(inputs.params),
         "last": inputs.params.get("train", {}).get("keep") == "last",
-        "parts": [_part(inputs, part, config) for part in inputs.parts],
+        "parts": [_part(inputs, part) for part in inputs.parts],
         "seeds": seeds.build(inputs.seeds, inputs.decoders),
     }
 
 
-def _part(inputs: Inputs, part: str, config: ReportConfig) -> dict[str, Any]:
+def _part(inputs: Inputs, part: str) -> dict[str, Any]:
     decoders, metrics = inputs.decoders, inputs.decoders[0].metrics[part]
-    tables = [table(decoders, part, kind, config.seed) for kind in TABLES]
+    tables = [table(decoders, part, kind, inputs.seed) for kind in TABLES]
     return {
         "title": name(part),
         "text": PARTS.get(part, ""),
         "images": number(metrics.get("images"), "count"),
         "count": number(metrics.get("references"), "count"),
         "idf": LONG_NUMBER.sub(lambda digits: f"{int(digits[0]):,}", metrics.get("idf", "")),
-        "differences": differences(decoders, part, config.seed),
+        "differences": differences(decoders, part, inputs.seed),
         "tested": listing([metric(key).label for key in TESTED if _has_all(decoders, part, key)]),
         "bars": [bars for key in BARS if (bars := _bars(decoders, part, key))],
         "tables": [shown for shown in tables if shown],

@@ -2,11 +2,9 @@
 
 from typing import Any
 
-from recap.report.config import ReportConfig
 from recap.report.figures import SMALL, Curve, axis, line_chart, whole_axis
 from recap.report.inputs import Inputs
 from recap.report.labels import name, number
-from recap.report.selection import Selection
 
 MEASURES = {
     "validation_loss": ("Validation loss", "Loss of a word, nats"),
@@ -19,7 +17,7 @@ MEASURES = {
 """Title and axis of each column of history.csv."""
 
 
-def build(inputs: Inputs, selection: Selection, config: ReportConfig) -> dict[str, Any]:
+def build(inputs: Inputs) -> dict[str, Any]:
     """Return a panel for each measure, and a table of sizes and kept epochs."""
     measured = {column for decoder in inputs.decoders for column in decoder.history}
     return {

@@ -3,11 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from recap.report.config import ReportConfig
 from recap.report.images import inline_image
 from recap.report.inputs import Inputs
 from recap.report.labels import NAMES, name, number
-from recap.report.selection import Selection
 
 KINDS = {
     "none": ("", ""),
@@ -48,7 +46,7 @@ LEAST = 0.75
 """How much of its width a picture keeps, for its letters to be read."""
 
 
-def build(inputs: Inputs, selection: Selection, config: ReportConfig) -> dict[str, Any] | None:
+def build(inputs: Inputs) -> dict[str, Any] | None:
     """Return a group for each kind, as index.json orders them, pictures of an image side by side, or None."""
     groups: dict[str, list[dict[str, Any]]] = {}
     words = [entry for entry in inputs.pictures if "words" in entry]
@@ -82,7 +80,7 @@ def build(inputs: Inputs, selection: Selection, config: ReportConfig) -> dict[st
             {
                 "title": title,
                 "text": text,
-                "maps": _maps(inputs, selection, words) if words and kind == words[0]["kind"] else None,
+                "maps": _maps(inputs, words) if words and kind == words[0]["kind"] else None,
                 "table": table(kind, inputs.vision_metrics),
                 "open": entries[:count],
                 "folded": entries[count:],
@@ -91,13 +89,13 @@ def build(inputs: Inputs, selection: Selection, config: ReportConfig) -> dict[st
     return {"groups": shown}
 
 
-def _maps(inputs: Inputs, selection: Selection, entries: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def _maps(inputs: Inputs, entries: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """By image, the words of each decoder and the sheet that shows them: the data of vision.js."""
     images: dict[str, dict[str, Any]] = {}
     rows = {image["file_name"]: row for row, image in enumerate(inputs.splits["test"].images)}
     for entry in entries:
         row = rows[entry["image"]]
-        image = {"id": inputs.splits["test"].images[row]["id"], "listed": row in selection.gallery}
+        image = {"id": inputs.splits["test"].images[row]["id"], "listed": row in inputs.selection.gallery}
         shown = images.setdefault(entry["image"], image | {"decoders": {}})
         shown["decoders"][entry["decoder"]] = {
             "name": name(entry["decoder"]),
