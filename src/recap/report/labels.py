@@ -1,5 +1,6 @@
 """What the names in files are called on the page, and how their numbers are written."""
 
+from collections.abc import Set
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -80,6 +81,11 @@ LARGEST_CHANCE = 0.05
 def metric(name: str) -> Metric:
     """Return how to show a metric; an unknown one keeps its own name and is never marked as best."""
     return METRICS.get(name) or Metric(name.replace("_", " ").capitalize(), "", None, "score", "scores")
+
+
+def in_order(keys: Set[str]) -> list[str]:
+    """Return metrics in the order of ``METRICS``; unknown ones follow by name."""
+    return [key for key in METRICS if key in keys] + sorted(keys - METRICS.keys())
 
 
 def name(key: str) -> str:

@@ -8,7 +8,7 @@ from recap.core import paths
 from recap.core.artifacts import write_csv, write_text
 from recap.report.config import ReportConfig
 from recap.report.inputs import Decoder, load_inputs
-from recap.report.labels import METRICS
+from recap.report.labels import in_order
 from recap.report.page import Fetch, render_page
 
 LOSSES = (("training", "training_loss"), ("validation", "validation_loss"))
@@ -48,9 +48,7 @@ def _write_plots(directory: Path, decoders: Sequence[Decoder]) -> None:
         for decoder in decoders
         for part in decoder.parts
     ]
-    present = {key for _, _, numbers in rows for key in numbers}
-    columns = [key for key in METRICS if key in present]
-    columns += sorted(present - set(columns))
+    columns = in_order({key for _, _, numbers in rows for key in numbers})
     table = [(decoder.name, part, *(numbers.get(key) for key in columns)) for decoder, part, numbers in rows]
     write_csv(directory / "scores.csv", ("decoder", "part", *columns), table)
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from recap.metrics.resampling import PairedDifference, paired_difference
 from recap.report.inputs import Decoder, Inputs
-from recap.report.labels import LARGEST_CHANCE, METRICS, PARTS, listing, metric, name, number, tested
+from recap.report.labels import LARGEST_CHANCE, PARTS, in_order, listing, metric, name, number, tested
 from recap.report.sections import seeds
 
 BARS = ("truth", "cider_d")
@@ -68,8 +68,7 @@ def columns(decoders: list[Decoder], part: str, kind: str) -> list[str]:
         for key, value in decoder.metrics[part].items()
         if isinstance(value, int | float) and not key.startswith(tuple(BASELINES)) and key not in BESIDE
     }
-    known = [key for key in METRICS if key in present]
-    return [key for key in known + sorted(present - set(known)) if metric(key).table == kind]
+    return [key for key in in_order(present) if metric(key).table == kind]
 
 
 def table(decoders: list[Decoder], part: str, kind: str, seed: int) -> dict[str, Any] | None:
