@@ -175,8 +175,7 @@ class Captioner:
     def see(self, x: Tensor) -> Tensor:
         """Turn preprocessed images into what the decoder reads: (N, 3, S, S) -> (N, K), differentiable."""
         assert self.backbone is not None
-        reduced: Tensor = self.projection(self.backbone.rows(x))
-        return reduced
+        return self.projection(self.backbone.rows(x))
 
     def score(self, x: Tensor, text: str) -> Caption:
         """Return how likely a given caption is of a preprocessed image, (1, 3, S, S) float32."""
@@ -198,8 +197,7 @@ class Captioner:
         inputs = torch.cat([tokens.new_tensor([START]), tokens[:-1]])  # (T,)
         scores = self.decoder(self.see(x), inputs.expand(len(x), -1))  # (N, T, V)
         chosen = tokens.view(1, -1, 1).expand(len(x), -1, 1)  # (T,) -> (N, T, 1)
-        found: Tensor = scores.log_softmax(dim=2).gather(2, chosen).squeeze(2)
-        return found
+        return scores.log_softmax(dim=2).gather(2, chosen).squeeze(2)
 
     @cached_property
     def _search(self) -> Search:

@@ -85,5 +85,4 @@ class DecodersConfig:
             raise InputError(
                 f"decoder: expected one of {', '.join(get_args(DecoderName))}, received {name!r}"
             )
-        config: DecoderConfig = getattr(self, name)
-        return config
+        return getattr(self, name)

@@ -70,8 +70,7 @@ class Decoder(nn.Module, ABC):
 
     def forward(self, features: Tensor, captions: Tensor) -> Tensor:
         """Return scores (N, T, V) of the word after each word of captions (N, T), for features (N, D)."""
-        scores: Tensor = self.scores(self.hidden(features, captions))
-        return scores
+        return self.scores(self.hidden(features, captions))
 
     def loss(
         self,

@@ -32,8 +32,7 @@ class Dropout(nn.Module):
         """Return dropout of max(x, 0), which on the CPU stores no more for its backward than a ReLU does."""
         if x.is_cuda or not self.active():
             return self(nn.functional.relu(x))
-        dropped: Tensor = _DroppedRelu.apply(x, self.mask(x), self._scale())
-        return dropped
+        return _DroppedRelu.apply(x, self.mask(x), self._scale())
 
     def active(self) -> bool:
         """Return whether anything is dropped."""

@@ -18,8 +18,7 @@ def attend(projected: Tensor, mask: Tensor) -> Tensor:
     Heads are taken in turn, as they lie in the projection: queries, keys and values (N, T, 3, A, W / A). The
     mask (A, N, T, T) multiplies the attention weights. Returns (N, T, A, W / A).
     """
-    attended: Tensor = _DroppedAttention.apply(projected, mask)
-    return attended
+    return _DroppedAttention.apply(projected, mask)
 
 
 class _DroppedAttention(torch.autograd.Function):

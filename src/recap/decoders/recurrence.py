@@ -26,8 +26,7 @@ def recur(words: Tensor, first: Tensor, from_word: Tensor, from_state: Tensor, b
     Returns:
         h_1 .. h_T, (T, N, H).
     """
-    states: Tensor = _Recurrence.apply(words, first, from_word, from_state, bias)
-    return states
+    return _Recurrence.apply(words, first, from_word, from_state, bias)
 
 
 def recur_gated(words: Tensor, first: Tensor, from_word: Tensor, from_state: Tensor, bias: Tensor) -> Tensor:
@@ -38,8 +37,7 @@ def recur_gated(words: Tensor, first: Tensor, from_word: Tensor, from_state: Ten
 
     Arguments and result are those of ``recur``, but for W_x (4 H, W), W_h (4 H, H) and b (4 H,).
     """
-    states: Tensor = _GatedRecurrence.apply(words, first, from_word, from_state, bias)
-    return states
+    return _GatedRecurrence.apply(words, first, from_word, from_state, bias)
 
 
 class _Recurrence(torch.autograd.Function):

@@ -83,8 +83,7 @@ class RecurrentDecoder(Decoder):
 
     def _first(self, features: Tensor) -> Tensor:
         """Return the hidden states (N, H) before the first words."""
-        first: Tensor = self.projection(self.dropout(self.feature_of(features)))
-        return first
+        return self.projection(self.dropout(self.feature_of(features)))
 
     def _weights(self) -> tuple[Tensor, Tensor, Tensor]:
         """Return W_x, W_h and b, which torch keeps as the sum of two."""
@@ -96,5 +95,4 @@ class RecurrentDecoder(Decoder):
         """Turn word vectors (T, N, W) and a first state (N, H) into hidden states (T, N, H)."""
         layered = first[None]  # (1, N, H): torch has an axis for stacked layers
         state = (layered, torch.zeros_like(layered)) if isinstance(self.recurrence, nn.LSTM) else layered
-        hidden: Tensor = self.recurrence(words, state)[0]
-        return hidden
+        return self.recurrence(words, state)[0]

@@ -87,8 +87,7 @@ class Attention(nn.Module):
         no product over all words is needed.
         """
         if not self.dropout.active():
-            merged: Tensor = self.output(values.transpose(1, 2).flatten(2))  # (N, 1, W)
-            return merged
+            return self.output(values.transpose(1, 2).flatten(2))  # (N, 1, W)
         columns = self.output.weight.unflatten(1, (self.heads, -1)).permute(1, 2, 0)  # (A, W / A, W)
         added = torch.bmm(values[:, :, 0].transpose(0, 1), columns)  # (A, N, W)
         kept = self.dropout.mask(x.new_empty(len(x), x.shape[1], self.heads))  # (N, T, A)

@@ -68,8 +68,7 @@ def _weights(neighbours: Tensor, direction: Tensor) -> list[float]:
     kernel.diagonal().add_(RIDGE)
     similarities = ((neighbours @ direction - 1) / KERNEL_WIDTH).exp()
     # NumPy's LAPACK gives the same bits on every processor, torch's does not
-    weights: list[float] = np.linalg.solve(kernel.cpu().numpy(), similarities.cpu().numpy()).tolist()
-    return weights
+    return np.linalg.solve(kernel.cpu().numpy(), similarities.cpu().numpy()).tolist()
 
 
 def captions_of_images(training: CaptionedFeatures) -> dict[int, list[Tokens]]:

@@ -105,8 +105,7 @@ def read_encoded(
 
 def load_references(directory: Path, split: str) -> dict[str, Any]:
     """Return a split's original captions in COCO's form, ``images`` in row order, with ``part`` if any."""
-    references: dict[str, Any] = read_json(directory / f"references_{split}.json")
-    return references
+    return read_json(directory / f"references_{split}.json")
 
 
 def check_captions(captions: Captions, images: dict[str, int], where: str) -> None:
