@@ -14,7 +14,6 @@ from torch import Tensor, nn
 from recap.decoders.build import NAMES, build_decoder, load_decoder, save_decoder
 from recap.decoders.decoder import Decoder
 from recap.decoders.dropout import Dropout
-from recap.decoders.recurrent import RecurrentDecoder
 from recap.decoders.transformer import LONGEST, sinusoidal_positions
 from recap.errors import InputError
 from recap.runtime.setup import has_bfloat16
@@ -376,9 +375,3 @@ def test_dropout_acts_in_training_only(name: str) -> None:
     assert not torch.equal(decoder(features, captions), decoder(features, captions))
     decoder.eval()
     assert torch.equal(decoder(features, captions), decoder(features, captions))
-
-
-def test_a_name_alone_makes_no_decoder() -> None:
-    sizes = {"feature_dim": 3, "vocabulary_size": 8, "wordvec_dim": 4, "hidden_dim": 4, "dropout": 0.0}
-    with pytest.raises(InputError, match="expected a cell of rnn, lstm, received 'gru'"):
-        RecurrentDecoder("gru", **sizes)

@@ -13,7 +13,6 @@ from recap.core.feature_files import NO_GRID
 from recap.decoders.decoder import Decoder, State
 from recap.decoders.dropout import Dropout
 from recap.decoders.recurrence import recur, recur_gated
-from recap.errors import InputError
 from recap.runtime.kernels import is_installed
 from recap.runtime.linear import Linear, linear, takes
 
@@ -31,9 +30,6 @@ class RecurrentDecoder(Decoder):
         feature_dim, vocabulary_size, wordvec_dim, hidden_dim: D, V, W, H.
         dropout: probability to drop an entry of features, word vectors, and hidden states before the scores.
         grid: of the rows; its places are not looked at.
-
-    Raises:
-        InputError: the cell is neither.
     """
 
     def __init__(
@@ -46,8 +42,6 @@ class RecurrentDecoder(Decoder):
         dropout: float,
         grid: Sequence[int] = NO_GRID,
     ) -> None:
-        if cell not in CELLS:
-            raise InputError(f"decoder: expected a cell of {', '.join(CELLS)}, received {cell!r}")
         super().__init__(hidden_dim, vocabulary_size, feature_dim, grid)
         self.projection = Linear(feature_dim, hidden_dim)
         # not drawn here, which on the device meta would import torch's compiler
