@@ -27,7 +27,7 @@ from recap.core.raw_data import load_raw
 from recap.decoders.decoder import Decoder, State
 from recap.decoders.ensemble import Ensemble
 from recap.decoding.generate import generate
-from recap.decoding.search import StepDecoder, members_of
+from recap.decoding.search import StepDecoder
 from recap.decoding.searches import make_constraints, make_search
 from recap.evaluation.config import EvaluateConfig
 from recap.loading import decoder_names
@@ -98,7 +98,8 @@ class _Counted:
         self.count = count
 
     def members_with_features(self, features: Tensor) -> list[tuple[StepDecoder, Tensor]]:
-        return [(_Counted(member, self.count), own) for member, own in members_of(self.decoder, features)]
+        members = self.decoder.members_with_features(features)
+        return [(_Counted(member, self.count), own) for member, own in members]
 
     def start(self, features: Tensor) -> State:
         return self.decoder.start(features)

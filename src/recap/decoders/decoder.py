@@ -68,6 +68,10 @@ class Decoder(nn.Module, ABC):
             Scores (N, V) of the next word, and the state after this one.
         """
 
+    def members_with_features(self, features: Tensor) -> "list[tuple[Decoder, Tensor]]":
+        """Return the decoder, which has no other members, with all of its features (N, D)."""
+        return [(self, features)]
+
     def forward(self, features: Tensor, captions: Tensor) -> Tensor:
         """Return scores (N, T, V) of the word after each word of captions (N, T), for features (N, D)."""
         return self.scores(self.hidden(features, captions))

@@ -17,7 +17,7 @@ from torch import Tensor
 from recap.decoding.caption import Constraints
 from recap.decoding.neighbours import Neighbours, Tokens, WeightedCaptions
 from recap.decoding.sampling import sample
-from recap.decoding.search import StepDecoder, Words, members_of
+from recap.decoding.search import StepDecoder, Words
 from recap.metrics.cider_d import CiderD, InverseFrequency
 
 ROWS_AT_ONCE = 16384  # draws that a decoder reads together: bounds memory
@@ -50,7 +50,7 @@ class Consensus:
         self, decoder: StepDecoder, features: Tensor, constraints: Constraints, image_ids: Sequence[int]
     ) -> list[list[Words]]:
         """Return the candidates of each image, best first; of equals, the one drawn first."""
-        members = members_of(decoder, features)
+        members = decoder.members_with_features(features)
         candidates = self._drawn(members, constraints, image_ids, 0, self.candidates, self.temperature)
         pseudo_references = self._drawn(
             members,

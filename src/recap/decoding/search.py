@@ -4,7 +4,7 @@ Shapes: N batch, D feature, V vocabulary, R rows that are not finished, T words 
 """
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -25,20 +25,8 @@ class StepDecoder(Protocol):
     def step(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
         """Read one word a row, tokens (N,) int64: scores (N, V) of the next one, and the state after it."""
 
-
-@runtime_checkable
-class HasMembers(Protocol):
-    """A step decoder made of several, such as an ensemble."""
-
-    def members_with_features(self, features: Tensor) -> Sequence[tuple[StepDecoder, Tensor]]:
-        """Return each member with its own part of the features (N, D)."""
-
-
-def members_of(decoder: StepDecoder, features: Tensor) -> Sequence[tuple[StepDecoder, Tensor]]:
-    """Return the members of a decoder, each with its own features, or a single decoder itself."""
-    return (
-        decoder.members_with_features(features) if isinstance(decoder, HasMembers) else [(decoder, features)]
-    )
+    def members_with_features(self, features: Tensor) -> Sequence[tuple["StepDecoder", Tensor]]:
+        """Return each member of an ensemble, else the decoder, with its own part of the features (N, D)."""
 
 
 class Words(NamedTuple):
