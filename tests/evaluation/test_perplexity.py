@@ -8,6 +8,7 @@ import torch
 
 from recap.decoders.build import build_decoder
 from recap.evaluation.perplexity import perplexity
+from recap.text.batches import CaptionedFeatures
 from recap.text.vocabulary import END, NULL, START
 
 MODEL = {
@@ -42,5 +43,5 @@ def test_perplexity_is_exp_of_the_mean_over_words(batch_size):
                 if target != NULL:
                     total -= float(scores[step].log_softmax(0)[target])
                     words += 1
-    received = perplexity(decoder, features, CAPTIONS, IMAGE_ROWS, batch_size)
+    received = perplexity(decoder, CaptionedFeatures(CAPTIONS, IMAGE_ROWS, features), batch_size)
     assert received == pytest.approx(math.exp(total / words), rel=1e-5)

@@ -65,9 +65,8 @@ def evaluate_decoder(
         source.scenes("test") if source.source.scenes else None,
         config,
     )
-    encoded, image_rows = data.of("test")
     metrics = evaluation.metrics | {
-        "perplexity": perplexity(decoder, features, encoded, image_rows, config.batch_size),
+        "perplexity": perplexity(decoder, CaptionedFeatures(*data.of("test"), features), config.batch_size),
         "references": source.source.references,
     }
     per_image = [
