@@ -13,16 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from recap.metrics.cider_d import SCALE, SIGMA
 from recap.metrics.ngrams import ORDERS, count_words, number_ngrams
 from recap.progress import track
 
-SIGMA = 6.0
 ROWS_AT_ONCE = 100_000
 CELLS_AT_ONCE = 10_000_000
 PAIRS_AT_ONCE = 500_000
 MANY = 100
 """More captions of an image than these are not compared in pairs, whose number grows with their square."""
-SCALE = 10 / len(ORDERS)
 
 
 @dataclass(frozen=True)

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from pycocoevalcap.bleu.bleu_scorer import BleuScorer
 
 from recap.errors import InputError
+from recap.metrics.cider_d import SIGMA
 from recap.metrics.ngrams import ORDERS, Ngrams, count_words, factorize, number_ngrams
 from recap.progress import track
 
 BLEU_ORDERS = len(ORDERS)
-CIDER_SIGMA = 6.0
 ROUGE_BETA = 1.2
 
 
@@ -137,7 +137,7 @@ def _count_ngrams(
     guesses = [np.maximum(lengths[:images] - size + 1, 0) for size in ORDERS]
     bigrams = np.maximum(lengths - 1, 0)
     penalty = _one_by_one(
-        lambda difference: math.e ** (-(float(difference) ** 2) / (2 * CIDER_SIGMA**2)),
+        lambda difference: math.e ** (-(float(difference) ** 2) / (2 * SIGMA**2)),
         bigrams[image_of[images:]] - bigrams[images:],
     )
 
