@@ -17,7 +17,7 @@ import torch
 from recap.captioner import Captioner, assemble
 from recap.core import paths
 from recap.core.input_files import check_regular, read_json
-from recap.errors import InputError
+from recap.errors import InputError, expecting
 
 if TYPE_CHECKING:
     from recap.decoding.config import DecodingConfig
@@ -181,22 +181,15 @@ def read_bundle(folder: Path) -> dict[str, Any]:
         if name not in files:
             raise InputError(f"{path}: files: expected {name!r} among them, received none")
     for name, digest in files.items():
-        if not _is_inside(name):
+        if Path(name).is_absolute() or ".." in Path(name).parts:
             raise InputError(f"{path}: expected names of files in the bundle, received {name!r}")
         check_regular(folder / name)
-        try:
-            with open(folder / name, "rb") as file:
-                own = hashlib.file_digest(file, "sha256").hexdigest()
-        except (OSError, ValueError) as error:  # the latter: no path at all
-            reason = getattr(error, "strerror", None) or error
-            raise InputError(f"{folder / name}: expected a file of the bundle: {reason}") from None
+        reading = expecting(f"{folder / name}: expected a file of the bundle", OSError, ValueError)
+        with reading, open(folder / name, "rb") as file:  # a ValueError: no path at all
+            own = hashlib.file_digest(file, "sha256").hexdigest()
         if own != digest:
             raise InputError(f"{folder / name}: expected the SHA-256 {digest}, received {own}")
     return about
-
-
-def _is_inside(name: Any) -> bool:
-    return isinstance(name, str) and not Path(name).is_absolute() and ".." not in Path(name).parts
 
 
 def _load_bundle(
