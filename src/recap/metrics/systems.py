@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recap.metrics.meteor.scoring import meteor, meteor_of
+from recap.metrics.meteor.scoring import meteor, score_statistics
 from recap.metrics.resampling import ROWS_AT_ONCE, bootstrap_means, interval
 from recap.metrics.scores import bleu_of, score_captions
 from recap.progress import track
@@ -142,7 +142,7 @@ def metrics_of(
     columns = {f"bleu_{order}": bleu[:, order - 1] for order in range(1, 5)}
     end = _BLEU + len(names)
     if means.shape[1] > end:
-        columns["meteor"] = np.array([meteor_of(row) for row in means[:, end:]])
+        columns["meteor"] = np.array([score_statistics(row) for row in means[:, end:].tolist()])
     return columns | dict(zip(names, means[:, _BLEU:end].T, strict=True))
 
 

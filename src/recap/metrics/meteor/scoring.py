@@ -45,7 +45,7 @@ def count_statistics(caption: Sentence, reference: Sentence, matches: Sequence[M
 
 
 def score_statistics(statistics: Sequence[float]) -> float:
-    """Return the score from what was counted, or from its sums over a set."""
+    """Return the score from what was counted, or from its sums or means over a set."""
     words, reference_words, function, reference_function, *counts = _penalized(statistics)
     *counts, chunks, matched, reference_matched = counts
     own = other = 0.0
@@ -75,23 +75,23 @@ def _weighted(words: float, function: float) -> float:
     return DELTA * (words - function) + (1 - DELTA) * function
 
 
-class Scorer:
-    """Counts captions with the tables of a folder of caches, the user's by default."""
+def count_captions(
+    captions: Sequence[str], references: Sequence[Sequence[str]], cache: Path | None = None
+) -> Iterator[Statistics]:
+    """Count each caption with its references; the one that scores best counts. Arguments as of ``meteor``."""
+    matcher = Matcher(load_tables(cache or user_cache_path("recap")))
+    texts = (text for caption, own in zip(captions, references, strict=True) for text in (caption, *own))
+    sentences = matcher.prepare(map(_field, texts))
 
-    def __init__(self, cache: Path | None = None) -> None:
-        self._matcher = Matcher(load_tables(cache or user_cache_path("recap")))
-
-    def count(self, captions: Sequence[str], references: Sequence[Sequence[str]]) -> Iterator[Statistics]:
-        """Count each caption with its references; the one that scores best counts."""
-        texts = (text for caption, own in zip(captions, references, strict=True) for text in (caption, *own))
-        sentences = self._matcher.prepare(map(_field, texts))
-        for own in references:
-            caption = next(sentences)
-            yield max((self._count(caption, next(sentences)) for _ in own), key=score_statistics)
-
-    def _count(self, caption: Sentence, reference: Sentence) -> Statistics:
-        matches = align(self._matcher.match(caption, reference), len(reference.words))
+    def count(caption: Sentence, reference: Sentence) -> Statistics:
+        matches = align(matcher.match(caption, reference), len(reference.words))
         return count_statistics(caption, reference, matches)
+
+    def count_best(own: Sequence[str]) -> Statistics:
+        caption = next(sentences)
+        return max((count(caption, next(sentences)) for _ in own), key=score_statistics)
+
+    return map(count_best, references)
 
 
 def _field(text: str) -> str:
@@ -106,17 +106,12 @@ class MeteorScores:
     Attributes:
         total: the score of the set, from its summed statistics.
         scores: (N,) float64, one an image.
-        statistics: (N, 23) float64, from whose sums a set's score comes; see ``meteor_of``.
+        statistics: (N, 23) float64, from whose sums or means ``score_statistics`` makes a set's score.
     """
 
     total: float
     scores: NDArray[np.float64]
     statistics: NDArray[np.float64]
-
-
-def meteor_of(sums: NDArray[np.float64]) -> float:
-    """Return the score of a set from sums or means of rows of ``MeteorScores.statistics``."""
-    return score_statistics(sums.tolist())
 
 
 def meteor(
@@ -127,8 +122,8 @@ def meteor(
     Of N tokenized captions, each with those of people; ``cache`` is the folder of compiled tables, by default
     the user's.
     """
-    counts = Scorer(cache).count(captions, references)
+    counts = count_captions(captions, references, cache)
     scores, rows = np.empty(len(captions)), np.empty((len(captions), _NUMBERS))
     for place, own in enumerate(track(counts, "METEOR", len(captions))):
         scores[place], rows[place] = score_statistics(own), _penalized(own)
-    return MeteorScores(meteor_of(rows.sum(axis=0)), scores, rows)
+    return MeteorScores(score_statistics(rows.sum(axis=0).tolist()), scores, rows)
