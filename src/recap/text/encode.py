@@ -79,7 +79,6 @@ def tokenize(raw_directory: Path, directory: Path, config: TokenizeConfig) -> di
         summary[LANGUAGE] = _describe(language[0])
     for split in SPLITS:
         write_json(directory / f"references_{split}.json", original[split], compact=True)
-    for split in SPLITS:
         summary[split] = {**_describe(captions.of(split)[0]), "empty_captions": empty[split]}
     return summary
 
@@ -98,11 +97,10 @@ def _refuse_uncaptioned(captions: dict[str, Any], split: str, where: str) -> Non
 def _encode(
     raw: RawData, original: dict[str, dict[str, Any]], config: TokenizeConfig
 ) -> tuple[Captions, dict[str, int]]:
-    encoded: dict[str, tuple[NDArray[np.int32], NDArray[np.int32]]] = {}
+    encoded: dict[str, Encoded] = {}
     empty: dict[str, int] = {}
-    for (
-        split
-    ) in SPLITS:  # one at a time, for the memory; training captions come first and give the vocabulary
+    # one at a time, for the memory; training captions come first and give the vocabulary
+    for split in SPLITS:
         words, rows, empty[split] = _split(raw, split, original[split], config.tokens)
         if split == "train":
             vocabulary = build_vocabulary(words, config.min_count, config.max_words, config.tokens)
@@ -126,12 +124,9 @@ def _split(
         The tokens of each caption that has any, the rows of their images (M,), and how many have none.
     """
     row_of = {image["id"]: row for row, image in enumerate(original["images"])}
+    # each word is kept once, however often it is said
     pairs = [
-        # each word is kept once, however often it is said
-        (
-            row_of[item["image_id"]],
-            [sys.intern(token) for token in split_tokens(item["caption"], tokens)],
-        )
+        (row_of[item["image_id"]], [sys.intern(token) for token in split_tokens(item["caption"], tokens)])
         for item in original["annotations"]
     ]
     pairs.sort(key=lambda pair: pair[0])  # the order within an image stays
