@@ -29,6 +29,7 @@ from recap.decoding.minimum_bayes_risk import Consensus
 from recap.errors import InputError
 from recap.features.familiarity import write_familiarity
 from recap.features.projection import Projection
+from recap.loading import decoder_names
 from recap.text.vocabulary import SPECIAL_WORDS, Vocabulary
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -158,6 +159,17 @@ def test_it_is_loaded_from_anywhere(project: Path, monkeypatch: pytest.MonkeyPat
     assert texts(recap.load(project / "models" / "lstm"), images) == expected
     assert texts(recap.load("lstm"), images) == expected
     assert len(texts(recap.load("."), images)) == 3
+    monkeypatch.chdir("lstm")
+    assert texts(recap.load("."), images) == expected
+    assert texts(recap.load(".", decoders=["lstm"]), images) == expected
+
+
+def test_the_folder_of_decoders_may_be_a_link(project: Path) -> None:
+    expected = texts(recap.load("models/lstm"))
+    (project / "models").rename(project.parent / "elsewhere")
+    (project / "models").symlink_to(project.parent / "elsewhere")
+    assert decoder_names(Path("models")) == list(SIZES)
+    assert texts(recap.load("models/lstm")) == expected
 
 
 @pytest.mark.parametrize(

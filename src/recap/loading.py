@@ -58,7 +58,7 @@ def load(
     from recap.text.captions import load_captions
 
     around = models_folder(folder)
-    root = Path(os.path.normpath(around / ".."))
+    root = _checkout_of(around)
     groups = load_all(root / paths.PARAMS)
     decoding = decoding or groups["evaluate"].decoding
     captions, reduced = root / paths.CAPTIONS, root / paths.REDUCED
@@ -66,15 +66,14 @@ def load(
     if decoding.search == "consensus":
         features = open_features(reduced / "train.h5")
         training = CaptionedFeatures(*load_captions(captions).of("train"), features)
-    own = [folder.name] if around != folder else None
-    names = _choose(folder, own or groups["decoders"].names, decoders, closed=own is not None)
-    for name in names if own is None else ():
-        if not (folder / name / "model.json").is_file():
-            raise InputError(f"{folder / name}: expected a trained decoder, received none; {MAKES}")
+    names = _choose(folder, decoder_names(folder), decoders, closed=around != folder)
+    for name in names:
+        if not (around / name / "model.json").is_file():
+            raise InputError(f"{around / name}: expected a trained decoder, received none; {MAKES}")
     _check_run(root, around, names)
     return replace(
         assemble(
-            [folder if own else around / name for name in names],
+            [around / name for name in names],
             captions / "vocabulary.json",
             reduced,
             around / paths.BACKBONE.name,
@@ -103,6 +102,11 @@ def models_folder(folder: Path) -> Path:
             f"{folder}: expected a trained decoder or the folder of several, received neither; {MAKES}"
         )
     return folder
+
+
+def _checkout_of(models: Path) -> Path:
+    """Return the folder around that of all decoders, also where this is a link to another disk."""
+    return Path(os.path.normpath(models / ".."))
 
 
 def _check_run(root: Path, models: Path, names: Sequence[str]) -> None:
@@ -149,8 +153,8 @@ def decoder_names(models: Path) -> list[str]:
 
     around = models_folder(models)
     if around != models:
-        return [models.resolve().name]
-    return list(load_all(around.resolve().parent / paths.PARAMS)["decoders"].names)
+        return [Path(os.path.normpath(models.absolute())).name]
+    return list(load_all(_checkout_of(around) / paths.PARAMS)["decoders"].names)
 
 
 def read_bundle(folder: Path) -> dict[str, Any]:

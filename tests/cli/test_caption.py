@@ -429,7 +429,9 @@ def write_lock(project: Path, trained_on: str) -> None:
     )
 
 
-def test_decoders_of_another_run_than_what_lies_beside_them_are_refused(project: Path, run: Run) -> None:
+def test_decoders_of_another_run_than_what_lies_beside_them_are_refused(
+    project: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
     write_lock(project, "now.dir")
     assert run("caption", IMAGES[0], "--decoder", "lstm")[0] == 0
     write_lock(project, "before.dir")
@@ -444,6 +446,9 @@ def test_decoders_of_another_run_than_what_lies_beside_them_are_refused(project:
     code, _, err = run("caption", IMAGES[0])
     assert (code, err.count("\n")) == (2, 1)
     assert err.startswith("models/lstm: expected the decoder of dvc.lock, received files of another run; ")
+    monkeypatch.chdir("models/lstm")
+    with pytest.raises(InputError, match=r"^\.\./lstm: expected the decoder of dvc\.lock, received files of"):
+        recap.load(".")
 
 
 def test_the_results_of_a_folder_name_its_files(run: Run) -> None:
