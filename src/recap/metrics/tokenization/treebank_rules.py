@@ -187,7 +187,7 @@ RULES = [
     _rule(NOT, NOT_A_LETTER, writing.closing_quote),
     # Numbers.
     _rule(f"{DIGIT}{{1,2}}[-/]{DIGIT}{{1,2}}[-/]{DIGIT}{{2,4}}"),
-    _rule(NUMBER, write=writing.number),
+    _rule(NUMBER, write=writing.without_soft_hyphens),
     _rule("[\u207a\u207b\u208a\u208b]?(?:[\u2070\xb9\xb2\xb3\u2074-\u2079]+|[\u2080-\u2089]+)"),
     _rule(
         rf"(?:{DIGIT}{{1,4}}[- \xa0])?{DIGIT}{{1,4}}(?:\\?/|\u2044){DIGIT}{{1,4}}", write=writing.in_one_piece

@@ -12,10 +12,6 @@ def without_soft_hyphens(token: str) -> str:
     return token.replace("\xad", "") or "-"
 
 
-def number(token: str) -> str:
-    return token.replace("\xad", "")
-
-
 def in_one_piece(token: str) -> str:
     """Turn spaces inside a token into no-break spaces."""
     return token.replace(" ", "\xa0")
