@@ -103,5 +103,4 @@ class OneHead(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, 3, S, S) float32 -> logits of the head (N, C of the head)."""
-        logits: Tensor = self.backbone(x)
-        return logits[:, self._part]
+        return self.backbone(x)[:, self._part]

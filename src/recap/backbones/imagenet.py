@@ -71,19 +71,16 @@ class Vgg16(ImagenetBackbone):
 
     def maps(self, x: Tensor) -> Tensor:
         """(N, 3, H, W) -> (N, 512, H / 32, W / 32)."""
-        maps: Tensor = self.last_maps(x)
-        return maps
+        return self.last_maps(x)
 
     def pool(self, maps: Tensor) -> Tensor:
         """(N, 512, height, width) -> (N, 4096)."""
         x = self.avgpool(maps).flatten(1)  # (N, 512, 7, 7) -> (N, 25088)
-        features: Tensor = self.classifier[:5](x)
-        return features
+        return self.classifier[:5](x)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, 3, H, W) -> logits (N, 1000)."""
-        logits: Tensor = self.classifier[6](self.classifier[5](self.features(x)))
-        return logits
+        return self.classifier[6](self.classifier[5](self.features(x)))
 
 
 class Bottleneck(nn.Module):
@@ -149,5 +146,4 @@ class ResNet(ImagenetBackbone):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, 3, H, W) -> logits (N, 1000)."""
-        logits: Tensor = self.fc(self.features(x))
-        return logits
+        return self.fc(self.features(x))

@@ -46,8 +46,7 @@ class SceneNetwork(Backbone):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, 3, S, S) float32 -> logits (N, C) float32, heads side by side."""
-        logits: Tensor = self.classifier(self.features(x))
-        return logits
+        return self.classifier(self.features(x))
 
 
 class TwoStreamVgg(SceneNetwork):
@@ -68,8 +67,7 @@ class TwoStreamVgg(SceneNetwork):
 
     def maps(self, x: Tensor) -> Tensor:
         """Return the last maps of form and colour: (N, 3, side, side) -> (N, M, side / 8, side / 8)."""
-        maps: Tensor = self.convolutions(x)
-        return maps
+        return self.convolutions(x)
 
     def pool(self, maps: Tensor) -> Tensor:
         """fc7 of both streams after normalization and ReLU: (N, M, 8, 8) float32 -> (N, D) float32."""
@@ -169,8 +167,7 @@ class SmallVgg(SceneNetwork):
 
     def maps(self, x: Tensor) -> Tensor:
         """Return the last convolution's maps: (N, 3, side, side) -> (N, M, side / 8, side / 8)."""
-        maps: Tensor = self.convolutions(x.contiguous(memory_format=torch.channels_last))
-        return maps
+        return self.convolutions(x.contiguous(memory_format=torch.channels_last))
 
     def pool(self, maps: Tensor) -> Tensor:
         """fc7 after normalization and ReLU: (N, M, 8, 8) float32 -> (N, D) float32."""

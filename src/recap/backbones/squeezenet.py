@@ -67,10 +67,7 @@ class SqueezeNet(Backbone):
 
     def maps(self, x: Tensor) -> Tensor:
         """Return what the last fire module gives: (N, 3, H, W) -> (N, D, H / 16, W / 16), about."""
-        layers = self._modules["features"]
-        assert layers is not None
-        maps: Tensor = layers(x)
-        return maps
+        return self.last_maps(x)
 
     def pool(self, maps: Tensor) -> Tensor:
         """Return the mean over positions: (N, D, height, width) -> (N, D)."""

@@ -99,8 +99,7 @@ class CropClassifier(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, 3, P, P) float32 -> logits (N, 19), the heads digit, colour and size side by side."""
-        logits: Tensor = self.classifier(self.convolutions(x).mean(dim=(2, 3)))  # of (N, M, P / 8, P / 8)
-        return logits
+        return self.classifier(self.convolutions(x).mean(dim=(2, 3)))  # of (N, M, P / 8, P / 8)
 
 
 def initialize(model: nn.Module, generator: torch.Generator) -> None:

@@ -82,8 +82,7 @@ def open_readers(path: Path, where: str) -> Iterator[dict[str, Callable[[], NDAr
 
         def read(name: str) -> NDArray[Any]:
             with _telling(where):
-                values: NDArray[Any] = _checked(hdf5, name, Expected(None, None), size, where)[()]
-            return values
+                return _checked(hdf5, name, Expected(None, None), size, where)[()]
 
         yield {name: partial(read, name) for name in names}
 
@@ -95,8 +94,7 @@ def read_rows(data_set: h5py.Dataset, start: int, stop: int, where: str) -> NDAr
         InputError: they cannot be read.
     """
     with _telling(where):
-        rows: NDArray[Any] = data_set[start:stop]
-    return rows
+        return data_set[start:stop]
 
 
 def _telling(where: str) -> AbstractContextManager[None]:

@@ -41,8 +41,7 @@ class RawData:
 
     def captions(self, split: str) -> dict[str, Any]:
         """Read the captions of a split in COCO format: ``images`` in row order, and ``annotations``."""
-        captions: dict[str, Any] = read_json(self.directory / ANNOTATIONS / f"captions_{split}.json")
-        return captions
+        return read_json(self.directory / ANNOTATIONS / f"captions_{split}.json")
 
     def has_language(self) -> bool:
         """Return whether there are captions of ``LANGUAGE``."""
@@ -55,8 +54,7 @@ class RawData:
 
     def scenes(self, split: str) -> list[dict[str, Any]]:
         """Read the scene graphs of a split in row order; only where ``source.scenes``."""
-        scenes: list[dict[str, Any]] = read_json(self.scenes_path(split))
-        return scenes
+        return read_json(self.scenes_path(split))
 
     def scenes_path(self, split: str) -> Path:
         """Return the file with the scene graphs of a split; only where ``source.scenes``."""

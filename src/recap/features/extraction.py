@@ -122,8 +122,7 @@ def compute_features(paths: Sequence[Path], backbone: Backbone) -> NDArray[np.fl
         InputError: an image does not decode (named).
     """
     images = load_images(paths, backbone)  # (N, S, S, 3) uint8
-    features: NDArray[np.float32] = backbone.rows(backbone.preprocess(images)).cpu().numpy()
-    return features
+    return backbone.rows(backbone.preprocess(images)).cpu().numpy()
 
 
 def _check_rows(raw: RawData, split: str) -> tuple[int, int]:

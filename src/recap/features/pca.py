@@ -108,8 +108,7 @@ def projector(pca: PCA) -> Part:
 
     def project_rows(rows: NDArray[np.float32]) -> NDArray[np.float32]:
         with np.errstate(over="ignore", invalid="ignore"):  # whoever takes the rows looks at them
-            projected: NDArray[np.float32] = (rows - mean) @ components
-            return projected
+            return (rows - mean) @ components
 
     return project_rows
 

@@ -71,7 +71,7 @@ class Projection(nn.Module):
         if self.concepts:
             parts.append(self.concepts(features))
         if self.of_channels:
-            places: Tensor = self.of_channels(maps.reshape(-1, self.channels))  # (N P, R)
+            places = self.of_channels(maps.reshape(-1, self.channels))  # (N P, R)
             parts.append(places.view(len(rows), -1))
         return torch.cat(parts, dim=1) if len(parts) > 1 else parts[0]
 

@@ -91,8 +91,7 @@ def _in_place(kernel: Callable[..., Tensor]) -> Callable[..., Tensor]:
 
 def _array(tensor: Tensor) -> NDArray[Any]:
     """Return a view of a tensor's memory."""
-    array: NDArray[Any] = tensor.detach().resolve_conj().resolve_neg().numpy()
-    return array
+    return tensor.detach().resolve_conj().resolve_neg().numpy()
 
 
 def _by_numpy(function: Callable[..., Any]) -> Callable[[Tensor], Tensor]:
@@ -171,8 +170,7 @@ def _convolve(
 
 def _patches(x: Tensor, kernel: list[int], stride: list[int], padding: list[int]) -> Tensor:
     """Return the inputs at each place of the kernel: (B, channels x kernel, places)."""
-    patches: Tensor = torch.ops.aten.im2col(x, kernel, [1, 1], padding, stride)
-    return patches
+    return torch.ops.aten.im2col(x, kernel, [1, 1], padding, stride)
 
 
 def _convolve_backward(

@@ -51,9 +51,7 @@ def by_onednn(weight: Tensor, bias: Tensor | None = None, then: Then = "none") -
         if not split:
             return multiply(x, own[0], bias, then, [], "")
         first, second = x.split(_TERMS, dim=1)
-        result: Tensor = multiply_add(
-            second, multiply(first, own[0], None, "none", [], ""), own[1], bias, "add"
-        )
+        result = multiply_add(second, multiply(first, own[0], None, "none", [], ""), own[1], bias, "add")
         return _follow(result, then)
 
     return compute
@@ -82,7 +80,7 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     if x.dim() == 1 or not (half or takes(x)):
         return functional.linear(x, weight, bias)
     multiply = _HalfProduct if half else _Product
-    rows: Tensor = multiply.apply(x.flatten(0, -2), weight, bias)  # (M, O)
+    rows = multiply.apply(x.flatten(0, -2), weight, bias)  # (M, O)
     return rows.unflatten(0, x.shape[:-1])
 
 

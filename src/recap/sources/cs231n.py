@@ -26,7 +26,7 @@ from recap.sources.folder import read_credit
 from recap.sources.splits import deal
 from recap.text.captions import Captions, check_captions, read_encoded, save_captions
 from recap.text.coco_files import check_coco_captions
-from recap.text.vocabulary import Vocabulary, parse_vocabulary
+from recap.text.vocabulary import parse_vocabulary
 
 # What is known of the published files; source: the assignment pages of CS231n and public git-lfs pointers.
 IMAGE_ROWS = {"train": 82783, "val": 40504}
@@ -195,7 +195,7 @@ def _read_captions(
 ) -> Captions:
     """Read captions, image indices and vocabulary of the archive, checked."""
     where = f"{archive_path}: {VOCABULARY_MEMBER}"
-    vocabulary: Vocabulary = parse_vocabulary(read_json(directory / VOCABULARY_MEMBER), where)
+    vocabulary = parse_vocabulary(read_json(directory / VOCABULARY_MEMBER), where)
     if official and len(vocabulary) != WORDS:
         raise InputError(f"{where}: expected {WORDS} words, received {len(vocabulary)}")
     where = f"{archive_path}: {CAPTIONS_MEMBER}"
