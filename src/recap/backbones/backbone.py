@@ -59,7 +59,7 @@ class Backbone(nn.Module):
 
     def maps(self, x: Tensor) -> Tensor:
         """Return the last maps of preprocessed images: (N, 3, S, S) float32 -> (N, M, height, width)."""
-        raise NotImplementedError
+        return self.last_maps(x)
 
     def pool(self, maps: Tensor) -> Tensor:
         """Return the features "fc7" of what ``maps`` gives: (N, M, height, width) -> (N, D)."""

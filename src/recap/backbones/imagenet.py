@@ -41,7 +41,10 @@ class ImagenetBackbone(Backbone):
 
 
 class Vgg16(ImagenetBackbone):
-    """VGG-16, whose fc7 after its ReLU, 4,096 wide, are the features of CS231n's assignment."""
+    """VGG-16, whose fc7 after its ReLU, 4,096 wide, are the features of CS231n's assignment.
+
+    Its last maps are (N, 512, H / 32, W / 32).
+    """
 
     name = "vgg16"
     feature_dim = VGG_DIM
@@ -68,10 +71,6 @@ class Vgg16(ImagenetBackbone):
             nn.Dropout(0.5),
             nn.Linear(VGG_DIM, CLASS_COUNT),
         )
-
-    def maps(self, x: Tensor) -> Tensor:
-        """(N, 3, H, W) -> (N, 512, H / 32, W / 32)."""
-        return self.last_maps(x)
 
     def pool(self, maps: Tensor) -> Tensor:
         """(N, 512, height, width) -> (N, 4096)."""

@@ -65,10 +65,6 @@ class TwoStreamVgg(SceneNetwork):
         self.colour = _fully_connected(self.maps_dims[1] * MAPS_SIDE**2, colour_dim)
         self.classifier = Classifier(form_dim, colour_dim, self.heads)
 
-    def maps(self, x: Tensor) -> Tensor:
-        """Return the last maps of form and colour: (N, 3, side, side) -> (N, M, side / 8, side / 8)."""
-        return self.convolutions(x)
-
     def pool(self, maps: Tensor) -> Tensor:
         """fc7 of both streams after normalization and ReLU: (N, M, 8, 8) float32 -> (N, D) float32."""
         form, colour = maps.split(self.maps_dims, dim=1)

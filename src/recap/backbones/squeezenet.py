@@ -33,7 +33,10 @@ class Fire(nn.Module):
 
 
 class SqueezeNet(Backbone):
-    """SqueezeNet 1.1: an ImageNet classifier with 1.2 million weights."""
+    """SqueezeNet 1.1: an ImageNet classifier with 1.2 million weights.
+
+    Its last maps are those of the last fire module, about (N, D, H / 16, W / 16).
+    """
 
     name = "squeezenet1_1"
     input_size = 224
@@ -64,10 +67,6 @@ class SqueezeNet(Backbone):
         self.classifier = nn.Sequential(nn.Dropout(0.5), nn.Conv2d(FEATURE_DIM, CLASS_COUNT, kernel_size=1))
         self.register_buffer("mean", torch.tensor(IMAGENET_MEAN), persistent=False)
         self.register_buffer("std", torch.tensor(IMAGENET_STD), persistent=False)
-
-    def maps(self, x: Tensor) -> Tensor:
-        """Return what the last fire module gives: (N, 3, H, W) -> (N, D, H / 16, W / 16), about."""
-        return self.last_maps(x)
 
     def pool(self, maps: Tensor) -> Tensor:
         """Return the mean over positions: (N, D, height, width) -> (N, D)."""
