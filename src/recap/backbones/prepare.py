@@ -55,23 +55,21 @@ def prepare_backbone(
     if name == "given" or (raw.source.features and name == "small_vgg"):
         write_json(directory / DESCRIPTION_FILE, {"name": "none"})
         return {}
-    if name != "small_vgg":
+    if name == "small_vgg":
+        if not raw.source.scenes:
+            raise InputError(
+                "features.backbone: expected another for images without scene graphs, such as squeezenet1_1, "
+                "received small_vgg"
+            )
+        from recap.backbones.training import train_backbone
+
+        metrics = train_backbone(raw, directory, config, device, report, checkpoints)
+    else:
         from recap.backbones.fetched import prepare_fetched
 
         metrics = prepare_fetched(features_config, directory, files)
         if raw.source.features:
             _check_width(raw, load_backbone(directory).feature_dim, name)
-        if features_config.grid:
-            keep_grid(directory)
-        return metrics
-    if not raw.source.scenes:
-        raise InputError(
-            "features.backbone: expected another for images without scene graphs, such as squeezenet1_1, "
-            "received small_vgg"
-        )
-    from recap.backbones.training import train_backbone
-
-    metrics = train_backbone(raw, directory, config, device, report, checkpoints)
     if features_config.grid:
         keep_grid(directory)
     return metrics
