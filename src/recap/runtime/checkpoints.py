@@ -86,7 +86,6 @@ class Checkpoints:
             state.unpack(tensors, values)
             if self.worker.rank == 0:
                 print(f"resumed after step {state.steps_done()}", file=sys.stderr, flush=True)
-            return
 
     def save_now_and_then(self, state: Resumable) -> None:
         """Save when the last time is long enough ago, or a signal asks for the end.

@@ -54,8 +54,8 @@ def _all_kernels() -> dict[str, Callable[..., Any]]:
         "mv": _mv,
         "addmv": _addmv,
         "dot": _dot,
-        "bmm": _bmm,
-        "bmm.out": _into(_bmm),
+        "bmm": _numpy_product,
+        "bmm.out": _into(_numpy_product),
         "baddbmm": _baddbmm,
         "baddbmm.out": _into(_baddbmm),
         "baddbmm_": _in_place(_baddbmm),
@@ -111,6 +111,7 @@ def _mm(a: Tensor, b: Tensor) -> Tensor:
 
 
 def _numpy_product(a: Tensor, b: Tensor) -> Tensor:
+    """Multiply (..., M, K) by (..., K, N)."""
     return torch.from_numpy(np.asarray(np.matmul(_array(a), _array(b))))
 
 
@@ -143,14 +144,9 @@ def _dot(a: Tensor, b: Tensor) -> Tensor:
     return (a * b).sum()
 
 
-def _bmm(a: Tensor, b: Tensor) -> Tensor:
-    """Multiply (B, M, K) by (B, K, N)."""
-    return _numpy_product(a, b)
-
-
 def _baddbmm(first: Tensor, a: Tensor, b: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
     """Return beta first + alpha (B, M, K) @ (B, K, N)."""
-    return _scaled_sum(first, _bmm(a, b), beta, alpha)
+    return _scaled_sum(first, _numpy_product(a, b), beta, alpha)
 
 
 def _convolve(
