@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-def write_atomically(path: Path, write: Callable[[BinaryIO], None], *, durable: bool = True) -> None:
+def write_atomically(path: Path, write: Callable[[BinaryIO], object], *, durable: bool = True) -> None:
     """Call ``write`` with a binary file; ``path`` appears, whole and flushed to disk, only when it returns.
 
     Args:
@@ -31,9 +31,8 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], None], *, durable: 
     if path.exists() and not (path.is_file() or path.is_dir()):  # a folder refuses by itself
         raise OSError(errno.EEXIST, "a device or a pipe", str(path))
     path.parent.mkdir(parents=True, exist_ok=True)
-    name = hashlib.blake2b(
-        os.fsencode(path.name), digest_size=8
-    ).hexdigest()  # path.name itself may have the largest length
+    # path.name itself may have the largest length
+    name = hashlib.blake2b(os.fsencode(path.name), digest_size=8).hexdigest()
     temporary = path.with_name(f".{name}.{os.getpid()}.tmp")
     try:
         with open(temporary, "w+b") as file:
@@ -53,11 +52,7 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], None], *, durable: 
 
 def write_bytes(path: Path, content: bytes) -> None:
     """Write bytes."""
-
-    def write(file: BinaryIO) -> None:
-        file.write(content)
-
-    write_atomically(path, write)
+    write_atomically(path, lambda file: file.write(content))
 
 
 def write_text(path: Path, content: str) -> None:
@@ -108,7 +103,5 @@ def write_png(path: Path, pixels: "NDArray[np.uint8]", *, durable: bool = True) 
     """
     from PIL import Image
 
-    def write(file: BinaryIO) -> None:
-        Image.fromarray(pixels).save(file, format="PNG", compress_level=6)
-
-    write_atomically(path, write, durable=durable)
+    image = Image.fromarray(pixels)
+    write_atomically(path, lambda file: image.save(file, format="PNG", compress_level=6), durable=durable)
