@@ -21,6 +21,8 @@ GRID_FILE = "grid.json"
 """Beside features whose last columns are maps with places: how many places, and channels of each."""
 Grid = tuple[int, int]
 NO_GRID: Grid = (0, 0)
+BLOCK_ROWS = 2048
+"""Rows that are read and computed at once; sums depend on it."""
 
 
 def write_grid(directory: Path, grid: Grid) -> None:
@@ -133,7 +135,7 @@ def open_features(path: Path) -> NDArray[np.float32]:
     return np.memmap(path, dtype="<f4", mode="r", offset=offset, shape=shape)
 
 
-def read_blocks(path: Path, rows: int) -> Iterator[NDArray[np.float32]]:
+def read_blocks(path: Path, rows: int = BLOCK_ROWS) -> Iterator[NDArray[np.float32]]:
     """Yield blocks of at most ``rows`` rows (rows, D) float32, in order; read, as a map would stay in memory.
 
     Raises:

@@ -21,9 +21,9 @@ from scipy.linalg import cho_factor, cho_solve, eigh
 from sklearn.decomposition import PCA
 from sklearn.utils.extmath import svd_flip
 
-from recap.core.feature_files import open_features
+from recap.core.feature_files import BLOCK_ROWS, open_features
 from recap.errors import InputError
-from recap.features.pca import BLOCK_ROWS, projector
+from recap.features.pca import projector
 from recap.progress import track
 from recap.text.vocabulary import UNK
 

@@ -20,6 +20,7 @@ from recap.core.directories import make_empty
 from recap.core.feature_files import (
     NO_GRID,
     open_features,
+    read_blocks,
     write_feature_blocks,
     write_features,
     write_grid,
@@ -30,8 +31,6 @@ from recap.features.given import read_given
 from recap.features.shards import Batches, fill_shard, read_shards
 from recap.runtime.fingerprint import fingerprint
 from recap.runtime.workers import Worker
-
-ROWS_A_BLOCK = 8192
 
 
 @dataclass(frozen=True)
@@ -71,7 +70,8 @@ def extract(
         shapes = {split: _check_rows(raw, split) for split in SPLITS}
         if worker.rank == 0:
             for split in SPLITS:
-                _pass_through(raw, split, folders.features / f"{split}.h5")
+                blocks = read_blocks(raw.features_path(split))
+                write_feature_blocks(folders.features / f"{split}.h5", shapes[split], blocks)
     elif config.backbone == "given":
         if config.given is None:
             raise InputError("features.given: expected a path of features by image id, received null")
@@ -134,11 +134,3 @@ def _check_rows(raw: RawData, split: str) -> tuple[int, int]:
             f"{raw.features_path(split)}: expected a row for each of {images} images, received {count} rows"
         )
     return count, width
-
-
-def _pass_through(raw: RawData, split: str, path: Path) -> None:
-    """Copy the features of a source."""
-    features = open_features(raw.features_path(split))
-    starts = range(0, len(features), ROWS_A_BLOCK)
-    blocks = (np.asarray(features[start : start + ROWS_A_BLOCK]) for start in starts)
-    write_feature_blocks(path, features.shape, blocks)

@@ -21,7 +21,6 @@ LEADING = (4, 64)
 """How many components the first distances look at; the last looks at all."""
 SMALLEST_SCALE = 1e-3  # of the largest, for columns that training images hardly move
 ROUNDING = 1e-3  # by which the same image's features may differ between batches
-BLOCK_ROWS = 2048
 FEWEST_IMAGES = 20
 """Fewer validation images say nothing of what is far."""
 WARNING = "unlike the images that the model was trained on; what is said of it means little"
@@ -53,15 +52,15 @@ def write_familiarity(directory: Path) -> None:
         return
     count, width = open_features(directory / "train.h5").shape
     total, squares = np.zeros(width), np.zeros(width)  # (K,)
-    for block in read_blocks(directory / "train.h5", BLOCK_ROWS):
+    for block in read_blocks(directory / "train.h5"):
         total += block.sum(axis=0, dtype=np.float64)
     mean = total / max(count, 1)
-    for block in read_blocks(directory / "train.h5", BLOCK_ROWS):
+    for block in read_blocks(directory / "train.h5"):
         squares += ((block - mean) ** 2).sum(axis=0)
     scale = np.sqrt(squares / max(count, 1))
     scale = np.maximum(scale, SMALLEST_SCALE * scale.max() or 1.0)
     nearest, farthest = np.full(len(LEADING) + 1, np.inf), np.zeros(len(LEADING) + 1)  # (W,)
-    for block in read_blocks(directory / "validation.h5", BLOCK_ROWS):
+    for block in read_blocks(directory / "validation.h5"):
         distances = _distances(block, mean, scale)
         nearest = np.minimum(nearest, distances.min(axis=0))
         farthest = np.maximum(farthest, distances.max(axis=0))

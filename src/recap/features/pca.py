@@ -19,12 +19,11 @@ from scipy.linalg.blas import ssyrk
 from sklearn.decomposition import PCA
 from sklearn.utils.extmath import svd_flip
 
-from recap.core.feature_files import open_features, read_blocks
+from recap.core.feature_files import BLOCK_ROWS, open_features, read_blocks
 from recap.errors import InputError
 from recap.progress import track
 
 IN_MEMORY_BYTES = 64 << 20  # of the matrix in float64
-BLOCK_ROWS = 2048
 Part = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 """What is looked at of a block of a file's rows: other rows, perhaps, of fewer columns."""
 

@@ -13,6 +13,7 @@ from threadpoolctl import threadpool_limits
 from recap.core.artifacts import write_bytes, write_csv
 from recap.core.directories import make_empty
 from recap.core.feature_files import (
+    BLOCK_ROWS,
     NO_GRID,
     Grid,
     finite,
@@ -28,7 +29,7 @@ from recap.features.concepts import Concepts, fit_concepts, project_beside, word
 from recap.features.config import ReduceConfig
 from recap.features.familiarity import write_familiarity
 from recap.features.language import write_language_features
-from recap.features.pca import BLOCK_ROWS, fit_pca, project, whiten
+from recap.features.pca import fit_pca, project, whiten
 from recap.progress import track
 from recap.text.captions import language_path, load_captions, load_language
 
@@ -73,7 +74,7 @@ def reduce(
         raise InputError("data.language_captions: expected null where features.grid is true, received a file")
     if not config.enabled:
         for split, path in paths.items():
-            blocks = finite(read_blocks(path, BLOCK_ROWS), path)
+            blocks = finite(read_blocks(path), path)
             write_feature_blocks(directory / f"{split}.h5", shapes[split], blocks)
         write_grid(directory, grid)
         write_familiarity(directory)

@@ -14,7 +14,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from recap.core.feature_files import finite, write_feature_blocks
+from recap.core.feature_files import BLOCK_ROWS, finite, write_feature_blocks
 from recap.core.hdf5 import Expected, open_checked, read_rows
 from recap.core.input_files import check_regular, read_json
 from recap.core.raw_data import Source, encoded_directory, write_captions
@@ -47,7 +47,6 @@ MEMBER_BYTES = {
 }
 """Sizes of members; those of the other members are not published, their shapes are checked."""
 
-BLOCK_ROWS = 2048
 PARTS = {"train": "train", "test": "val"}
 """What the archive calls the images of a split."""
 CAPTIONS_MEMBER = "coco2014_captions.h5"
