@@ -7,7 +7,7 @@ Shapes: N images, D feature width.
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -49,12 +49,13 @@ def read_given(place: Path, image_ids: Sequence[int]) -> NDArray[np.float32]:
 def _open(place: Path, stack: ExitStack) -> Mapping[int, Read]:
     if place.is_dir():
         paths = sorted(place.rglob("*.npy"))
-        return _by_id(((path.stem, _loader(path)) for path in paths), place)
+        return _by_id(((path.stem, partial(_load, path)) for path in paths), place)
     if place.suffix == ".npz":
-        archive = stack.enter_context(_loader(place)())
+        archive = stack.enter_context(_load(place))
         if set(archive.files) != {IDS, FEATURES}:
             return _by_id(((name, partial(archive.__getitem__, name)) for name in archive.files), place)
-        ids, features = _telling(lambda: (archive[IDS], archive[FEATURES]), place)
+        with _telling(place):
+            ids, features = archive[IDS], archive[FEATURES]
     else:
         readers = stack.enter_context(open_readers(place, str(place)))
         if not {IDS, FEATURES} & set(readers):
@@ -71,18 +72,15 @@ def _open(place: Path, stack: ExitStack) -> Mapping[int, Read]:
     return _by_id(((str(name), partial(features.__getitem__, row)) for row, name in enumerate(ids)), place)
 
 
-def _loader(path: Path) -> Read:
-    return partial(_telling, partial(_load, path), path)
-
-
 def _load(path: Path) -> Any:
-    check_regular(path)
-    return np.load(path, allow_pickle=False)
+    with _telling(path):
+        check_regular(path)
+        return np.load(path, allow_pickle=False)
 
 
-def _telling(read: Read, place: Path) -> Any:
-    with expecting(f"{place}: expected arrays of NumPy"):  # a broken file makes it raise almost anything
-        return read()
+def _telling(where: object) -> AbstractContextManager[None]:
+    """Turn any error of NumPy into one line; a broken file makes it raise almost anything."""
+    return expecting(f"{where}: expected arrays of NumPy")
 
 
 def _by_id(named: Iterable[tuple[str, Read]], place: Path) -> dict[int, Read]:
@@ -98,7 +96,8 @@ def _by_id(named: Iterable[tuple[str, Read]], place: Path) -> dict[int, Read]:
 
 
 def _row(read: Read, where: str) -> NDArray[np.float32]:
-    values = _telling(read, Path(where))
+    with _telling(where):
+        values = read()
     if not isinstance(values, np.ndarray) or values.dtype.kind not in "fiu":
         raise InputError(
             f"{where}: expected an array of numbers, received {getattr(values, 'dtype', 'none')}"
