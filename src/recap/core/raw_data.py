@@ -5,7 +5,7 @@ The folder ``annotations`` holds all text, so that a stage can depend on it with
 ``captions_{split}.json``, which is in COCO format.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -82,6 +82,14 @@ def load_raw(directory: Path) -> RawData:
 def write_source(directory: Path, source: Source) -> None:
     """Write source.json; the last file that `fetch` writes."""
     write_json(directory / ANNOTATIONS / "source.json", vars(source))
+
+
+def number_captions(annotations: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return the ``image_id`` and ``caption`` of annotations, each with a new ``id``, from 1 on."""
+    return [
+        {"id": number, "image_id": annotation["image_id"], "caption": annotation["caption"]}
+        for number, annotation in enumerate(annotations, start=1)
+    ]
 
 
 def write_captions(

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from recap.core.feature_files import BLOCK_ROWS, finite, write_feature_blocks
 from recap.core.hdf5 import Expected, open_checked, read_rows
 from recap.core.input_files import check_regular, read_json
-from recap.core.raw_data import Source, encoded_directory, write_captions
+from recap.core.raw_data import Source, encoded_directory, number_captions, write_captions
 from recap.errors import InputError, expecting
 from recap.progress import track
 from recap.sources.archives import extract_member, find_member, open_archive
@@ -241,10 +241,10 @@ def _check_pca(path: Path, rows: int, archive_path: Path) -> None:
 
 def _decoded(captions: Captions, images: list[dict[str, Any]], part: str) -> list[dict[str, Any]]:
     encoded, rows = captions.of(part)
-    return [
-        {"id": number, "image_id": images[row]["id"], "caption": captions.vocabulary.decode(caption)}
-        for number, (caption, row) in enumerate(zip(encoded.tolist(), rows.tolist(), strict=True), start=1)
-    ]
+    return number_captions(
+        {"image_id": images[row]["id"], "caption": captions.vocabulary.decode(caption)}
+        for caption, row in zip(encoded.tolist(), rows.tolist(), strict=True)
+    )
 
 
 def unzipped(path: Path, part: str, unpacked: Path) -> Path:
@@ -267,10 +267,9 @@ def _original(path: Path, images: list[dict[str, Any]], where: Path) -> list[dic
     for row in images:
         terms = read_credit(known.get(row["id"], {}), content.get("licenses"))
         row |= {key: terms[key] for key in ("license", "license_url") if terms[key]}
-    for number, annotation in enumerate(originals, start=1):
+    for annotation in number_captions(originals):
         if annotation["image_id"] in by_image:
-            kept = {"id": number, "image_id": annotation["image_id"], "caption": annotation["caption"]}
-            by_image[annotation["image_id"]].append(kept)
+            by_image[annotation["image_id"]].append(annotation)
     for image, annotations in by_image.items():
         if not annotations:
             raise InputError(

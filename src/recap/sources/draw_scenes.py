@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from recap.core.artifacts import write_png
-from recap.core.raw_data import write_captions, write_graphs
+from recap.core.raw_data import number_captions, write_captions, write_graphs
 from recap.progress import track
 from recap.sources.config import ScenesConfig
 from recap.sources.scenes.captions import write_captions as describe
@@ -89,11 +89,11 @@ def _write_split(
         write_png(folder / image["file_name"], render([scene], masks, generator)[0], durable=False)
     ids = [image["id"] for image in images]
     described = describe(scenes, CAPTIONS_A_SCENE, generator)
-    captions = [(image_id, caption) for image_id, own in zip(ids, described, strict=True) for caption in own]
-    annotations = [
-        {"id": number, "image_id": image_id, "caption": caption}
-        for number, (image_id, caption) in enumerate(captions, start=1)
-    ]
+    annotations = number_captions(
+        {"image_id": image_id, "caption": caption}
+        for image_id, captions in zip(ids, described, strict=True)
+        for caption in captions
+    )
     write_captions(directory, split, images, annotations)
     graphs = [to_json(scene, image_id) for scene, image_id in zip(scenes, ids, strict=True)]
     write_graphs(directory, split, graphs)

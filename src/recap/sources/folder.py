@@ -11,7 +11,7 @@ from typing import Any
 from recap.core.artifacts import write_bytes
 from recap.core.image_files import read_image
 from recap.core.input_files import read_json
-from recap.core.raw_data import Source, write_captions
+from recap.core.raw_data import Source, number_captions, write_captions
 from recap.errors import InputError
 from recap.progress import track
 from recap.sources.splits import deal
@@ -84,13 +84,9 @@ def _write_split(
         for entry, name in zip(entries, names, strict=True)
     ]
     ids = {entry["id"] for entry in entries}
-    own = [annotation for annotation in annotations if annotation["image_id"] in ids]
-    numbered = [
-        {"id": number, "image_id": annotation["image_id"], "caption": annotation["caption"]}
-        for number, annotation in enumerate(own, start=1)
-    ]
-    write_captions(directory, split, kept, numbered)
-    return {"images": len(kept), "captions": len(numbered)}
+    own = number_captions(annotation for annotation in annotations if annotation["image_id"] in ids)
+    write_captions(directory, split, kept, own)
+    return {"images": len(kept), "captions": len(own)}
 
 
 def read_credit(entry: Mapping[str, Any], licenses: Any) -> dict[str, str | None]:

@@ -6,7 +6,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from recap.core.input_files import read_json
-from recap.core.raw_data import LANGUAGE, SPLITS, RawData, write_captions
+from recap.core.raw_data import LANGUAGE, SPLITS, RawData, number_captions, write_captions
 from recap.errors import InputError
 from recap.sources.cs231n import image_number, unzipped
 from recap.text.coco_files import check_coco_captions
@@ -33,11 +33,7 @@ def write_language(path: Path, raw: RawData) -> dict[str, int]:
     entries, annotations = check_coco_captions(content, str(path), named=False)
     shown = {number for split in SPLITS for image in raw.captions(split)["images"] for number in _ids(image)}
     kept = {entry["id"] for entry in entries if not _ids(entry) & shown}
-    own = [
-        {"id": number, "image_id": annotation["image_id"], "caption": annotation["caption"]}
-        for number, annotation in enumerate(annotations, start=1)
-        if annotation["image_id"] in kept
-    ]
+    own = [annotation for annotation in number_captions(annotations) if annotation["image_id"] in kept]
     if not own:
         raise InputError(
             f"{path}: expected captions of images that are in no split, received none in {len(entries)}"
