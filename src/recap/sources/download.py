@@ -23,7 +23,7 @@ from recap.core.config import parse
 from recap.core.input_files import read_json
 from recap.errors import InputError
 from recap.sources.registry import Known, RemoteFile, find_remote, hash_file, is_url, mismatch
-from recap.sources.transfer import TransientError, UnusableError, discard, transfer
+from recap.sources.transfer import TransientError, UnusableError, discard, record_path, transfer
 
 FAILURES_IN_A_ROW = 7  # attempts at one address that bring no byte, or too few
 ATTEMPTS = 500  # attempts at one address in all
@@ -123,22 +123,17 @@ def locate(place: str, files: Files) -> Path:
     return download(find_remote(place, files.registry), files.directory, files.offline)
 
 
-def _record_path(path: Path) -> Path:
-    """Return where size and SHA-256 of a copy stand, so that it stays what it was on first use."""
-    return path.with_name(path.name + ".json")
-
-
 def _check_copy(path: Path, remote: RemoteFile) -> str | None:
-    """Return why the local copy cannot be used, None when it can."""
-    if not path.is_file() or not _record_path(path).is_file():
+    """Return why the local copy cannot be used, None when it can: when it is what it was on first use."""
+    if not path.is_file() or not record_path(path).is_file():
         return "none"
     problem = mismatch(path, remote)
     if problem:
         return f"another: {problem}"
     try:
-        record = parse("record", read_json(_record_path(path)), Known)
+        record = parse("record", read_json(record_path(path)), Known)
     except InputError:
-        return "one whose record is broken"
+        record = Known()
     if None in (record.size, record.sha256):
         return "one whose record is broken"
     problem = mismatch(path, RemoteFile(remote.url, (), record.size, record.sha256))
@@ -148,7 +143,7 @@ def _check_copy(path: Path, remote: RemoteFile) -> str | None:
 def _publish(part: Path, path: Path) -> None:
     with open(part, "rb") as file:
         os.fsync(file.fileno())
-    write_json(_record_path(path), {"sha256": hash_file(part), "size": part.stat().st_size})
+    write_json(record_path(path), {"sha256": hash_file(part), "size": part.stat().st_size})
     part.replace(path)
     discard(part)
     folder = os.open(path.parent, os.O_RDONLY)

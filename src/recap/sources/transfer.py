@@ -7,21 +7,22 @@ known SHA-256; in every other case the part starts anew.
 """
 
 import asyncio
-import json
 import re
 import shutil
 import socket
 import ssl
 import time
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
 
 import httpx
+from pydantic.dataclasses import dataclass
 
 from recap.core.artifacts import write_json
+from recap.core.config import STRICT, parse
+from recap.core.input_files import read_json
 from recap.errors import InputError
 from recap.progress import track_bytes
 from recap.sources.registry import RemoteFile, check_url
@@ -34,6 +35,7 @@ SECONDS_OF_PATIENCE = 60.0
 REDIRECTS = 10
 LONGEST_VALIDATOR = 1000
 LONGEST_NUMBER = 18  # digits
+NUMBER = f"[0-9]{{1,{LONGEST_NUMBER}}}"
 
 
 class TransientError(Exception):
@@ -52,7 +54,7 @@ class UnusableError(Exception):
     """This address does not have the file; another attempt would not change that."""
 
 
-@dataclass(frozen=True)
+@dataclass(config=STRICT, frozen=True)
 class PartState:
     """What the bytes of a part file are the beginning of."""
 
@@ -106,14 +108,14 @@ async def _transfer(url: str, part: Path, remote: RemoteFile) -> bool:
             if have == total and have:
                 return True
             _check_length(total, remote, part, have)
+            expected = remote.size if total is None else total
             if not have:
                 discard(part)
-                write_json(_state_path(part), vars(PartState(url, _validator(response), total)))
-            await _append(response, part, have, remote.size if total is None else total)
+                write_json(record_path(part), vars(PartState(url, _validator(response), total)))
+            await _append(response, part, have, expected)
         finally:
             await response.aclose()
     received = part.stat().st_size
-    expected = remote.size if total is None else total
     if expected is not None and received < expected:
         raise TransientError(f"the connection ended after {received} of {expected} bytes")
     return have > 0
@@ -165,26 +167,23 @@ def _line(error: Exception) -> str:
 
 def discard(part: Path) -> None:
     """Forget the bytes of a part file."""
-    _state_path(part).unlink(missing_ok=True)
+    record_path(part).unlink(missing_ok=True)
     part.unlink(missing_ok=True)
 
 
-def _state_path(part: Path) -> Path:
-    return part.with_name(part.name + ".json")
+def record_path(path: Path) -> Path:
+    """Return the file beside a file that says what is known of it."""
+    return path.with_name(path.name + ".json")
 
 
 def _resumable(url: str, part: Path, remote: RemoteFile) -> tuple[PartState | None, int]:
     """Return what the part file holds, and how many of its bytes may be continued."""
     try:
-        content: Any = json.loads(_state_path(part).read_bytes())
-        state = PartState(content["url"], content["validator"], content["total"])
+        state = parse("part", read_json(record_path(part)), PartState)
         have = part.stat().st_size
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+    except (InputError, OSError):
         return None, 0
-    has_validator = state.validator is None or _is_validator(state.validator)
-    if not (
-        isinstance(state.url, str) and has_validator and (state.total is None or type(state.total) is int)
-    ):
+    if state.validator is not None and not _is_validator(state.validator):
         return None, 0
     is_whole_checked = remote.sha256 is not None and len(remote.sha256) == 64
     is_confirmed = state.url == url and state.validator is not None
@@ -202,11 +201,10 @@ def _start(
         raise UnusableError("the server packs the file, so its bytes cannot be checked")
     if status == 200:
         length = response.headers.get("Content-Length", "")
-        return 0, int(length) if re.fullmatch(f"[0-9]{{1,{LONGEST_NUMBER}}}", length) else None
+        return 0, int(length) if re.fullmatch(NUMBER, length) else None
     if have and state and status in (206, 416):
-        number = f"[0-9]{{1,{LONGEST_NUMBER}}}"
         received = response.headers.get("Content-Range", "")
-        match = re.fullmatch(rf"bytes (?:({number})-{number}|\*)/({number})", received)
+        match = re.fullmatch(rf"bytes (?:({NUMBER})-{NUMBER}|\*)/({NUMBER})", received)
         validator = _validator(response)
         # mirrors validate in their own ways; there the SHA-256 of the whole decides
         is_same = state.url != url or state.validator is None or validator in (None, state.validator)
