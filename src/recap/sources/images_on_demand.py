@@ -80,10 +80,9 @@ def _fetch(url: str, path: Path, timeout: float) -> Path | str:
         return "no answer"
     except TimeoutError:
         return "too slow"
-    # ImportError: a proxy that needs another package; ValueError: names that are none, where a redirect leads
-    except (httpx.HTTPError, httpx.InvalidURL, InputError, ImportError, ValueError):
-        return "unreachable"
-    except ExceptionGroup:  # several addresses of a host, each with a reason of its own
+    # ImportError: a proxy that needs another package; ValueError: names that are none, where a redirect
+    # leads; ExceptionGroup: several addresses of a host, each with a reason of its own
+    except (httpx.HTTPError, httpx.InvalidURL, InputError, ImportError, ValueError, ExceptionGroup):
         return "unreachable"
     except OSError as error:
         return f"cannot be kept: {error.strerror}"
