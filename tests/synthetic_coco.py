@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recap.core.artifacts import write_atomically
-from recap.core.feature_files import hdf5_frame
+from recap.core.feature_files import declare_features
 from recap.progress import track
 from recap.sources.cs231n import CAPTION_ROWS, IMAGE_ROWS, MEMBER_BYTES, PCA_WIDTH, STEPS, VGG_WIDTH, WORDS
 from recap.text.vocabulary import END, NULL, SPECIAL_WORDS, START, Vocabulary
@@ -201,7 +201,11 @@ def _write_features(
 ) -> None:
     width = basis.shape[1]
     with tempfile.TemporaryFile() as file:
-        head, tail = hdf5_frame(file, (rows, width))
+        offset = declare_features(file, (rows, width))
+        file.seek(0)
+        head = file.read(offset)
+        file.seek(offset + 4 * rows * width)
+        tail = file.read()
     with archive.open(_member(name), "w", force_zip64=True) as member:
         member.write(head)
         for block in track(_feature_blocks(rows, basis, generator), name, -(-rows // BLOCK_ROWS)):

@@ -4,7 +4,6 @@ Reading a batch through h5py costs milliseconds, through the map microseconds, a
 is not used. Shapes: N images, D feature width.
 """
 
-import math
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -59,8 +58,7 @@ def write_feature_blocks(path: Path, shape: tuple[int, ...], blocks: Iterable[ND
         raise ValueError(f"features: expected the shape (N, D), received {shape}")
 
     def write(file: BinaryIO) -> None:
-        head, _ = hdf5_frame(file, shape)
-        file.seek(len(head))
+        file.seek(declare_features(file, shape))
         rows = 0
         for block in blocks:
             if block.dtype != np.float32 or block.ndim != 2 or block.shape[1] != shape[1]:
@@ -76,12 +74,8 @@ def write_feature_blocks(path: Path, shape: tuple[int, ...], blocks: Iterable[ND
     write_atomically(path, write)
 
 
-def hdf5_frame(file: BinaryIO, shape: tuple[int, ...]) -> tuple[bytes, bytes]:
-    """Declare the data set (N, D) in an empty file and reserve its place.
-
-    Returns:
-        The bytes before and after the place of the values.
-    """
+def declare_features(file: BinaryIO, shape: tuple[int, ...]) -> int:
+    """Declare the data set (N, D) in an empty file and reserve its place; return the byte where it begins."""
     import h5py
 
     with h5py.File(file, "w") as hdf5:
@@ -92,11 +86,7 @@ def hdf5_frame(file: BinaryIO, shape: tuple[int, ...]) -> tuple[bytes, bytes]:
         properties.set_obj_track_times(False)
         space = h5py.h5s.create_simple(shape)
         data_set = h5py.h5d.create(hdf5.id, DATASET.encode(), h5py.h5t.IEEE_F32LE, space, properties)
-        offset = data_set.get_offset() or 0
-    file.seek(0)
-    head = file.read(offset)
-    file.seek(offset + 4 * math.prod(shape))
-    return head, file.read()
+        return data_set.get_offset() or 0
 
 
 def open_features(path: Path) -> NDArray[np.float32]:
