@@ -46,7 +46,7 @@ def read_image(source: ImageSource) -> Image.Image:
         InputError: it cannot be read, is none of ``FORMATS``, too large, cut short or broken.
     """
     where = source if isinstance(source, Path) else getattr(source, "name", "image")
-    limit = _largest_pixels()
+    limit = positive_number(os.environ, SIZE_VARIABLE, LARGEST_MEGAPIXELS) * 1e6
     try:
         if isinstance(source, Path) and not stat.S_ISREG(source.stat().st_mode):
             raise InputError(f"{where}: expected an image that decodes, received: no regular file")
@@ -93,10 +93,6 @@ def find_images(place: Path) -> list[Path]:
     if not found:
         raise InputError(f"{place}: expected a folder with images, received one without")
     return found
-
-
-def _largest_pixels() -> float:
-    return positive_number(os.environ, SIZE_VARIABLE, LARGEST_MEGAPIXELS) * 1e6
 
 
 def _layout(image: Image.Image) -> str:

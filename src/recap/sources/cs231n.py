@@ -5,6 +5,7 @@ Shapes: M captions of a part, N images of a part, D feature width.
 """
 
 import re
+import shutil
 import zipfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
@@ -79,7 +80,8 @@ def fetch_coco(
     unpacked = directory / "unpacked"
     with open_archive(archive_path) as archive:
         names = [CAPTIONS_MEMBER, VOCABULARY_MEMBER]
-        names += [f"{part}2014_{kind}" for part in PARTS.values() for kind in _KINDS]
+        kinds = ("vgg16_fc7.h5", "images.txt", "urls.txt")
+        names += [f"{part}2014_{kind}" for part in PARTS.values() for kind in kinds]
         members = {name: find_member(archive, name) for name in names}
         if official:
             for name, size in MEMBER_BYTES.items():
@@ -128,18 +130,13 @@ def fetch_coco(
         write_captions(
             directory, split, kept, [item for item in annotations[part] if item["image_id"] in ids]
         )
-    for path in unpacked.iterdir():
-        path.unlink()
-    unpacked.rmdir()
+    shutil.rmtree(unpacked)
     references: Literal["decoded", "original"] = "decoded" if originals is None else "original"
     source = Source("coco", images=False, features=True, encoded=True, scenes=False, references=references)
     counts = {
         split: {"images": len(rows), "captions": len(own[split][0])} for split, (_, rows) in places.items()
     }
     return source, {**counts, "feature_dim": width}
-
-
-_KINDS = ("vgg16_fc7.h5", "images.txt", "urls.txt")
 
 
 def pca_member(part: str) -> str:
