@@ -12,6 +12,7 @@ Shapes: N images, M captions, L steps, D feature, V words, C concepts, Q landmar
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import reduce
 from itertools import pairwise
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from sklearn.utils.extmath import svd_flip
 
 from recap.core.feature_files import BLOCK_ROWS, open_features
 from recap.errors import InputError
-from recap.features.pca import projector
+from recap.features.pca import check_finite, projector
 from recap.progress import track
 from recap.text.vocabulary import UNK
 
@@ -173,11 +174,8 @@ def fit_concepts(path: Path, shares: Array, concepts: int, penalty: float) -> Co
         _Sums.of(_kernel(features[fold], landmarks, kernel_width) @ root, shares[fold])
         for fold in track(folds, "concepts: sums")
     ]
-    total = sums[0]
-    for part in sums[1:]:
-        total = total.plus(part)
-    if not np.isfinite(total.squares).all():
-        raise InputError(f"{path}: expected finite features of moderate size, received NaN or infinity")
+    total = reduce(_Sums.plus, sums)
+    check_finite(total.squares, path)
     mean = total.features / count  # (Q,)
     weights, predicted = [], np.zeros((shares.shape[1],) * 2)
     for fold, own in zip(track(folds, "concepts: regressions"), sums, strict=True):

@@ -58,7 +58,7 @@ def fit_pca(
         )
     if _fits_in_memory(count, width):
         (features,) = map(part, read_blocks(path, rows))
-        _check_finite(features, path)
+        check_finite(features, path)
         if (features == features[0]).all():
             raise _all_equal(path, count)
         solver = "full" if count <= width else "covariance_eigh"
@@ -71,11 +71,11 @@ def fit_pca(
         mean += block.sum(axis=0, dtype=np.float64)
         differ = differ or bool((block != first[0]).any())
     mean /= count
-    _check_finite(mean, path)
+    check_finite(mean, path)
     if not differ:
         raise _all_equal(path, count)
     covariance = _covariance(path, mean, count, part)
-    _check_finite(covariance, path)
+    check_finite(covariance, path)
     return _from_covariance(covariance, mean, count, components)
 
 
@@ -123,7 +123,8 @@ def _all_equal(path: Path, count: int) -> InputError:
     )
 
 
-def _check_finite(values: NDArray[np.floating], path: Path) -> None:
+def check_finite(values: NDArray[np.floating], path: Path) -> None:
+    """Raise InputError where values that were computed of a feature file hold NaN or infinity."""
     if not np.isfinite(values).all():
         raise InputError(f"{path}: expected finite features of moderate size, received NaN or infinity")
 
