@@ -1,5 +1,6 @@
 """Features of the user's, by image id, in each of the forms that they come in."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,14 @@ def test_rows_come_by_image_id(write: Callable[[Path], Path], tmp_path: Path) ->
     np.testing.assert_array_equal(read_given(place, [300, 7]), FEATURES[[2, 0]])
     with pytest.raises(InputError, match="expected features of image 8, received none"):
         read_given(place, [7, 8])
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("name", ["own.npz", "own.h5"])
+def test_a_pipe_is_refused_and_not_waited_for(name: str, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(InputError, match="expected a regular file, received a pipe"):
+        read_given(tmp_path / name, [7])
 
 
 def save(**arrays: Any) -> Callable[[Path], Path]:

@@ -75,6 +75,7 @@ def open_readers(path: Path, where: str) -> Iterator[dict[str, Callable[[], NDAr
     Raises:
         InputError: the file is not HDF5; by a reader, the data set is none of numbers or not whole.
     """
+    check_regular(path)
     with ExitStack() as stack:
         with _telling(where):
             hdf5, size = stack.enter_context(h5py.File(path, "r")), path.stat().st_size
