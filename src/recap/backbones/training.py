@@ -58,7 +58,7 @@ def train_backbone(
         ``parameters``, and for each part of the test images the accuracy of each head, and ``all_right``.
 
     Raises:
-        Interrupted: Ctrl-C or SIGTERM came; a checkpoint is written.
+        SystemExit: Ctrl-C or SIGTERM came; a checkpoint is written.
         InputError: another process trains the same backbone with the same checkpoints.
     """
     generator = torch.Generator().manual_seed(config.seed)

@@ -18,7 +18,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from recap.core.artifacts import write_bytes
-from recap.runtime.interruption import Interrupted, NotedSignal, note_signals
+from recap.runtime.interruption import NotedSignal, note_signals
 from recap.runtime.workers import ALONE, Worker
 from recap.runtime.writer import only_writer
 
@@ -91,7 +91,7 @@ class Checkpoints:
         """Save when the last time is long enough ago, or a signal asks for the end.
 
         Raises:
-            Interrupted: a signal came; the checkpoint is written.
+            SystemExit: with 128 + the number of a signal, which came; the checkpoint is written.
         """
         number = self.worker.largest(self._signal.number)
         if number:
@@ -100,7 +100,7 @@ class Checkpoints:
                 after = f"{signal.Signals(number).name} after step {state.steps_done()}"
                 print(f"{after}: checkpoint written, run again to go on", file=sys.stderr, flush=True)
             self.worker.wait()
-            raise Interrupted(number)
+            sys.exit(128 + number)
         if self.worker.rank == 0 and time.monotonic() - self._saved >= self.seconds_between:
             self.save(state)
 

@@ -11,13 +11,6 @@ from typing import Any
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-class Interrupted(SystemExit):
-    """A signal ended the work after a checkpoint; leaves with 128 + the signal's number."""
-
-    def __init__(self, signal_number: int) -> None:
-        super().__init__(128 + signal_number)
-
-
 @dataclass
 class NotedSignal:
     """The number of the signal that came, or 0."""

@@ -63,7 +63,7 @@ def train(
         The content of summary.json.
 
     Raises:
-        Interrupted: Ctrl-C or SIGTERM came; a checkpoint is written.
+        SystemExit: Ctrl-C or SIGTERM came; a checkpoint is written.
         InputError: a file is absent or does not fit the others, claims are rewarded where nothing tells what
             is so, the processor has no bfloat16, the training loss is not finite, or another process trains
             the same decoder with the same checkpoints.
