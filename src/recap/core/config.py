@@ -140,7 +140,7 @@ def _describe(group: str, mistake: dict[str, Any]) -> str:
     keys = [shorten(str(key)) for key in mistake["loc"] if not str(key).startswith("function-")]
     path = ".".join([group, *keys])
     kind = mistake["type"]
-    if kind in ("unexpected_keyword_argument", "extra_forbidden"):
+    if kind == "unexpected_keyword_argument":
         return f"{path}: expected no such key, received {_received(mistake['input'])}"
     bounds = mistake.get("ctx", {})
     if kind in _EXPECTED:
@@ -149,7 +149,7 @@ def _describe(group: str, mistake: dict[str, Any]) -> str:
         expected = "a positive number"
     elif kind == "greater_than_equal" and bounds.get("ge") == 1:
         expected = "a positive integer"
-    elif kind in ("value_error", "assertion_error"):
+    elif kind == "value_error":
         expected = str(bounds["error"])
     else:
         expected = re.sub(r"^.*?should (be|have) ", "a value ", mistake["msg"])

@@ -36,10 +36,7 @@ FILTERS = (
 
 @dataclass(frozen=True)
 class Expected:
-    """The required shape and dtype of a data set; None in ``shape`` stands for any length.
-
-    None in place of the shape is any, in place of the dtype any kind of number.
-    """
+    """The required shape and dtype of a data set; None stands for any length, shape, or kind of number."""
 
     shape: tuple[int | None, ...] | None
     dtype: str | None
