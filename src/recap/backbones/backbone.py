@@ -62,8 +62,8 @@ class Backbone(nn.Module):
         return self.last_maps(x)
 
     def pool(self, maps: Tensor) -> Tensor:
-        """Return the features "fc7" of what ``maps`` gives: (N, M, height, width) -> (N, D)."""
-        raise NotImplementedError
+        """Return the features "fc7" of maps, here the mean over places: (N, M, height, width) -> (N, D)."""
+        return maps.mean(dim=(2, 3))
 
     def features(self, x: Tensor) -> Tensor:
         """Return the features "fc7" of preprocessed images: (N, 3, S, S) float32 -> (N, D) float32."""

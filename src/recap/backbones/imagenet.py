@@ -139,10 +139,6 @@ class ResNet(ImagenetBackbone):
             x = self.get_submodule(f"layer{number}")(x)
         return x
 
-    def pool(self, maps: Tensor) -> Tensor:
-        """(N, 2048, height, width) -> (N, 2048)."""
-        return maps.mean(dim=(2, 3))
-
     def forward(self, x: Tensor) -> Tensor:
         """(N, 3, H, W) -> logits (N, 1000)."""
         return self.fc(self.features(x))

@@ -68,10 +68,6 @@ class SqueezeNet(Backbone):
         self.register_buffer("mean", torch.tensor(IMAGENET_MEAN), persistent=False)
         self.register_buffer("std", torch.tensor(IMAGENET_STD), persistent=False)
 
-    def pool(self, maps: Tensor) -> Tensor:
-        """Return the mean over positions: (N, D, height, width) -> (N, D)."""
-        return maps.mean(dim=(2, 3))
-
     def forward(self, x: Tensor) -> Tensor:
         """(N, 3, H, W) -> logits (N, 1000), none below 0: ReLU comes before the mean over positions."""
         return torch.relu(self.classifier(self.maps(x))).mean(dim=(2, 3))
