@@ -308,3 +308,19 @@ def test_an_image_keeps_its_id_when_others_come(checkout: Path) -> None:
     )
     ids = [{picture.name: picture.number for picture in own.pictures} for own in (few, many)]
     assert ids[0].items() <= ids[1].items()
+
+
+def test_a_folder_below_the_checkout_is_as_good(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copy(ROOT / "dvc.yaml", checkout)
+    given = write_table(ROWS)
+    (Path("../mine") / "weights.safetensors").write_bytes(b"")
+    below = checkout / "inputs" / "deep"
+    below.mkdir(parents=True)
+    monkeypatch.chdir(below)
+    own = ["--from", f"../../{given}", "--weights", "../../../mine/weights.safetensors"]
+    assert main(["init", "pets", *own]) == 0
+    assert Path.cwd() == checkout
+    groups = load_all(Path("params.yaml"))
+    assert groups["data"].folder.train_captions == "inputs/deep/pets/train.json"
+    assert groups["data"].folder.images == "../mine"
+    assert groups["features"].weights == "../mine/weights.safetensors"

@@ -34,7 +34,12 @@ def add_commands(subparsers: Any) -> None:
     init.add_argument(
         "--images", type=Path, help="the folder of the pictures (default: found near the captions)"
     )
-    init.add_argument("--weights", help="path or URL of the backbone's weights (default: torchvision's)")
+    init.add_argument(
+        "--weights",
+        type=_path_or_url,
+        metavar="FILE_OR_URL",
+        help="the backbone's weights (default: torchvision's)",
+    )
     init.add_argument(
         "--backbone",
         help="what sees the pictures, as features.backbone (default: that of params.yaml if it can)",
@@ -42,7 +47,7 @@ def add_commands(subparsers: Any) -> None:
     init.add_argument(
         "--credits", action="store_true", help="keep the addresses and licences that a COCO JSON names"
     )
-    init.set_defaults(run=_init)
+    init.set_defaults(run=_init, at_root=True)
 
     data = subparsers.add_parser("data", help="files from elsewhere, a look into the data")
     commands = data.add_subparsers(metavar="COMMAND", required=True)
@@ -50,24 +55,30 @@ def add_commands(subparsers: Any) -> None:
     download = commands.add_parser("download", help="fetch a file, verify it and keep it")
     download.add_argument("url")
     download.add_argument("--offline", action="store_true", help="only verify the copy that is there")
-    download.set_defaults(run=_download)
+    download.set_defaults(run=_download, at_root=True)
 
     add = commands.add_parser("add", help="take your own copy of a file, verified like a download")
     add.add_argument("url")
     add.add_argument("file", type=Path)
-    add.set_defaults(run=_add)
+    add.set_defaults(run=_add, at_root=True)
 
     pin = commands.add_parser("pin", help="fetch a file and enforce its size and SHA-256 from now on")
     pin.add_argument("url")
     pin.add_argument("--offline", action="store_true", help="pin the copy that is there")
-    pin.set_defaults(run=_pin)
+    pin.set_defaults(run=_pin, at_root=True)
 
     describe = commands.add_parser("describe", help="sizes, lengths, words, duplicates, overlaps, samples")
     describe.add_argument(
         "--samples", type=whole(0, 1_000_000), default=3, metavar="N", help="images of each split"
     )
     describe.add_argument("--seed", type=whole(0, LARGEST_SEED), default=231, help="which images")
-    describe.set_defaults(run=_describe)
+    describe.set_defaults(run=_describe, at_root=True)
+
+
+def _path_or_url(text: str) -> Path | str:
+    from recap.sources.registry import is_url
+
+    return Path(text) if text and not is_url(text) else text
 
 
 def _download(options: argparse.Namespace) -> None:
@@ -115,13 +126,14 @@ def _init(options: argparse.Namespace) -> None:
     from recap.importing.settings import check_backbone, choose_settings, write_settings
     from recap.workspace.git import ask_git
 
+    weights = options.weights and str(options.weights)
     groups = {name: asdict(group) for name, group in load_all(paths.PARAMS).items()}
-    check_backbone(groups, options.weights, options.backbone)
+    check_backbone(groups, weights, options.backbone)
     project = import_captions(options.sources, options.images, options.directory, options.credits)
     committed = None
     with suppress(InputError, ValueError):  # no git, or nothing committed
         committed = parse_yaml(ask_git(Path(), "show", f"HEAD:./{paths.PARAMS}"))
-    chosen = choose_settings(project, groups, options.weights, options.backbone, committed)
+    chosen = choose_settings(project, groups, weights, options.backbone, committed)
     write_settings(paths.PARAMS, chosen)
     print("\n".join(project.messages))
     if project.by_characters:

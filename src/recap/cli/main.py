@@ -112,13 +112,22 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _go_to_checkout(options: argparse.Namespace) -> None:
-    """Work in the checkout around the working folder, as git and DVC do; options' paths stay the same."""
+    """Work in the checkout around the working folder, as git and DVC do; options name the same files."""
     here = Path.cwd()
     folders = (here, *here.parents)
     whole = (own for own in folders if (own / paths.PIPELINE).is_file() and (own / paths.PARAMS).is_file())
     root = next(whole, here)  # a folder of a checkout, such as inputs, may have a pipeline of its own
+
+    def from_root(value: Any) -> Any:
+        if isinstance(value, list):
+            return [from_root(own) for own in value]
+        return (
+            Path(os.path.relpath(value, root))
+            if isinstance(value, Path) and not value.is_absolute()
+            else value
+        )
+
     if root != here:
         for name, value in vars(options).items():
-            if isinstance(value, Path):
-                setattr(options, name, value.absolute())
+            setattr(options, name, from_root(value))
         os.chdir(root)
