@@ -1,5 +1,6 @@
 """What a killed experiment took from a checkout comes back, unless somebody went on there."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -53,3 +54,11 @@ def test_settings_of_somebody_else_stay(killed: Path) -> None:
     (killed / "params.yaml").write_text("train: {seed: 7}\n")
     put_back(killed)
     assert (killed / "params.yaml").read_text() == "train: {seed: 7}\n"
+
+
+def test_names_that_are_no_text_are_in_nobodys_way(killed: Path) -> None:
+    name = os.fsdecode(b"caf\xe9.py")
+    (killed / name).write_text("one\n")
+    git(killed, "add", name)
+    with pytest.raises(InputError, match="received changes made since"):
+        put_back(killed)

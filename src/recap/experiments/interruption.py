@@ -14,7 +14,7 @@ from recap.core.artifacts import write_json
 from recap.core.input_files import read_json
 from recap.errors import InputError
 from recap.workspace.definition import flatten
-from recap.workspace.git import ask_git
+from recap.workspace.git import ask_git, names_in
 from recap.workspace.lock_file import mapping
 
 BEFORE = paths.STATE / "before_experiment.json"
@@ -75,5 +75,4 @@ def _stash(root: Path) -> str:
 
 def _changed(root: Path, commit: str) -> set[str]:
     """Return the tracked files that differ from a commit."""
-    names = ask_git(root, "diff", "--name-only", "-z", commit, "--").decode().split("\0")
-    return {name for name in names if name}
+    return set(names_in(ask_git(root, "diff", "--name-only", "-z", commit, "--")))

@@ -14,7 +14,7 @@ from recap.core.plain_yaml import parse_yaml
 from recap.errors import InputError
 from recap.guard.receipt import compare_receipts, forget, tidy_runs
 from recap.workspace.cache import Cache
-from recap.workspace.git import ask_git
+from recap.workspace.git import ask_git, names_in
 from recap.workspace.lock_file import made_outputs
 from recap.workspace.rwlock import RWLOCKS, living, read_rwlock, writers
 from recap.workspace.side_by_side import LANES
@@ -64,7 +64,7 @@ def fill_cache(root: Path) -> list[str]:
         return []
     outputs = made_outputs(locked_stages((root / paths.LOCK).read_bytes()) or {})
     absent = {path: md5 for path, md5 in outputs.items() if not cache.holds(path, md5)}
-    tracked = _git(root, "ls-files", "-z", "--", *absent).decode().split("\0") if absent else []
+    tracked = names_in(_git(root, "ls-files", "-z", "--", *absent)) if absent else []
     said = []
     for path, md5 in absent.items():
         if path not in tracked and (root / path).exists() and hash_output(root / path) == md5:

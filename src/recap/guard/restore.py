@@ -10,7 +10,7 @@ from recap.core.artifacts import write_bytes
 from recap.errors import InputError
 from recap.guard.healing import fill_cache, heal, locked_stages
 from recap.workspace.cache import Cache
-from recap.workspace.git import ask_git
+from recap.workspace.git import ask_git, names_in
 from recap.workspace.lock_file import made_outputs
 from recap.workspace.rwlock import writers
 from recap.workspace.user_files import ENCODERS, SETTINGS
@@ -29,8 +29,7 @@ def restore(root: Path, environment: Mapping[str, str]) -> Iterator[str]:
     if (root / paths.PARAMS).is_file() and (root / paths.PARAMS).read_bytes() != committed:
         write_bytes(root / paths.PARAMS_BEFORE, (root / paths.PARAMS).read_bytes())
         yield f"{paths.PARAMS}: as committed; what was in it is in {paths.PARAMS_BEFORE}"
-    tracked = ask_git(root, "ls-files", "-z", "--", str(paths.PARAMS), "dvc.lock", "reports")
-    names = [name for name in tracked.decode().split("\0") if name]
+    names = names_in(ask_git(root, "ls-files", "-z", "--", str(paths.PARAMS), "dvc.lock", "reports"))
     ask_git(root, "checkout", "--quiet", "HEAD", "--", *names)
     for path in _records_of_inputs(root):
         path.unlink()
@@ -41,8 +40,8 @@ def _records_of_inputs(root: Path) -> list[Path]:
     """Return the digests of the user's files that other settings left, which git does not know."""
     records = [*(f"{name}.json" for name in SETTINGS), ENCODERS, "dvc.lock"]
     arguments = ("ls-files", "-z", "--others", "--exclude-standard", "--")
-    names = ask_git(root, *arguments, *(f"{paths.INPUTS}/{name}" for name in records)).decode()
-    return [root / name for name in names.split("\0") if name]
+    found = ask_git(root, *arguments, *(f"{paths.INPUTS}/{name}" for name in records))
+    return [root / name for name in names_in(found)]
 
 
 def _restore_outputs(root: Path, environment: Mapping[str, str], tracked: set[str]) -> Iterator[str]:

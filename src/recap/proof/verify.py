@@ -2,7 +2,6 @@
 
 import json
 import math
-import os
 import shutil
 import subprocess
 import sys
@@ -18,7 +17,7 @@ from recap.proof.differences import difference_from, one_line
 from recap.proof.lock import Lock, LockedOutput, read_lock
 from recap.proof.pipeline import present_inputs
 from recap.report.promise import ABSOLUTE_TOLERANCE, RELATIVE_TOLERANCE
-from recap.workspace.git import ask_git
+from recap.workspace.git import ask_git, names_in
 
 Verdict = Literal["identical", "equivalent", "different", "missing", "stale"]
 
@@ -114,10 +113,10 @@ def rerun(root: Path, environment: Mapping[str, str]) -> Iterator[Finding]:
 
 def _copy_sources(root: Path, fresh: Path) -> None:
     """Copy the files that git knows or would add, except dvc.lock, into a new git repository."""
-    names = os.fsdecode(ask_git(root, "ls-files", "-z", "--cached", "--others", "--exclude-standard"))
-    for name in names.split("\0"):
+    listed = ask_git(root, "ls-files", "-z", "--cached", "--others", "--exclude-standard")
+    for name in names_in(listed):
         source = root / name
-        if name and name != "dvc.lock" and source.is_file():
+        if name != "dvc.lock" and source.is_file():
             (fresh / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(source, fresh / name)
     ask_git(fresh, "init", "--quiet")

@@ -1,5 +1,6 @@
 """Questions to git about a checkout."""
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -20,6 +21,11 @@ def ask_git(root: Path, *arguments: str) -> bytes:
         reason = " ".join(result.stderr.decode(errors="replace").split())
         raise InputError(f"{root}: expected an answer of git {arguments[0]}, received: {reason}")
     return result.stdout
+
+
+def names_in(answer: bytes) -> list[str]:
+    """Return the paths in an answer to an option ``-z``, whatever bytes are in them."""
+    return [name for name in os.fsdecode(answer).split("\0") if name]
 
 
 def git_state(root: Path) -> tuple[str, str, str]:
