@@ -12,7 +12,7 @@ from recap.core.artifacts import write_bytes
 from recap.core.hashes import hash_output
 from recap.core.plain_yaml import parse_yaml
 from recap.errors import InputError
-from recap.guard.receipt import compare_receipts, forget, tidy_runs
+from recap.guard.receipt import forget_wrong, tidy_runs
 from recap.workspace.cache import Cache
 from recap.workspace.git import ask_git, names_in
 from recap.workspace.lock_file import made_outputs
@@ -45,8 +45,7 @@ def heal(root: Path) -> list[str]:
         return said
     tidy_runs(root)
     said += _heal_lock(root) + _leave_experiment(root)
-    for name, differing in compare_receipts(root).items():
-        forget(root, name)
+    for name, differing in forget_wrong(root).items():
         said.append(f"{name}: was recorded with another {', '.join(differing)}, forgotten; run it again")
     for leftover in Cache(root).folder.glob("??/.*.tmp"):
         leftover.unlink()

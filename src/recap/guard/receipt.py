@@ -15,7 +15,7 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from recap.core import paths
-from recap.core.artifacts import write_bytes, write_json
+from recap.core.artifacts import write_json, write_text
 from recap.core.config import read_values
 from recap.core.hashes import hash_output, output_files
 from recap.core.plain_yaml import parse_yaml
@@ -44,10 +44,13 @@ def leave_receipt(stage: Stage, reading: Reading) -> None:
     write_json(path, receipt, compact=True)
 
 
-def compare_receipts(root: Path) -> dict[str, list[str]]:
-    """Find the stages whose entry in dvc.lock differs from their receipt: name -> inputs that differ.
+def forget_wrong(root: Path) -> dict[str, list[str]]:
+    """Make DVC forget the stages whose entry in dvc.lock differs from their receipt.
 
     A receipt that agrees is removed: DVC may later take the same outputs from a run of another checkout.
+
+    Returns:
+        The inputs that differ, by the stage's name.
     """
     receipts = {}
     for path in sorted((root / paths.RECEIPTS).glob("*.json")):
@@ -80,22 +83,19 @@ def compare_receipts(root: Path) -> dict[str, list[str]]:
         # an older one was recorded rightly, and DVC has taken these outputs from it
         if run and run.stat().st_mtime >= (root / paths.RECEIPTS / f"{name}.json").stat().st_mtime:
             wrong[name] = differences
+            _forget(root, name, run)
     return wrong
 
 
-def forget(root: Path, stage: str) -> None:
-    """Remove a stage from dvc.lock, and from DVC's cache of runs."""
-    path = root / paths.LOCK
-    text = path.read_text(encoding="utf-8")
-    entry = (YAML(typ="safe").load(text).get("stages") or {}).get(stage)
-    if entry is None:  # the stage beside has done it
-        return
+def _forget(root: Path, stage: str, run: Path) -> None:
+    """Remove a stage from dvc.lock, and its run from DVC's cache; a stage beside may have done it."""
+    text = (root / paths.LOCK).read_text(encoding="utf-8")
     pattern = rf"^  {re.escape(stage)}:\n(?:   .*\n)*"
-    write_bytes(path, re.sub(pattern, "", text, flags=re.MULTILINE).encode())
-    run = _recorded_run(root, entry)
-    if run:
-        run.unlink()
-        tidy_runs(root)
+    rest = re.sub(pattern, "", text, flags=re.MULTILINE)
+    if rest != text:
+        write_text(root / paths.LOCK, rest)
+    run.unlink(missing_ok=True)
+    tidy_runs(root)
     (root / paths.RECEIPTS / f"{stage}.json").unlink(missing_ok=True)
 
 

@@ -14,7 +14,7 @@ from recap.core.hashes import hash_file, output_files
 from recap.errors import InputError
 from recap.guard.healing import keep_lock
 from recap.guard.reading import check_unchanged, read
-from recap.guard.receipt import compare_receipts, forget, leave_receipt
+from recap.guard.receipt import forget_wrong, leave_receipt
 from recap.runtime.config import DistributedConfig
 from recap.runtime.writer import only_writer
 from recap.workspace.cache import Cache
@@ -78,10 +78,7 @@ def keep_checkpoints(environment: Mapping[str, str]) -> None:
 
 def _check_receipts() -> None:
     """Stop when DVC recorded an output wrongly, a moment after its stage ended."""
-    wrong = compare_receipts(Path())
-    for name in wrong:
-        forget(Path(), name)
-    if wrong:
+    if wrong := forget_wrong(Path()):
         raise InputError(
             *(
                 f"{name}: expected dvc.lock to name what the stage read, received another "
