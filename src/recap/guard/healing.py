@@ -62,7 +62,7 @@ def fill_cache(root: Path) -> list[str]:
     if not (root / paths.LOCK).is_file():
         return []
     outputs = made_outputs(locked_stages((root / paths.LOCK).read_bytes()) or {})
-    absent = {path: md5 for path, md5 in outputs.items() if not cache.holds(path, md5)}
+    absent = {path: md5 for path, md5 in outputs.items() if not cache.holds(md5)}
     tracked = names_in(_git(root, "ls-files", "-z", "--", *absent)) if absent else []
     said = []
     for path, md5 in absent.items():

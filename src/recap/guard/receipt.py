@@ -111,8 +111,7 @@ def tidy_runs(root: Path) -> None:
 
 def _unfinished(root: Path) -> set[Path]:
     """Return unfinished files in DVC's cache of runs, and folders without any other."""
-    folders = (Cache(root).folder.parents[1] / "runs").glob("*/*")
-    entries = {folder: list(folder.glob("*")) for folder in folders}
+    entries = {folder: list(folder.glob("*")) for folder in Cache(root).runs.glob("*/*")}
     unfinished = {folder: [own for own in entries[folder] if own.name.startswith(".")] for folder in entries}
     empty = {folder for folder, found in entries.items() if len(found) == len(unfinished[folder])}
     return empty.union(*unfinished.values())
@@ -120,7 +119,7 @@ def _unfinished(root: Path) -> set[Path]:
 
 def _recorded_run(root: Path, entry: Mapping[str, Any]) -> Path | None:
     """Return the file of DVC's cache of runs that corresponds to an entry of dvc.lock."""
-    for run in (Cache(root).folder.parents[1] / "runs").glob("*/*/*"):
+    for run in Cache(root).runs.glob("*/*/*"):
         known = YAML(typ="safe").load(run.read_text(encoding="utf-8")) or {}
         if all(known.get(part) == entry.get(part) for part in ("cmd", "deps", "params", "outs")):
             return run

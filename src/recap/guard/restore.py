@@ -49,14 +49,12 @@ def _restore_outputs(root: Path, environment: Mapping[str, str], tracked: set[st
     cache = Cache(root)
     content = (root / paths.LOCK).read_bytes() if (root / paths.LOCK).is_file() else b""
     outputs = made_outputs(locked_stages(content) or {})
-    files = {path: cache.expand(path, md5) or {} for path, md5 in outputs.items()}
-    for bad in cache.remove_bad(
-        {md5 for path, own in files.items() for md5 in (outputs[path], *own.values())}
-    ):
+    files = {own for md5 in outputs.values() for own in (cache.expand("", md5) or {}).values()}
+    for bad in cache.remove_bad({*outputs.values(), *files}):
         yield f"{bad}: its content is not what its name says, removed"
     fill_cache(root)  # of the lock that is committed; DVC would remove correct outputs that the cache lacks
     untracked = [path for path in outputs if path not in tracked]
-    held = [path for path in untracked if cache.holds(path, outputs[path])]
+    held = [path for path in untracked if cache.holds(outputs[path])]
     absent = [path for path in untracked if path not in held]
     if held:
         command = [sys.executable, "-m", "dvc", "checkout", "--quiet", "--force", *held]

@@ -18,7 +18,8 @@ class Cache:
 
     def __init__(self, root: Path) -> None:
         """Find the cache of a checkout."""
-        self.folder = _configured(root) / "files" / "md5"
+        configured = _configured(root)
+        self.folder, self.runs = configured / "files" / "md5", configured / "runs"
 
     def path(self, md5: str) -> Path:
         """Return the path of a content."""
@@ -36,9 +37,9 @@ class Cache:
             return None
         return {f"{path}/{entry['relpath']}": entry["md5"] for entry in json.loads(content)}
 
-    def holds(self, path: str, md5: str) -> bool:
+    def holds(self, md5: str) -> bool:
         """Return whether an output is here as dvc.lock records it, a folder with all of its files."""
-        files = self.expand(path, md5)
+        files = self.expand("", md5)
         return files is not None and all(self.path(own).is_file() for own in [md5, *files.values()])
 
     def add(self, path: Path) -> None:
