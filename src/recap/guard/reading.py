@@ -60,7 +60,7 @@ def read(stage: Stage, all_stages: Mapping[str, Stage]) -> Reading:
         else:
             files[dependency] = hash_file(path) if path.is_file() else None
     if named := read_digests(stage.deps):
-        own = named_places(named, paths.PARAMS).values()
+        own = named_places(named).values()
         places += [place for place in own if place and not is_url(place)]
     data: dict[str, tuple[int, int, int]] = {}
     for place in places:

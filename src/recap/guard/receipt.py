@@ -23,7 +23,6 @@ from recap.guard.reading import Reading
 from recap.workspace.cache import Cache
 from recap.workspace.definition import Stage, look_up
 
-PARAMS = "params.yaml"
 SECONDS_OF_A_WRITE = 1.0
 LARGEST = 64 * 2**20  # bytes; larger outputs are not hashed twice, and leave no receipt
 
@@ -35,7 +34,7 @@ def leave_receipt(stage: Stage, reading: Reading) -> None:
     if sum(file.stat().st_size for output in outputs for file in output_files(output)) > LARGEST:
         path.unlink(missing_ok=True)
         return
-    values = read_values(reading.params, Path(PARAMS))
+    values = read_values(reading.params, paths.PARAMS)
     receipt = {
         "params": {name: look_up(values, name) for name in stage.params},
         "files": {dep: reading.digest(dep) for dep in stage.deps if reading.digest(dep)},
@@ -133,7 +132,7 @@ def _differences(receipt: Mapping[str, Any], entry: Any) -> list[str] | None:
     made = {output["path"]: output["md5"] for output in entry.get("outs", [])}
     if any(made.get(path) != md5 for path, md5 in receipt["outputs"].items()):
         return None
-    params = entry.get("params", {}).get(PARAMS, {})
+    params = entry.get("params", {}).get(str(paths.PARAMS), {})
     deps = {dep["path"]: dep["md5"] for dep in entry.get("deps", [])}
     differing = [
         name for name, value in receipt["params"].items() if name in params and params[name] != value

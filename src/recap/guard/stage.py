@@ -47,7 +47,7 @@ def guard(command: Sequence[str], environment: Mapping[str, str]) -> Iterator[No
         before = read(stage, stages) if stage else None
         if stage and (named := read_digests(stage.deps)):
             kept = repository_root(environment) / paths.DIGESTS
-            check_current(stage.name, named, paths.PARAMS, Digests(kept, paths.REGISTRY))
+            check_current(stage.name, named, Digests(kept, paths.REGISTRY))
         yield
         if stage and before:
             check_room(stage.name, stage.outputs, Path())

@@ -8,15 +8,13 @@ from typing import Annotated, Any, Literal
 import pydantic
 from annotated_types import Ge
 
+from recap.core import paths
 from recap.core.config import STRICT, parse
-from recap.core.paths import PAGE
 from recap.core.plain_yaml import parse_yaml, read_content
 from recap.errors import InputError
 from recap.proof.pipeline import declared_outputs
 from recap.report.promise import is_exact, made_from
 
-PARAMS = "params.yaml"
-RUNTIME = ("arithmetic", "threads", "device")
 SCHEMA = "2.0"
 
 
@@ -71,7 +69,7 @@ class Lock:
     def page(self) -> str | None:
         """The digest of what the page was made from, which the page names; None where no stage makes one."""
         for output in self.outputs:
-            if output.path == PAGE.as_posix():
+            if output.path == paths.PAGE.as_posix():
                 deps = self.entries[output.stage].get("deps") or []
                 return made_from({own["path"]: own["md5"] for own in deps})
         return None
@@ -105,7 +103,7 @@ def read_lock(root: Path) -> Lock:
             raise _refuse(path, str(error).partition("\n")[0]) from None
         outputs += _outputs(path, stage, entry.outs, declared[stage])
         inputs += _files(path, stage, entry.deps)
-        runtimes[stage] = _runtime(path, stage, (entry.params or {}).get(PARAMS, {}))
+        runtimes[stage] = _runtime(path, stage, (entry.params or {}).get(str(paths.PARAMS), {}))
     made = {output.path: output for output in outputs}
     for own in inputs:
         if own.path in made and replace(own, stage=made[own.path].stage) != made[own.path]:
@@ -163,7 +161,9 @@ def _runtime(path: Path, stage: str, values: dict[str, Any]) -> dict[str, Any]:
 
     A group without `arithmetic` was written before there was a choice: native.
     """
-    found = {key: values[f"runtime.{key}"] for key in RUNTIME if f"runtime.{key}" in values}
+    found = {
+        name.removeprefix("runtime."): value for name, value in values.items() if name.startswith("runtime.")
+    }
     if "runtime" in values:
         if not isinstance(values["runtime"], dict):
             raise _refuse(path, f"no mapping as the params group runtime of the stage {stage}")

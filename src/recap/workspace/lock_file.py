@@ -15,7 +15,6 @@ from recap.errors import InputError
 from recap.workspace.cache import Cache
 from recap.workspace.definition import look_up
 from recap.workspace.git import ask_git
-from recap.workspace.user_files import FOLDER
 
 Find = Callable[[str], Mapping[str, bytes]]
 """Finds the file at a path, or those below it, in a working tree or a commit: path -> content."""
@@ -131,7 +130,7 @@ class Outputs:
         for path, md5 in ((dep["path"], dep.get("md5", "")) for dep in entry.get("deps", [])):
             if any(overlap(path, output) for output in self.made):
                 found[path] = md5
-            elif path.startswith(f"{FOLDER}/"):
+            elif path.startswith(f"{paths.INPUTS}/"):
                 found |= json.loads(self.content(path, md5))
         return {path: md5[:36] for path, md5 in found.items() if md5}  # all that MLflow takes
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from recap.core import paths
 from recap.core.artifacts import write_json
 from recap.core.hashes import hash_file, hash_list, output_files
 from recap.core.plain_yaml import read_yaml
@@ -17,7 +18,6 @@ from recap.errors import InputError
 from recap.sources.registry import find_remote, is_url
 from recap.workspace.definition import look_up
 
-FOLDER = "inputs"
 SETTLED = 2.0  # seconds; a file changed a moment ago may change again within the clock's resolution
 
 SETTINGS = {
@@ -105,24 +105,24 @@ def read_digests(dependencies: Sequence[str]) -> dict[str, str | None]:
     """Read the digests by the stage `inputs` in the files that a stage depends on: setting -> digest."""
     found: dict[str, str | None] = {}
     for dependency in dependencies:
-        if dependency.startswith(f"{FOLDER}/") and Path(dependency).is_file():
+        if dependency.startswith(f"{paths.INPUTS}/") and Path(dependency).is_file():
             found |= json.loads(Path(dependency).read_text(encoding="utf-8"))
     return found
 
 
-def named_places(settings: Iterable[str], params: Path) -> dict[str, str | None]:
-    """Return the values of settings: the paths and URLs of the user's files."""
-    values = read_yaml(params, "a params file")
+def named_places(settings: Iterable[str]) -> dict[str, str | None]:
+    """Return the values of settings in params.yaml: the paths and URLs of the user's files."""
+    values = read_yaml(paths.PARAMS, "a params file")
     return {name: look_up(values, name) for name in settings}
 
 
-def check_current(stage: str, before: Mapping[str, str | None], params: Path, digests: Digests) -> None:
+def check_current(stage: str, before: Mapping[str, str | None], digests: Digests) -> None:
     """Check that the user's files are those whose digests the stage `inputs` wrote.
 
     Raises:
         InputError: they have changed already.
     """
-    after = user_files(named_places(before, params), digests)
+    after = user_files(named_places(before), digests)
     changed = [name for name in before if before[name] != after[name]]
     if changed:
         raise InputError(
