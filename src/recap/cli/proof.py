@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from recap.core import paths
+from recap.errors import expecting
 
 if TYPE_CHECKING:
     from recap.proof.verify import Finding
@@ -88,7 +89,6 @@ def _doctor(options: argparse.Namespace) -> int:
 
     from recap.core.artifacts import write_json
     from recap.core.config import load
-    from recap.errors import expecting
     from recap.proof.doctor import as_lines, examine, inspect, read_machine, read_pins
     from recap.runtime.config import RuntimeConfig
 

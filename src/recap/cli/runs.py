@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 from recap.cli.numbers import seconds, whole
+from recap.workspace.root import check_checkout, repository_root
 
 ROOT = Path()
 SEEDS = Path("docs/seeds/seeds")
@@ -45,7 +46,6 @@ def add_commands(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser
 
 def _sync(options: argparse.Namespace) -> int:
     from recap.tracking.importer import bring
-    from recap.workspace.root import check_checkout, repository_root
 
     check_checkout(os.environ)
     return 0 if bring(os.environ, options.within, repository_root(os.environ), everything=True) else 1
@@ -61,7 +61,6 @@ def _runs(options: argparse.Namespace) -> None:
 def _seeds(options: argparse.Namespace) -> None:
     from recap.experiments.experiment import check_committed
     from recap.experiments.seeds import compare_seeds, name_seeds
-    from recap.workspace.root import check_checkout
 
     check_checkout(os.environ)
     if options.names:
@@ -74,7 +73,6 @@ def _seeds(options: argparse.Namespace) -> None:
 
 def _recipe(options: argparse.Namespace) -> int:
     from recap.experiments.recipe import run_recipe
-    from recap.workspace.root import check_checkout
 
     check_checkout(os.environ)
     return run_recipe(options.file, os.environ)
@@ -82,7 +80,6 @@ def _recipe(options: argparse.Namespace) -> int:
 
 def _sweep(options: argparse.Namespace) -> None:
     from recap.experiments.sweep import read_sweep, sweep
-    from recap.workspace.root import check_checkout
 
     check_checkout(os.environ)
     for line in sweep(ROOT, read_sweep(options.settings), os.environ):

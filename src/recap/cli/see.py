@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from recap.cli.numbers import LARGEST_SEED, whole
 from recap.cli.prepare import check_output, prepare, warn
 from recap.core import paths
+from recap.errors import InputError, expecting
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -82,7 +83,6 @@ def _add_output(command: argparse.ArgumentParser) -> None:
 
 def _load_backbone() -> "Backbone":
     from recap.backbones.build import DESCRIPTION_FILE, load_backbone
-    from recap.errors import InputError
 
     if not (paths.BACKBONE / DESCRIPTION_FILE).is_file():
         raise InputError(f"{paths.BACKBONE}: expected a trained backbone, received none; {NEEDS}")
@@ -91,8 +91,6 @@ def _load_backbone() -> "Backbone":
 
 def _load(options: argparse.Namespace) -> tuple["Backbone", str]:
     """Return the backbone, and the head that the options name."""
-    from recap.errors import InputError
-
     backbone = _load_backbone()
     if not backbone.heads:
         raise InputError(f"{paths.BACKBONE}: expected a backbone with classes, received an encoder without")
@@ -104,8 +102,6 @@ def _load(options: argparse.Namespace) -> tuple["Backbone", str]:
 
 def _class_index(backbone: "Backbone", head: str, name: str) -> int:
     """Return a class by its name, or by its index where no class has that name."""
-    from recap.errors import InputError
-
     labels = backbone.heads[head]
     matching = [index for index, label in enumerate(labels) if name in (label, label.split(",")[0])]
     if matching:
@@ -144,7 +140,6 @@ def _image(backbone: "Backbone", path: Path) -> "Tensor":
 def _write(path: Path, pixels: "Pixels") -> None:
     """Write the picture that was asked for."""
     from recap.core.artifacts import write_png
-    from recap.errors import expecting
 
     check_output("--output", path)
     with expecting(f"--output: {path}: expected a file that can be written", OSError, ValueError):

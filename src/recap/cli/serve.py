@@ -79,7 +79,6 @@ def _ui(options: argparse.Namespace) -> None:
     command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", uri]
     command += ["--default-artifact-root", location, "--host", "127.0.0.1", "--port", str(options.port)]
     command += ["--workers", "1", "--allowed-hosts", ",".join(_hosts(options))]
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("PYTHONWARNINGS", "ignore::DeprecationWarning")  # of MLflow's own imports
     os.environ.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")  # workers for what is not used here
     os.execv(sys.executable, command)
