@@ -83,7 +83,7 @@ def test_only_against_another_checkout_is_equivalent_enough(here, tmp_path, capf
 
 @pytest.mark.parametrize(("options", "code"), [([], 1), (["--rerun"], 1), (["--against", "other"], 0)])
 def test_on_one_machine_only_identical_is_enough(here, monkeypatch, capfd, options, code) -> None:
-    finding = Finding(LockedOutput("page", "reports/index.html", "0"), "equivalent", "1")
+    finding = Finding(LockedOutput("page", "reports/index.html", "0", 1), "equivalent", "1")
     monkeypatch.setattr(recap.cli.proof, "_findings", lambda options: iter([finding]))
     assert main(["verify", *options]) == code
 

@@ -15,7 +15,7 @@ from recap.workspace.cache import Cache
 @pytest.fixture
 def outputs(finished_run: Path) -> dict[str, LockedOutput]:
     return {
-        own["path"]: LockedOutput(stage, own["path"], own["md5"])
+        own["path"]: LockedOutput(stage, own["path"], own["md5"], own["size"])
         for stage, entry in read_lock_file(finished_run)["stages"].items()
         for own in entry["outs"]
     }
@@ -124,5 +124,5 @@ def test_a_list_of_a_folder_that_is_none_says_nothing(finished_run: Path, output
     path = Cache(finished_run).path(md5)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(listing)
-    output = LockedOutput("fetch", "data/raw", md5)
+    output = LockedOutput("fetch", "data/raw", md5, 1)
     assert difference_from(finished_run, output, finished_run / "data" / "raw") == ""

@@ -15,9 +15,9 @@ from recap.proof.verify import Finding
 from recap.report.promise import is_exact, promise
 
 PORTABLE = {"arithmetic": "portable", "threads": 2, "device": "cpu"}
-SAME = Finding(LockedOutput("fetch", "data/raw", "a.dir"), "identical", "a.dir")
-OTHER = Finding(LockedOutput("train@rnn", "models/rnn", "b"), "different", "c", "line 1: expected 'x|y'")
-GONE = Finding(LockedOutput("report", "reports/index.html", "d"), "missing", None)
+SAME = Finding(LockedOutput("fetch", "data/raw", "a.dir", 1), "identical", "a.dir")
+OTHER = Finding(LockedOutput("train@rnn", "models/rnn", "b", 1), "different", "c", "line 1: expected 'x|y'")
+GONE = Finding(LockedOutput("report", "reports/index.html", "d", 1), "missing", None)
 
 
 def test_lines() -> None:

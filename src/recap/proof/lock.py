@@ -47,7 +47,7 @@ class LockedOutput:
     stage: str
     path: str
     md5: str
-    size: int | None = None
+    size: int
     files: int | None = None
 
 

@@ -52,7 +52,7 @@ def verify(root: Path) -> Iterator[Finding]:
             yield Finding(output, "missing", None)
         elif md5 != output.md5:
             yield Finding(output, "different", md5, difference_from(root, output, path))
-        elif output.size is not None and output.size != (size := size_output(path)):
+        elif output.size != (size := size_output(path)):
             yield Finding(output, "different", md5, f"dvc.lock says {output.size} bytes, there are {size}")
         elif output.files is not None and output.files != (files := len(output_files(path))):
             yield Finding(output, "different", md5, f"dvc.lock says {output.files} files, there are {files}")
