@@ -132,38 +132,39 @@ def make_app(
         found = await compute(request, lambda: see_word(captioners[name], upload, text, word))
         return JSONResponse({"picture": found})
 
-    async def refuse_error(request: Request, error: Exception) -> Response:
-        if isinstance(error, HTTPException):
-            return refuse(error.detail, error.status_code)
-        if isinstance(error, ClientDisconnect):
-            return refuse("the client went away")
-        if isinstance(error, InputError):
-            return refuse(str(error))
-        # what a row may hold to break the libraries below is without end
-        return refuse(f"expected rows that can be read, received others: {type(error).__name__}")
-
     posts = {"/invocations": invocations}
     if captioner.backbone is not None:
         posts |= {"/captions": captions, "/pixels": pixels}
-    routes = [Route(path, _catching(post, refuse_error), methods=["POST"]) for path, post in posts.items()]
+    routes = [Route(path, _catching(post), methods=["POST"]) for path, post in posts.items()]
     routes += [Route("/ping", ping), Route("/health", ping), Route("/about", tell)]
     for name, kind in KINDS.items():
         file = Response((PAGE / name).read_bytes(), media_type=kind)
         routes.append(Route(f"/{name}".removesuffix("index.html"), file, methods=["GET"]))
-    return Door(Starlette(routes=routes, exception_handlers={HTTPException: refuse_error}), hosts)
+    return Door(Starlette(routes=routes, exception_handlers={HTTPException: _refuse_error}), hosts)
 
 
 Handler = Callable[[Request], Awaitable[Response]]
 
 
-def _catching(handler: Handler, answer: Callable[[Request, Exception], Awaitable[Response]]) -> Handler:
+def _catching(handler: Handler) -> Handler:
     async def handle(request: Request) -> Response:
         try:
             return await handler(request)
         except Exception as error:
-            return await answer(request, error)
+            return await _refuse_error(request, error)
 
     return handle
+
+
+async def _refuse_error(request: Request, error: Exception) -> Response:
+    if isinstance(error, HTTPException):
+        return refuse(error.detail, error.status_code)
+    if isinstance(error, ClientDisconnect):
+        return refuse("the client went away")
+    if isinstance(error, InputError):
+        return refuse(str(error))
+    # what a row may hold to break the libraries below is without end
+    return refuse(f"expected rows that can be read, received others: {type(error).__name__}")
 
 
 def refuse(message: str, status: int = 400) -> Response:
