@@ -59,10 +59,7 @@ def fill_cache(root: Path) -> list[str]:
         InputError: the cache cannot take one.
     """
     cache = Cache(root)
-    if not (root / paths.LOCK).is_file():
-        return []
-    outputs = made_outputs(locked_stages((root / paths.LOCK).read_bytes()) or {})
-    absent = {path: md5 for path, md5 in outputs.items() if not cache.holds(md5)}
+    absent = {path: md5 for path, md5 in locked_outputs(root).items() if not cache.holds(md5)}
     tracked = names_in(_git(root, "ls-files", "-z", "--", *absent)) if absent else []
     said = []
     for path, md5 in absent.items():
@@ -75,6 +72,13 @@ def fill_cache(root: Path) -> list[str]:
                 ) from None
             said.append(f"{path}: was not in DVC's cache, added")
     return said
+
+
+def locked_outputs(root: Path) -> dict[str, str]:
+    """Return the outputs that dvc.lock names, path -> MD5; none where it is absent or cut short."""
+    path = root / paths.LOCK
+    stages = locked_stages(path.read_bytes()) if path.is_file() else None
+    return made_outputs(stages or {})
 
 
 def locked_stages(content: bytes) -> dict[str, Any] | None:

@@ -8,10 +8,9 @@ from pathlib import Path
 from recap.core import paths
 from recap.core.artifacts import write_bytes
 from recap.errors import InputError
-from recap.guard.healing import fill_cache, heal, locked_stages
+from recap.guard.healing import fill_cache, heal, locked_outputs
 from recap.workspace.cache import Cache
-from recap.workspace.git import ask_git, names_in
-from recap.workspace.lock_file import made_outputs
+from recap.workspace.git import WRITTEN_BY_RUNS, ask_git, names_in
 from recap.workspace.rwlock import writers
 from recap.workspace.user_files import ENCODERS, SETTINGS
 
@@ -29,7 +28,7 @@ def restore(root: Path, environment: Mapping[str, str]) -> Iterator[str]:
     if (root / paths.PARAMS).is_file() and (root / paths.PARAMS).read_bytes() != committed:
         write_bytes(root / paths.PARAMS_BEFORE, (root / paths.PARAMS).read_bytes())
         yield f"{paths.PARAMS}: as committed; what was in it is in {paths.PARAMS_BEFORE}"
-    names = names_in(ask_git(root, "ls-files", "-z", "--", str(paths.PARAMS), "dvc.lock", "reports"))
+    names = names_in(ask_git(root, "ls-files", "-z", "--", str(paths.PARAMS), *WRITTEN_BY_RUNS))
     ask_git(root, "checkout", "--quiet", "HEAD", "--", *names)
     for path in _records_of_inputs(root):
         path.unlink()
@@ -47,8 +46,7 @@ def _records_of_inputs(root: Path) -> list[Path]:
 def _restore_outputs(root: Path, environment: Mapping[str, str], tracked: set[str]) -> Iterator[str]:
     """Restore the outputs that are in the cache, or correct in their place."""
     cache = Cache(root)
-    content = (root / paths.LOCK).read_bytes() if (root / paths.LOCK).is_file() else b""
-    outputs = made_outputs(locked_stages(content) or {})
+    outputs = locked_outputs(root)
     files = {own for md5 in outputs.values() for own in (cache.expand("", md5) or {}).values()}
     for bad in cache.remove_bad({*outputs.values(), *files}):
         yield f"{bad}: its content is not what its name says, removed"
