@@ -111,7 +111,9 @@ class Pipeline:
         # a commit holds no data: what stages made is compared as dvc.lock has it
         data = [dep for dep in stage.deps if any(overlap(dep.def_path, out) for out in made)]
         deps = [dep for dep in stage.deps if not self._in_commit or dep not in data]
-        if self._in_commit and any(dep.hash_info.value != self._made(dep.def_path) for dep in data):
+        if self._in_commit and any(
+            dep.hash_info.value != _hash(dep.def_path, self.outputs.files([dep.def_path])) for dep in data
+        ):
             return False
         return not any(dep.status() for dep in deps) and all(
             out.hash_info
@@ -119,10 +121,6 @@ class Pipeline:
             and ((out.exists and not out.changed_checksum()) or (out.use_cache and not out.changed_cache()))
             for out in stage.outs
         )
-
-    def _made(self, path: str) -> str:
-        """Return the MD5 of what stages made at a path, by dvc.lock."""
-        return _hash(path, self.outputs.files([path]))
 
 
 def _hash(path: str, files: Mapping[str, str]) -> str:
