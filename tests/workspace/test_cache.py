@@ -30,7 +30,8 @@ def test_every_bad_object_is_found_folders_among_them(finished_run: Path) -> Non
     before = objects(finished_run)
     for path in before:
         damage(path)
-    assert list(Cache(finished_run).remove_bad()) == before
+    told = [f"{path}: its content is not what its name says, removed" for path in before]
+    assert list(Cache(finished_run).remove_bad()) == told
     assert objects(finished_run) == []
 
 

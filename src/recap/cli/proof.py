@@ -38,11 +38,16 @@ def add_commands(subparsers: Any) -> None:
 
 
 def _verify(options: argparse.Namespace) -> int:
+    from recap.guard.healing import fill_cache
     from recap.proof.lock import read_lock
     from recap.proof.report import as_json, as_line, as_markdown, counts
+    from recap.workspace.cache import Cache
 
     in_lines = not (options.json or options.markdown)
-    bad = _check_cache() if options.cache else 0
+    is_cache_bad = False
+    for line in Cache(ROOT).remove_bad() if options.cache else ():
+        print(line, file=sys.stderr, flush=True)
+        is_cache_bad = True
     findings = []
     for finding in _findings(options):
         findings.append(finding)
@@ -57,22 +62,9 @@ def _verify(options: argparse.Namespace) -> int:
     else:
         runtime = read_lock(options.against or ROOT).runtime
         print((as_json if options.json else as_markdown)(findings, acceptable, runtime))
-    if bad:
-        from recap.guard.healing import fill_cache
-
+    if is_cache_bad:
         fill_cache(ROOT)
-    return 0 if acceptable and not bad else 1
-
-
-def _check_cache() -> int:
-    """Remove the bad objects of DVC's cache, saying so; returns how many there were."""
-    from recap.workspace.cache import Cache
-
-    bad = 0
-    for path in Cache(ROOT).remove_bad():
-        bad += 1
-        print(f"{path}: its content is not what its name says, removed", file=sys.stderr, flush=True)
-    return bad
+    return 0 if acceptable and not is_cache_bad else 1
 
 
 def _findings(options: argparse.Namespace) -> "Iterator[Finding]":

@@ -48,8 +48,7 @@ def _restore_outputs(root: Path, environment: Mapping[str, str], tracked: set[st
     cache = Cache(root)
     outputs = locked_outputs(root)
     files = {own for md5 in outputs.values() for own in (cache.expand("", md5) or {}).values()}
-    for bad in cache.remove_bad({*outputs.values(), *files}):
-        yield f"{bad}: its content is not what its name says, removed"
+    yield from cache.remove_bad({*outputs.values(), *files})
     fill_cache(root)  # of the lock that is committed; DVC would remove correct outputs that the cache lacks
     untracked = [path for path in outputs if path not in tracked]
     held = [path for path in untracked if cache.holds(outputs[path])]

@@ -52,8 +52,8 @@ class Cache:
         else:
             self._add_file(hash_file(path), path)
 
-    def remove_bad(self, wanted: Iterable[str] | None = None) -> Iterator[Path]:
-        """Hash objects, all or those of some MD5; remove and yield those that do not fit their names."""
+    def remove_bad(self, wanted: Iterable[str] | None = None) -> Iterator[str]:
+        """Hash objects, all or those of some MD5; remove what does not fit its name; yield a line each."""
         paths = sorted(self.folder.glob("??/*") if wanted is None else map(self.path, wanted))
         paths = [path for path in paths if path.is_file()]
         names = {path: f"{path.parent.name}{path.name}".removesuffix(".dir") for path in paths}
@@ -62,7 +62,7 @@ class Cache:
             for (path, md5), own in zip(objects.items(), pool.map(hash_file, objects), strict=True):
                 if own != md5:
                     path.unlink()
-                    yield path
+                    yield f"{path}: its content is not what its name says, removed"
 
     def _add_file(self, md5: str, path: Path) -> None:
         if not self.path(md5).is_file():
