@@ -17,7 +17,7 @@ from ruamel.yaml import YAML
 from recap.core import paths
 from recap.core.artifacts import write_json, write_text
 from recap.core.config import read_values
-from recap.core.hashes import hash_output, output_files
+from recap.core.hashes import hash_output, size_output
 from recap.core.plain_yaml import parse_yaml
 from recap.guard.reading import Reading
 from recap.workspace.cache import Cache
@@ -31,13 +31,13 @@ def leave_receipt(stage: Stage, reading: Reading) -> None:
     """Note the inputs and outputs of a stage, in the working directory."""
     path = paths.RECEIPTS / f"{stage.name}.json"
     outputs = [Path(output) for output in stage.outputs if Path(output).exists()]
-    if sum(file.stat().st_size for output in outputs for file in output_files(output)) > LARGEST:
+    if sum(map(size_output, outputs)) > LARGEST:
         path.unlink(missing_ok=True)
         return
     values = read_values(reading.params, paths.PARAMS)
     receipt = {
         "params": {name: look_up(values, name) for name in stage.params},
-        "files": {dep: reading.digest(dep) for dep in stage.deps if reading.digest(dep)},
+        "files": {dep: md5 for dep in stage.deps if (md5 := reading.digest(dep))},
         "outputs": {output.as_posix(): hash_output(output) for output in outputs},
     }
     write_json(path, receipt, compact=True)
