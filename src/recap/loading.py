@@ -58,7 +58,7 @@ def load(
     from recap.text.captions import load_captions
 
     around = models_folder(folder)
-    root = _checkout_of(around)
+    root = checkout_of(around)
     groups = load_all(root / paths.PARAMS)
     decoding = decoding or groups["evaluate"].decoding
     captions, reduced = root / paths.CAPTIONS, root / paths.REDUCED
@@ -104,7 +104,7 @@ def models_folder(folder: Path) -> Path:
     return folder
 
 
-def _checkout_of(models: Path) -> Path:
+def checkout_of(models: Path) -> Path:
     """Return the folder around that of all decoders, also where this is a link to another disk."""
     return Path(os.path.normpath(models / ".."))
 
@@ -154,7 +154,7 @@ def decoder_names(models: Path) -> list[str]:
     around = models_folder(models)
     if around != models:
         return [Path(os.path.normpath(models.absolute())).name]
-    return list(load_all(_checkout_of(around) / paths.PARAMS)["decoders"].names)
+    return list(load_all(checkout_of(around) / paths.PARAMS)["decoders"].names)
 
 
 def read_bundle(folder: Path) -> dict[str, Any]:

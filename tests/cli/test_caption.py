@@ -236,6 +236,14 @@ def test_a_bundle_captions_as_the_checkout_does(run: Run, choice: list[str], tmp
     assert not list(tmp_path.glob(".bundle-*"))
 
 
+def test_a_bundle_is_made_of_models_on_another_disk_too(run: Run) -> None:
+    Path("models").rename("../elsewhere")
+    Path("models").symlink_to("../elsewhere")
+    assert run("bundle", "../away", "--decoder", "lstm")[0] == 0
+    about = json.loads(Path("../away", paths.BUNDLE).read_text())
+    assert {"data/raw", "data/captions", "data/reduced"} < about["data"]["digests"].keys()
+
+
 def test_a_bundle_of_several_decoders_gives_each(run: Run) -> None:
     run("bundle", "../away")
     assert texts("../away", ["rnn"]) == texts("models/rnn")

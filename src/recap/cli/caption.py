@@ -175,10 +175,10 @@ def _image_ids(pictures: Sequence[Path], model: Path) -> list[int]:
 def _known_ids(model: Path) -> dict[str, int]:
     from recap.core.raw_data import SPLITS, load_raw
     from recap.errors import InputError
-    from recap.loading import models_folder
+    from recap.loading import checkout_of, models_folder
 
     try:
-        raw = load_raw(models_folder(model).resolve().parent / paths.RAW)
+        raw = load_raw(checkout_of(models_folder(model)) / paths.RAW)
         if not raw.source.images:
             return {}
         return {
@@ -196,7 +196,7 @@ def _bundle(options: argparse.Namespace) -> None:
 
     from recap.core.config import load_all
     from recap.errors import InputError
-    from recap.loading import decoder_names, load, models_folder
+    from recap.loading import checkout_of, decoder_names, load, models_folder
     from recap.serving.bundle import run_around, write_bundle
 
     decoding = change_decoding(load(options.model, None, "cpu", _decoders(options)), options).decoding
@@ -206,7 +206,7 @@ def _bundle(options: argparse.Namespace) -> None:
             "--search: expected another for a bundle, which has no training captions, received 'consensus'"
         )
     models = models_folder(options.model)
-    groups = load_all(models.resolve().parent / paths.PARAMS)
+    groups = load_all(checkout_of(models) / paths.PARAMS)
     names = _decoders(options) or decoder_names(options.model)
     settings = {name: dataclasses.asdict(group) for name, group in groups.items()}
     write_bundle(options.folder, run_around(models), names, dataclasses.asdict(decoding), settings)

@@ -4,6 +4,7 @@
 """
 
 import hashlib
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -43,11 +44,11 @@ class Run:
 
 def run_around(models: Path) -> Run:
     """Return the run whose decoders lie in a folder, under whatever name, as its checkout holds it."""
-    models = models.resolve()
+    root = Path(os.path.normpath(models / ".."))  # also where models is a link to another disk
 
     def place(path: str) -> Path:
         folder, _, rest = path.partition("/")
-        return models / rest if folder == "models" else models.parent / path
+        return models / rest if folder == "models" else root / path
 
     def read(path: str) -> bytes | None:
         return place(path).read_bytes() if place(path).is_file() else None
