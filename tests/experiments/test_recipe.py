@@ -14,7 +14,7 @@ RECIPES = sorted((ROOT / "recipes").glob("*.yaml"))
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
 def test_recipes_of_the_repository_change_settings_that_there_are(path: Path) -> None:
     settings = read_recipe(path, ROOT / "params.yaml")
-    assert settings["data.source"] in ("coco", "scenes")
+    assert settings["data.source"] in ("coco", "scenes", "folder")
     assert RECIPES
 
 
