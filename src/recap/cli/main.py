@@ -121,11 +121,8 @@ def _go_to_checkout(options: argparse.Namespace) -> None:
     def from_root(value: Any) -> Any:
         if isinstance(value, list):
             return [from_root(own) for own in value]
-        return (
-            Path(os.path.relpath(value, root))
-            if isinstance(value, Path) and not value.is_absolute()
-            else value
-        )
+        is_relative = isinstance(value, Path) and not value.is_absolute()
+        return Path(os.path.relpath(value, root)) if is_relative else value
 
     if root != here:
         for name, value in vars(options).items():
